@@ -1,0 +1,41 @@
+//! How millrace talks to Ethereum nodes: the runtime room and the JSON-RPC client.
+//!
+//! ```text
+//!   writer, readers, other shards            a shard thread, pinned or not
+//!  ───────────────────────────────    ┌──────────────────────────────────────────────┐
+//!   any thread ── Bell::ring ────────►│ room: clock · sleep · spawn · wake · connect │
+//!                                     │  on glommio (io_uring), on tokio's           │
+//!                                     │  current-thread runtime (epoll), or on       │
+//!                                     │  whatever a simulator brings                 │
+//!                                     │                                              │
+//!                                     │ tenant (the shard's loop)                    │
+//!                                     │   │ Calls: JSON written once, one buffer     │
+//!                                     │   ▼                                          │
+//!                                     │ Lane: one connection, one request at a time, │      ┌──────┐
+//!                                     │   │   so one order for what is put on it ────┼─────►│ node │
+//!                                     │   │                          HTTP/1.1        │◄─────┤      │
+//!                                     │   ▼                         keep-alive       │      └──────┘
+//!                                     │ End, one for each call, in call order:       │
+//!                                     │   Answered    the node's word                │
+//!                                     │   BeforeSend  no byte reached a socket       │
+//!                                     │   Ambiguous   it may have taken effect       │
+//!                                     └──────────────────────────────────────────────┘
+//! ```
+//!
+//! Two nouns: a [`Room`] is everything a shard may ask of its surroundings, and a [`Lane`] is one ordered connection to a
+//! node. A lane needs nothing but a room, so the client that runs in production is the client that a simulator tests.
+//!
+//! How it fails: a machine without io_uring is told which setting to change, or gets the other executor ([`choose`]). A node that
+//! is away, slow, cut off, throttling or talking nonsense never loses the difference between *not sent* and *perhaps sent*
+//! ([`End`]); after a broken connection a lane waits longer each time before it dials again ([`Limits`]).
+
+pub mod bell;
+pub mod room;
+pub mod rpc;
+
+pub use bell::Bell;
+pub use room::{Chosen, Executor, Room, RoomError, Tenant, choose, open, within};
+pub use rpc::{
+    CallError, Calls, Count, Counts, End, Endpoint, EndpointError, Exchange, Fault, Lane, Limits,
+    RpcError,
+};

@@ -1,0 +1,250 @@
+//! A lane is one ordered connection to a node.
+//!
+//! `&mut self` lets one request be under way at a time, so whatever is put on a lane reaches the node in that order; a second
+//! order needs a second lane. How each failure ends is in the table of [the module](super).
+
+use std::ops::Range;
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use super::backoff::Backoff;
+use super::calls::Calls;
+use super::connection::{Broken, Connection, HttpReply};
+use super::counts::Counts;
+use super::end::{CallError, End, Exchange, Fault};
+use super::endpoint::Endpoint;
+use super::limits::Limits;
+use super::reply::{Answer, Verdict, judge};
+use crate::room::Room;
+
+/// One ordered connection to a node, opened when it is first needed and again when it broke.
+pub struct Lane<R: Room> {
+    room: R,
+    endpoint: Arc<Endpoint>,
+    limits: Limits,
+    counts: Arc<Counts>,
+    connection: Option<Connection<R>>,
+    backoff: Backoff,
+    /// Calls that the node takes in one request, as far as it has let us know.
+    calls_max: usize,
+}
+
+/// A request without a reply.
+enum Failure {
+    BeforeSend(Fault),
+    Ambiguous(Fault),
+}
+
+impl<R: Room> Lane<R> {
+    /// A lane that is not connected yet. The numbers in `limits` hold for its whole life.
+    pub fn new(room: R, endpoint: Arc<Endpoint>, limits: Limits, counts: Arc<Counts>) -> Self {
+        Self {
+            room,
+            endpoint,
+            limits,
+            counts,
+            connection: None,
+            backoff: Backoff::default(),
+            calls_max: limits.batch_calls.max(1),
+        }
+    }
+
+    /// The node it leads to.
+    pub fn endpoint(&self) -> &Endpoint {
+        &self.endpoint
+    }
+
+    /// Calls that go out in one request at most: [`Limits::batch_calls`], or fewer once the node has refused as many.
+    pub fn calls_max(&self) -> usize {
+        self.calls_max
+    }
+
+    /// Sends all calls, in order: as one JSON-RPC batch, or as one plain object if there is one. A node that refuses batches, or
+    /// large ones, is remembered and gets several requests. The ends are in call order and as many as the calls.
+    ///
+    /// It lasts as long as the node takes, within [`Limits::request_timeout`] for each request; before that perhaps the
+    /// rest of a backoff and [`Limits::connect_timeout`]. A dropped future drops the connection: its calls are then
+    /// as ambiguous as after a cut.
+    pub async fn exchange(&mut self, calls: &Calls) -> Exchange {
+        let mut exchange = Exchange {
+            ends: Vec::with_capacity(calls.len()),
+            retry_after: None,
+        };
+        while exchange.ends.len() < calls.len() {
+            let begin = exchange.ends.len();
+            let run = begin..calls.len().min(begin + self.calls_max);
+            let reply = match self.request(calls, run.clone()).await {
+                Ok(reply) => reply,
+                Err(failure) => {
+                    exchange.stop(run, calls.len(), failure);
+                    break;
+                }
+            };
+            exchange.retry_after = reply.retry_after.or(exchange.retry_after);
+            match judge(&reply, run.clone()) {
+                Verdict::Answers(answers) => {
+                    exchange.ends.extend(answers.into_iter().map(End::from));
+                    if let Some(fault) = exchange.doubt(begin) {
+                        self.counts.faults.add(1);
+                        exchange.stop(run, calls.len(), Failure::BeforeSend(fault));
+                    }
+                }
+                Verdict::Doubt(fault) => {
+                    self.counts.faults.add(1);
+                    exchange.stop(run, calls.len(), Failure::Ambiguous(fault));
+                }
+                Verdict::TooLarge(words) => self.learn(run.len() / 2, &words),
+                Verdict::NoBatches(words) => self.learn(1, &words),
+            }
+        }
+        exchange
+    }
+
+    /// Asks one call and decodes its result straight from the reply.
+    ///
+    /// # Errors
+    /// The node refuses it, no answer comes, or its result is not a `T`.
+    pub async fn call<T: DeserializeOwned>(
+        &mut self,
+        method: &str,
+        params: &impl Serialize,
+    ) -> Result<T, CallError> {
+        let mut calls = Calls::new();
+        calls.push(method, params);
+        let reply = match self.request(&calls, 0..1).await {
+            Ok(reply) => reply,
+            Err(Failure::BeforeSend(fault) | Failure::Ambiguous(fault)) => {
+                return Err(CallError::unanswered(method, &self.endpoint, fault, None));
+            }
+        };
+        let unanswered =
+            |fault| CallError::unanswered(method, &self.endpoint, fault, reply.retry_after);
+        match judge(&reply, 0..1) {
+            Verdict::Answers(mut answers) => match answers.remove(0) {
+                Answer::Result(result) => serde_json::from_str(result.get())
+                    .map_err(|error| CallError::unreadable(method, &self.endpoint, &error)),
+                Answer::Error(error) => Err(CallError::rejected(method, &self.endpoint, error)),
+                Answer::Missing(fault) => {
+                    self.counts.faults.add(1);
+                    Err(unanswered(fault))
+                }
+            },
+            Verdict::Doubt(fault) => {
+                self.counts.faults.add(1);
+                Err(unanswered(fault))
+            }
+            // Only batches are refused as such; a single call is not one.
+            Verdict::TooLarge(words) | Verdict::NoBatches(words) => {
+                Err(unanswered(Fault::Malformed(words)))
+            }
+        }
+    }
+
+    /// One HTTP request with the calls of `run`.
+    async fn request(&mut self, calls: &Calls, run: Range<usize>) -> Result<HttpReply, Failure> {
+        loop {
+            // Taken out: if this future is dropped while a reply is outstanding, so is the connection.
+            let kept = self.connection.take();
+            let idle = kept.is_some();
+            let mut connection = match kept {
+                Some(connection) => connection,
+                None => self.dial().await.map_err(Failure::BeforeSend)?,
+            };
+            let body = calls.body(run.clone());
+            let bytes = body.len();
+            let outcome = connection.exchange(&self.limits, body).await;
+            if matches!(outcome, Err(Broken::NotSent)) && idle {
+                continue; // the node closed it while it was idle, which is its right
+            }
+            if !matches!(outcome, Err(Broken::NotSent)) {
+                self.counts.http_requests.add(1);
+                self.counts.rpc_calls.add(run.len());
+                self.counts.bytes_sent.add(bytes);
+            }
+            return match outcome {
+                Ok(reply) => {
+                    self.counts.bytes_received.add(reply.body.len());
+                    self.backoff.succeed();
+                    self.connection = Some(connection);
+                    Ok(reply)
+                }
+                Err(broken) => Err(self.broke(broken)),
+            };
+        }
+    }
+
+    async fn dial(&mut self) -> Result<Connection<R>, Fault> {
+        let wait = self.backoff.remainder(self.room.now());
+        if wait > Duration::ZERO {
+            self.room.sleep(wait).await;
+        }
+        let opened = Connection::open(&self.room, &self.endpoint, &self.limits).await;
+        match &opened {
+            Ok(_) => self.counts.connects.add(1),
+            Err(_) => self.fail(),
+        }
+        opened
+    }
+
+    fn broke(&mut self, broken: Broken) -> Failure {
+        self.fail();
+        match broken {
+            Broken::NotSent => Failure::BeforeSend(Fault::Closed),
+            Broken::Cut => Failure::Ambiguous(Fault::Closed),
+            Broken::TimedOut => Failure::Ambiguous(Fault::TimedOut),
+            Broken::Unreadable(reason) => Failure::Ambiguous(Fault::Malformed(reason)),
+            Broken::TooLarge(reason) => Failure::Ambiguous(Fault::TooLarge(reason)),
+        }
+    }
+
+    fn fail(&mut self) {
+        self.counts.faults.add(1);
+        self.backoff.fail(self.room.now(), &self.limits);
+    }
+
+    fn learn(&mut self, calls_max: usize, words: &str) {
+        self.calls_max = calls_max.max(1);
+        tracing::info!(
+            "{} refuses the batch ({words}): from now on {} calls a request",
+            self.endpoint,
+            self.calls_max
+        );
+    }
+}
+
+impl Exchange {
+    /// What is in doubt among the ends from `begin` on.
+    fn doubt(&self, begin: usize) -> Option<Fault> {
+        self.ends[begin..].iter().find_map(|end| match end {
+            End::Ambiguous(fault) => Some(fault.clone()),
+            End::Answered(_) | End::BeforeSend(_) => None,
+        })
+    }
+
+    /// The calls of `run` failed, unless they have their ends, and those behind them up to `len` were not sent.
+    fn stop(&mut self, run: Range<usize>, len: usize, failure: Failure) {
+        let fault = match failure {
+            Failure::BeforeSend(fault) => fault,
+            Failure::Ambiguous(fault) => {
+                self.ends.extend(run.map(|_| End::Ambiguous(fault.clone())));
+                fault
+            }
+        };
+        while self.ends.len() < len {
+            self.ends.push(End::BeforeSend(fault.clone()));
+        }
+    }
+}
+
+impl From<Answer<'_>> for End {
+    fn from(answer: Answer<'_>) -> Self {
+        match answer {
+            Answer::Result(result) => Self::Answered(Ok(result.to_owned())),
+            Answer::Error(error) => Self::Answered(Err(error)),
+            Answer::Missing(fault) => Self::Ambiguous(fault),
+        }
+    }
+}
