@@ -1,0 +1,100 @@
+//! The projection: one record → puts and deletes in the families.
+//!
+//! A pure function of the record: it reads nothing, so a batch is made without touching the disk, and the families can be made again
+//! from the records. Every put is idempotent. `SCHEMA.md` counts the puts for a transaction and says why each is there.
+//!
+//! Keys are arrays on the stack and values are encoded into one buffer that is used again, straight into [`Puts`].
+
+use alloy::primitives::{Address, B256};
+use uuid::Uuid;
+
+use crate::{
+    codec::{self, HashEntry, Row},
+    keys::{self, Tag},
+    record::{AttemptRow, HEADS_PRUNED_PER_BLOCK, Record, TransactionRow},
+    store::{Family, Puts},
+};
+
+/// The buffer values are encoded in. One for each that projects, kept from record to record.
+#[derive(Debug, Default)]
+pub struct Scratch(Vec<u8>);
+
+impl Scratch {
+    fn put<R: Row>(&mut self, key: &[u8], row: &R, out: &mut impl Puts) {
+        self.0.clear();
+        codec::encode(row, &mut self.0);
+        out.put(R::FAMILY, key, &self.0);
+    }
+}
+
+/// Writes what `record` changes in the families to `out`.
+pub fn project(record: &Record, scratch: &mut Scratch, out: &mut impl Puts) {
+    match record {
+        Record::Accepted { id, transaction, body_hash, queue_number } => {
+            put_transaction(*id, transaction, body_hash, scratch, out);
+            let key = keys::by_address(&transaction.request.from, Tag::Waiting, *queue_number);
+            out.put(Family::ByAddress, &key, &codec::encode_id(*id));
+        }
+        Record::Bound { id, from, accepted, queue_number, attempt } => {
+            put_accepted(*id, accepted.as_ref(), scratch, out);
+            put_attempt(*id, attempt, scratch, out);
+            let key = keys::by_address(from, Tag::Bound, attempt.nonce);
+            out.put(Family::ByAddress, &key, &codec::encode_id(*id));
+            delete_waiting(from, *queue_number, out);
+        }
+        Record::Attempt { id, attempt } => put_attempt(*id, attempt, scratch, out),
+        Record::Failed { id, from, accepted, queue_number, failure } => {
+            put_accepted(*id, accepted.as_ref(), scratch, out);
+            scratch.put(id.as_bytes(), failure, out);
+            delete_waiting(from, *queue_number, out);
+        }
+        Record::Block { number, head, receipts, failures, floors, prune_heads_below } => {
+            scratch.put(&keys::head(*number), head, out);
+            for (id, receipt) in receipts {
+                scratch.put(id.as_bytes(), receipt, out);
+            }
+            for (id, failure) in failures {
+                scratch.put(id.as_bytes(), failure, out);
+            }
+            for (address, floor) in floors {
+                let key = keys::by_address(address, Tag::Floor, 0);
+                out.put(Family::ByAddress, &key, &codec::encode_number(*floor));
+            }
+            prune_heads(*prune_heads_below, out);
+        }
+    }
+}
+
+fn put_accepted(id: Uuid, accepted: Option<&(TransactionRow, B256)>, scratch: &mut Scratch, out: &mut impl Puts) {
+    if let Some((transaction, body_hash)) = accepted {
+        put_transaction(id, transaction, body_hash, scratch, out);
+    }
+}
+
+fn put_transaction(id: Uuid, transaction: &TransactionRow, body_hash: &B256, scratch: &mut Scratch, out: &mut impl Puts) {
+    scratch.put(id.as_bytes(), transaction, out);
+    if let Some(key) = &transaction.idempotency_key {
+        out.put(Family::Idempotency, key.as_bytes(), &codec::encode_key_entry(id, body_hash));
+    }
+}
+
+fn put_attempt(id: Uuid, attempt: &AttemptRow, scratch: &mut Scratch, out: &mut impl Puts) {
+    let (generation, number) = (attempt.generation, attempt.attempt);
+    scratch.put(&keys::attempt(id, generation, number), attempt, out);
+    let entry = HashEntry { id, generation, attempt: number };
+    out.put(Family::ByHash, attempt.hash.as_slice(), &entry.encode());
+}
+
+fn delete_waiting(from: &Address, queue_number: Option<u64>, out: &mut impl Puts) {
+    if let Some(number) = queue_number {
+        out.delete(Family::ByAddress, &keys::by_address(from, Tag::Waiting, number));
+    }
+}
+
+fn prune_heads(below: Option<u64>, out: &mut impl Puts) {
+    if let Some(below) = below {
+        for number in below.saturating_sub(HEADS_PRUNED_PER_BLOCK)..below {
+            out.delete(Family::Heads, &keys::head(number));
+        }
+    }
+}

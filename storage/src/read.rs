@@ -1,0 +1,351 @@
+//! Typed reads over any [`Store`]: keys built, values decoded.
+//!
+//! All are blocking and may touch the disk, so they belong on reader threads or into the start, never on a shard. What they return
+//! was durable when they ran. Missing things are `None` or an empty list; a value that cannot be decoded is
+//! [`StoreError::Corrupt`] with its family and key.
+//!
+//! Lists are bounded by the caller's `limit`; go on after the last one returned.
+
+use std::ops::Bound;
+
+use alloy::primitives::{Address, B256};
+use uuid::Uuid;
+
+use crate::{
+    codec::{self, CodecError, HashEntry, Row},
+    keys::{self, Tag},
+    record::{AttemptRow, FailureRow, HeadRow, ReceiptRow, TransactionRow},
+    store::{Direction, Family, Pair, Store, StoreError},
+};
+
+/// Attempts read for one transaction: more than resubmission makes in a day at one a minute; bounds one answer.
+pub const ATTEMPTS_LIMIT: usize = 2_000;
+
+/// The transaction of `id`.
+///
+/// # Errors
+/// See [`StoreError`].
+pub fn transaction(store: &impl Store, id: Uuid) -> Result<Option<TransactionRow>, StoreError> {
+    row(store, id.as_bytes())
+}
+
+/// The transactions of `ids`, in their order.
+///
+/// # Errors
+/// See [`StoreError`].
+pub fn transactions(store: &impl Store, ids: &[Uuid]) -> Result<Vec<Option<TransactionRow>>, StoreError> {
+    rows(store, ids)
+}
+
+/// Transactions in the order of their ids, which is the order of their making.
+///
+/// `from` and `to` bound the ids whatever the direction: going on backward is `to = Bound::Excluded(last one returned)`.
+///
+/// # Errors
+/// See [`StoreError`].
+pub fn transactions_by_id(
+    store: &impl Store,
+    from: Bound<Uuid>,
+    to: Bound<Uuid>,
+    direction: Direction,
+    limit: usize,
+) -> Result<Vec<(Uuid, TransactionRow)>, StoreError> {
+    let from = match &from {
+        Bound::Included(id) => id.as_bytes().to_vec(),
+        Bound::Excluded(id) => keys::after(id.as_bytes()),
+        Bound::Unbounded => Vec::new(),
+    };
+    let to = match &to {
+        Bound::Included(id) => keys::after(id.as_bytes()),
+        Bound::Excluded(id) => id.as_bytes().to_vec(),
+        Bound::Unbounded => keys::after(Uuid::max().as_bytes()),
+    };
+    let pairs = store.scan(Family::Transactions, &from, &to, direction, limit)?;
+    pairs
+        .iter()
+        .map(|(key, value)| {
+            let id = split(Family::Transactions, key, keys::split_id)?;
+            Ok((id, decode(Family::Transactions, key, value, codec::decode)?))
+        })
+        .collect()
+}
+
+/// All attempts of `id`, by generation and number; at most [`ATTEMPTS_LIMIT`].
+///
+/// # Errors
+/// See [`StoreError`].
+pub fn attempts(store: &impl Store, id: Uuid) -> Result<Vec<AttemptRow>, StoreError> {
+    let from = keys::attempt(id, 0, 0);
+    let to = keys::after(&keys::attempt(id, u16::MAX, u16::MAX));
+    let pairs = store.scan(Family::Attempts, &from, &to, Direction::Forward, ATTEMPTS_LIMIT)?;
+    pairs.iter().map(|(key, value)| decode(Family::Attempts, key, value, codec::decode)).collect()
+}
+
+/// All attempts of each of `ids`, in their order.
+///
+/// # Errors
+/// See [`StoreError`].
+pub fn attempts_of(store: &impl Store, ids: &[Uuid]) -> Result<Vec<Vec<AttemptRow>>, StoreError> {
+    ids.iter().map(|id| attempts(store, *id)).collect()
+}
+
+/// One attempt of `id`.
+///
+/// # Errors
+/// See [`StoreError`].
+pub fn attempt(store: &impl Store, id: Uuid, generation: u16, number: u16) -> Result<Option<AttemptRow>, StoreError> {
+    row(store, &keys::attempt(id, generation, number))
+}
+
+/// The first attempts (generation 0, number 0) of `ids`, in their order: one look-up each, where [`attempts_of`] scans.
+///
+/// # Errors
+/// See [`StoreError`].
+pub fn first_attempts(store: &impl Store, ids: &[Uuid]) -> Result<Vec<Option<AttemptRow>>, StoreError> {
+    let keys: Vec<Vec<u8>> = ids.iter().map(|id| keys::attempt(*id, 0, 0).to_vec()).collect();
+    many(store, &keys)
+}
+
+/// The receipt of `id`.
+///
+/// # Errors
+/// See [`StoreError`].
+pub fn receipt(store: &impl Store, id: Uuid) -> Result<Option<ReceiptRow>, StoreError> {
+    row(store, id.as_bytes())
+}
+
+/// The receipts of `ids`, in their order.
+///
+/// # Errors
+/// See [`StoreError`].
+pub fn receipts(store: &impl Store, ids: &[Uuid]) -> Result<Vec<Option<ReceiptRow>>, StoreError> {
+    rows(store, ids)
+}
+
+/// Why `id` ended before it was bound.
+///
+/// # Errors
+/// See [`StoreError`].
+pub fn failure(store: &impl Store, id: Uuid) -> Result<Option<FailureRow>, StoreError> {
+    row(store, id.as_bytes())
+}
+
+/// The failures of `ids`, in their order.
+///
+/// # Errors
+/// See [`StoreError`].
+pub fn failures(store: &impl Store, ids: &[Uuid]) -> Result<Vec<Option<FailureRow>>, StoreError> {
+    rows(store, ids)
+}
+
+/// The transaction that `key` made, and the digest of the body it came with.
+///
+/// # Errors
+/// See [`StoreError`].
+pub fn by_key(store: &impl Store, key: &str) -> Result<Option<(Uuid, B256)>, StoreError> {
+    let key = key.as_bytes();
+    store.get(Family::Idempotency, key)?.map(|value| decode(Family::Idempotency, key, &value, codec::decode_key_entry)).transpose()
+}
+
+/// [`by_key`] for each of `keys`, in their order.
+///
+/// # Errors
+/// See [`StoreError`].
+pub fn by_keys(store: &impl Store, keys: &[Vec<u8>]) -> Result<Vec<Option<(Uuid, B256)>>, StoreError> {
+    let values = store.get_many(Family::Idempotency, keys)?;
+    decode_many(Family::Idempotency, keys, &values, codec::decode_key_entry)
+}
+
+/// Transactions whose idempotency key begins with `prefix`, by key, greater than `after` where it is given.
+///
+/// # Errors
+/// See [`StoreError`].
+pub fn by_key_prefix(store: &impl Store, prefix: &str, after: Option<&str>, limit: usize) -> Result<Vec<(String, Uuid)>, StoreError> {
+    let from = match after {
+        Some(key) if key >= prefix => keys::after(key.as_bytes()),
+        _ => prefix.as_bytes().to_vec(),
+    };
+    // 0xff occurs in no UTF-8 text, so this is greater than every key with the prefix.
+    let mut to = prefix.as_bytes().to_vec();
+    to.push(0xff);
+    let pairs = store.scan(Family::Idempotency, &from, &to, Direction::Forward, limit)?;
+    pairs
+        .iter()
+        .map(|(key, value)| {
+            let text = String::from_utf8(key.to_vec()).map_err(|error| StoreError::corrupt(Family::Idempotency, key, error))?;
+            let (id, _) = decode(Family::Idempotency, key, value, codec::decode_key_entry)?;
+            Ok((text, id))
+        })
+        .collect()
+}
+
+/// The attempt whose transaction hash is `hash`.
+///
+/// # Errors
+/// See [`StoreError`].
+pub fn by_hash(store: &impl Store, hash: &B256) -> Result<Option<HashEntry>, StoreError> {
+    let key = hash.as_slice();
+    store.get(Family::ByHash, key)?.map(|value| decode(Family::ByHash, key, &value, HashEntry::decode)).transpose()
+}
+
+/// [`by_hash`] for each of `hashes`, in their order.
+///
+/// # Errors
+/// See [`StoreError`].
+pub fn by_hashes(store: &impl Store, hashes: &[B256]) -> Result<Vec<Option<HashEntry>>, StoreError> {
+    let keys: Vec<Vec<u8>> = hashes.iter().map(|hash| hash.to_vec()).collect();
+    let values = store.get_many(Family::ByHash, &keys)?;
+    decode_many(Family::ByHash, &keys, &values, HashEntry::decode)
+}
+
+/// The head with `number`.
+///
+/// # Errors
+/// See [`StoreError`].
+pub fn head(store: &impl Store, number: u64) -> Result<Option<HeadRow>, StoreError> {
+    row(store, &keys::head(number))
+}
+
+/// The greatest head: the follower's checkpoint.
+///
+/// # Errors
+/// See [`StoreError`].
+pub fn last_head(store: &impl Store) -> Result<Option<(u64, HeadRow)>, StoreError> {
+    Ok(heads(store, 0, Direction::Backward, 1)?.pop())
+}
+
+/// Heads from number `from` up, in the given direction: backward begins with the greatest.
+///
+/// # Errors
+/// See [`StoreError`].
+pub fn heads(store: &impl Store, from: u64, direction: Direction, limit: usize) -> Result<Vec<(u64, HeadRow)>, StoreError> {
+    let to = keys::after(&keys::head(u64::MAX));
+    let pairs = store.scan(Family::Heads, &keys::head(from), &to, direction, limit)?;
+    pairs
+        .iter()
+        .map(|(key, value)| {
+            let number = split(Family::Heads, key, keys::split_head)?;
+            Ok((number, decode(Family::Heads, key, value, codec::decode)?))
+        })
+        .collect()
+}
+
+/// Ids bound to nonces of `address`, from `from_nonce` up.
+///
+/// # Errors
+/// See [`StoreError`].
+pub fn bound(store: &impl Store, address: &Address, from_nonce: u64, limit: usize) -> Result<Vec<(u64, Uuid)>, StoreError> {
+    entries(store, address, Tag::Bound, from_nonce, Direction::Forward, limit)
+}
+
+/// The greatest nonce of `address` that is bound, and whose it is.
+///
+/// # Errors
+/// See [`StoreError`].
+pub fn last_bound(store: &impl Store, address: &Address) -> Result<Option<(u64, Uuid)>, StoreError> {
+    Ok(entries(store, address, Tag::Bound, 0, Direction::Backward, 1)?.pop())
+}
+
+/// Ids of `address` that wait, in their order, behind `after_queue_number` (`None`: from the first).
+///
+/// # Errors
+/// See [`StoreError`].
+pub fn waiting(
+    store: &impl Store,
+    address: &Address,
+    after_queue_number: Option<u64>,
+    limit: usize,
+) -> Result<Vec<(u64, Uuid)>, StoreError> {
+    let Some(from) = after_queue_number.map_or(Some(0), |number| number.checked_add(1)) else {
+        return Ok(Vec::new());
+    };
+    entries(store, address, Tag::Waiting, from, Direction::Forward, limit)
+}
+
+/// The greatest queue number of `address` that waits. `None` when nothing waits: its line may begin at any number then.
+///
+/// # Errors
+/// See [`StoreError`].
+pub fn last_queue_number(store: &impl Store, address: &Address) -> Result<Option<u64>, StoreError> {
+    let last = entries(store, address, Tag::Waiting, 0, Direction::Backward, 1)?;
+    Ok(last.first().map(|(number, _)| *number))
+}
+
+/// The first nonce of `address` that is not archived; `None` when nothing of it was ever archived.
+///
+/// # Errors
+/// See [`StoreError`].
+pub fn floor(store: &impl Store, address: &Address) -> Result<Option<u64>, StoreError> {
+    let key = keys::by_address(address, Tag::Floor, 0);
+    store.get(Family::ByAddress, &key)?.map(|value| decode(Family::ByAddress, &key, &value, codec::decode_number)).transpose()
+}
+
+/// Addresses that have a floor, something bound or something waiting, greater than `after`. One seek each, however much they have.
+///
+/// # Errors
+/// See [`StoreError`].
+pub fn addresses(store: &impl Store, after: Option<Address>, limit: usize) -> Result<Vec<Address>, StoreError> {
+    let past = |address: &Address| keys::after(&keys::by_address(address, Tag::Waiting, u64::MAX));
+    let to = past(&Address::repeat_byte(0xff));
+    let mut from = after.map_or_else(Vec::new, |address| past(&address));
+    let mut found = Vec::new();
+    while found.len() < limit {
+        let pairs = store.scan(Family::ByAddress, &from, &to, Direction::Forward, 1)?;
+        let Some((key, _)) = pairs.first() else { break };
+        let (address, _) = split(Family::ByAddress, key, keys::split_by_address)?;
+        from = past(&address);
+        found.push(address);
+    }
+    Ok(found)
+}
+
+fn entries(
+    store: &impl Store,
+    address: &Address,
+    tag: Tag,
+    from: u64,
+    direction: Direction,
+    limit: usize,
+) -> Result<Vec<(u64, Uuid)>, StoreError> {
+    let to = keys::after(&keys::by_address(address, tag, u64::MAX));
+    let from = keys::by_address(address, tag, from);
+    let pairs: Vec<Pair> = store.scan(Family::ByAddress, &from, &to, direction, limit)?;
+    pairs
+        .iter()
+        .map(|(key, value)| {
+            let (_, number) = split(Family::ByAddress, key, keys::split_by_address)?;
+            Ok((number, decode(Family::ByAddress, key, value, codec::decode_id)?))
+        })
+        .collect()
+}
+
+fn row<R: Row>(store: &impl Store, key: &[u8]) -> Result<Option<R>, StoreError> {
+    store.get(R::FAMILY, key)?.map(|value| decode(R::FAMILY, key, &value, codec::decode)).transpose()
+}
+
+fn rows<R: Row>(store: &impl Store, ids: &[Uuid]) -> Result<Vec<Option<R>>, StoreError> {
+    let keys: Vec<Vec<u8>> = ids.iter().map(|id| id.as_bytes().to_vec()).collect();
+    many(store, &keys)
+}
+
+fn many<R: Row>(store: &impl Store, keys: &[Vec<u8>]) -> Result<Vec<Option<R>>, StoreError> {
+    let values = store.get_many(R::FAMILY, keys)?;
+    decode_many(R::FAMILY, keys, &values, codec::decode)
+}
+
+fn decode_many<T>(
+    family: Family,
+    keys: &[Vec<u8>],
+    values: &[Option<Vec<u8>>],
+    decoder: impl Fn(&[u8]) -> Result<T, CodecError>,
+) -> Result<Vec<Option<T>>, StoreError> {
+    keys.iter().zip(values).map(|(key, value)| value.as_ref().map(|value| decode(family, key, value, &decoder)).transpose()).collect()
+}
+
+fn decode<T>(family: Family, key: &[u8], value: &[u8], decoder: impl Fn(&[u8]) -> Result<T, CodecError>) -> Result<T, StoreError> {
+    decoder(value).map_err(|error| StoreError::corrupt(family, key, error))
+}
+
+fn split<T>(family: Family, key: &[u8], splitter: impl Fn(&[u8]) -> Option<T>) -> Result<T, StoreError> {
+    splitter(key).ok_or_else(|| StoreError::corrupt(family, key, "its key has the wrong length"))
+}

@@ -1,0 +1,259 @@
+//! What is appended (records) and what is kept (rows).
+//!
+//! A [`Record`] is one step in the life of a transaction or of the chain, as the engine decided it. It is the only thing the store
+//! is ever given to write. [`project`](crate::project()) turns it into rows and index entries of the families; nothing else writes
+//! them, so that the families can always be made again from the records.
+//!
+//! Rows are immutable facts: what was asked, what was signed, what the chain did. What can be derived (stages, statuses) is not
+//! stored. Times are microseconds since the Unix epoch by the engine's clock, unless the field says otherwise; amounts are wei.
+
+use alloy::primitives::{Address, B256, Bytes, U256};
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+/// What the caller asked for: the content of one Ethereum transaction before nonce, price and signature.
+#[derive(Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
+pub struct Request {
+    /// Signing address.
+    pub from: Address,
+    /// Called address; `None` creates a contract.
+    pub to: Option<Address>,
+    /// Wei sent along.
+    pub value: U256,
+    /// Call data, or the init code of a creation.
+    pub data: Bytes,
+    /// Gas limit given by the caller; `None` leaves it to the engine's estimate.
+    pub gas: Option<u64>,
+    /// Price the caller fixed, or the market's.
+    pub fees: Fees,
+}
+
+/// How the caller wants a transaction priced, wei per gas.
+#[derive(Serialize, Deserialize, Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fees {
+    /// The engine's gas price source decides, again for each attempt.
+    Market,
+    /// A fixed price in a transaction without EIP-1559 fields.
+    Legacy {
+        /// Wei per gas.
+        gas_price: u128,
+    },
+    /// Fixed caps (EIP-1559).
+    Dynamic {
+        /// Most the transaction pays per gas, wei.
+        max_fee_per_gas: u128,
+        /// Most it pays the block's proposer per gas, wei.
+        max_priority_fee_per_gas: u128,
+    },
+}
+
+/// One accepted transaction, immutable for a generation.
+#[derive(Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
+pub struct TransactionRow {
+    /// Generation of the request: 0 when accepted, one more whenever its content is replaced.
+    pub generation: u16,
+    /// What was asked.
+    pub request: Request,
+    /// The caller's key; the same key never makes a second transaction.
+    pub idempotency_key: Option<String>,
+    /// When it was accepted, µs since the Unix epoch.
+    pub accepted_at: u64,
+}
+
+/// One signed set of bytes bound to a nonce.
+#[derive(Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
+pub struct AttemptRow {
+    /// Generation whose content was signed.
+    pub generation: u16,
+    /// Number of the attempt within its generation, from 0.
+    pub attempt: u16,
+    /// Nonce of the signing address.
+    pub nonce: u64,
+    /// Transaction hash: keccak-256 of `raw`.
+    pub hash: B256,
+    /// The signed transaction as it is sent (EIP-2718 envelope).
+    pub raw: Bytes,
+    /// Gas limit that was signed.
+    pub gas: u64,
+    /// Price that was signed.
+    pub fees: AttemptFees,
+    /// When it was signed, µs since the Unix epoch.
+    pub signed_at: u64,
+    /// Why the request can never be mined, if this attempt is the self-send that closes its nonce.
+    pub closing: Option<String>,
+}
+
+/// The price one attempt was signed with, wei per gas.
+#[derive(Serialize, Deserialize, Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AttemptFees {
+    /// A transaction without EIP-1559 fields.
+    Legacy {
+        /// Wei per gas.
+        gas_price: u128,
+    },
+    /// EIP-1559 caps.
+    Dynamic {
+        /// Most the transaction pays per gas, wei.
+        max_fee_per_gas: u128,
+        /// Most it pays the block's proposer per gas, wei.
+        max_priority_fee_per_gas: u128,
+    },
+}
+
+/// What the chain did with a transaction: the receipt of the attempt that was mined.
+#[derive(Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
+pub struct ReceiptRow {
+    /// Hash of the attempt that was mined.
+    pub transaction_hash: B256,
+    /// Generation of that attempt.
+    pub generation: u16,
+    /// Number of that attempt.
+    pub attempt: u16,
+    /// Nonce it was mined with.
+    pub nonce: u64,
+    /// Block that holds it.
+    pub block_number: u64,
+    /// Hash of that block.
+    pub block_hash: B256,
+    /// Place in that block, from 0.
+    pub transaction_index: u64,
+    /// `true` when execution did not revert (EIP-658 status 1).
+    pub success: bool,
+    /// Gas the transaction used.
+    pub gas_used: u64,
+    /// Wei per gas that was paid.
+    pub effective_gas_price: u128,
+    /// Address of the contract it created.
+    pub contract_address: Option<Address>,
+    /// When each step was reached.
+    pub timeline: Timeline,
+}
+
+/// When a transaction reached each step, µs since the Unix epoch; `None` where the engine did not see it (a restart in between).
+#[derive(Serialize, Deserialize, Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Timeline {
+    /// Its bound record was on disk.
+    pub durable_at: Option<u64>,
+    /// A node took the attempt.
+    pub sent_at: Option<u64>,
+    /// Its block was read.
+    pub included_at: Option<u64>,
+}
+
+/// A block the follower has read.
+#[derive(Serialize, Deserialize, Clone, Copy, Debug, PartialEq, Eq)]
+pub struct HeadRow {
+    /// Block hash.
+    pub hash: B256,
+    /// Hash of the block before it.
+    pub parent_hash: B256,
+    /// The block's own time, seconds since the Unix epoch.
+    pub timestamp: u64,
+    /// When it was read, µs since the Unix epoch.
+    pub seen_at: u64,
+}
+
+/// Why a transaction ended without its request being mined.
+#[derive(Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
+pub struct FailureRow {
+    /// For the caller to read.
+    pub reason: String,
+    /// When it was given up, µs since the Unix epoch.
+    pub failed_at: u64,
+}
+
+/// One step, appended atomically with all others of its [`Commit`](crate::Commit).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Record {
+    /// Accepted and not bound yet: waits behind `queue_number` of its address.
+    Accepted {
+        /// Transaction id.
+        id: Uuid,
+        /// What was accepted.
+        transaction: TransactionRow,
+        /// Digest of the request as received, to tell a repeat from a conflict of its idempotency key.
+        body_hash: B256,
+        /// Place in the waiting line of `transaction.request.from`; greater than all that wait there.
+        queue_number: u64,
+    },
+    /// Request (when it was not accepted earlier), nonce, price, signed bytes and hash, in one record.
+    Bound {
+        /// Transaction id.
+        id: Uuid,
+        /// Signing address, whose nonce this takes.
+        from: Address,
+        /// The request and the digest of its body, when no [`Record::Accepted`] came before.
+        accepted: Option<(TransactionRow, B256)>,
+        /// The waiting entry this ends.
+        queue_number: Option<u64>,
+        /// What was signed, and with which nonce.
+        attempt: AttemptRow,
+    },
+    /// A further attempt (higher price) at a nonce that is bound.
+    Attempt {
+        /// Transaction id.
+        id: Uuid,
+        /// What was signed.
+        attempt: AttemptRow,
+    },
+    /// Ended for good before it was bound.
+    Failed {
+        /// Transaction id.
+        id: Uuid,
+        /// Signing address.
+        from: Address,
+        /// As in [`Record::Bound`].
+        accepted: Option<(TransactionRow, B256)>,
+        /// The waiting entry this ends.
+        queue_number: Option<u64>,
+        /// Why it ended.
+        failure: FailureRow,
+    },
+    /// A block the follower has read, with what it completed.
+    Block {
+        /// Block number.
+        number: u64,
+        /// The block.
+        head: HeadRow,
+        /// Receipts of the transactions it completed, by transaction id.
+        receipts: Vec<(Uuid, ReceiptRow)>,
+        /// Failures of the requests whose nonce it closed, by transaction id.
+        failures: Vec<(Uuid, FailureRow)>,
+        /// New floors: the first nonce of an address that is not archived yet.
+        floors: Vec<(Address, u64)>,
+        /// Heads below this number are no longer needed. The [`HEADS_PRUNED_PER_BLOCK`] numbers below it are deleted, so a follower
+        /// that passes this at least once in so many blocks keeps the family bounded.
+        prune_heads_below: Option<u64>,
+    },
+}
+
+/// Heads deleted by one [`Record::Block`] that prunes. A projection may not read, so it deletes by number; 64 deletes cost about
+/// as much as 64 puts in order, once per block, and forgive a follower that prunes only now and then.
+pub const HEADS_PRUNED_PER_BLOCK: u64 = 64;
+
+/// Bytes a record takes in the store beyond its payload: keys, index entries and fixed fields. An estimate for the bounds of a batch.
+const OVERHEAD_BYTES: usize = 400;
+
+impl Record {
+    /// About how many bytes this record adds to a batch. Bounds a group commit; not an exact size.
+    #[must_use]
+    pub fn weight(&self) -> usize {
+        let transaction = |row: &TransactionRow| row.request.data.len() + row.idempotency_key.as_ref().map_or(0, |key| 2 * key.len());
+        let accepted = |accepted: &Option<(TransactionRow, B256)>| accepted.as_ref().map_or(0, |(row, _)| transaction(row));
+        OVERHEAD_BYTES
+            + match self {
+                Self::Accepted { transaction: row, .. } => transaction(row),
+                Self::Bound { accepted: row, attempt, .. } => accepted(row) + attempt.raw.len(),
+                Self::Attempt { attempt, .. } => attempt.raw.len(),
+                Self::Failed { accepted: row, failure, .. } => accepted(row) + failure.reason.len(),
+                Self::Block { receipts, failures, floors, .. } => {
+                    (receipts.len() + failures.len()) * RECEIPT_BYTES + floors.len() * FLOOR_BYTES
+                }
+            }
+    }
+}
+
+/// Bytes of one receipt with its key: two hashes, an id, and numbers.
+const RECEIPT_BYTES: usize = 160;
+/// Bytes of one floor: address, tag, number, value.
+const FLOOR_BYTES: usize = 40;
