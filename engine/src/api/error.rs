@@ -1,0 +1,109 @@
+//! The errors of the interface: JSON-RPC's own codes, and three of millrace's for which trying again is right or asking is needed.
+//!
+//! | code | meaning | what the caller does |
+//! |---|---|---|
+//! | -32700 … -32603 | JSON-RPC 2.0, section 5.1 | corrects the request |
+//! | -32010 | busy; nothing was accepted | sends it again after `data.retryAfterMs` |
+//! | -32011 | the outcome is not known | sends it again, or asks, with the same idempotency key |
+//! | -32012 | the idempotency key belongs to another transaction | uses another key; `data.id` is the other transaction |
+
+use std::fmt::Display;
+
+use serde::Serialize;
+use storage::StoreError;
+use uuid::Uuid;
+
+use crate::engine::SubmitError;
+use crate::readers::ReadError;
+
+pub(super) const PARSE: i32 = -32700;
+pub(super) const INVALID_REQUEST: i32 = -32600;
+pub(super) const METHOD_NOT_FOUND: i32 = -32601;
+pub(super) const INVALID_PARAMS: i32 = -32602;
+pub(super) const INTERNAL: i32 = -32603;
+pub(super) const BUSY: i32 = -32010;
+pub(super) const OUTCOME_UNKNOWN: i32 = -32011;
+pub(super) const IDEMPOTENCY_CONFLICT: i32 = -32012;
+
+/// Pause suggested when readers or memory for bodies are taken, in milliseconds: a few disk reads.
+pub(super) const READ_RETRY_MS: u64 = 50;
+/// Pause suggested while the process shuts down, in milliseconds: about a restart.
+const RESTART_RETRY_MS: u64 = 1000;
+
+/// The `error` member of a reply.
+#[derive(Debug, Serialize)]
+pub(super) struct RpcError {
+    pub(super) code: i32,
+    pub(super) message: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) data: Option<ErrorData>,
+}
+
+/// What a program needs to act on an error.
+#[derive(Debug, Serialize)]
+#[serde(untagged)]
+pub(super) enum ErrorData {
+    Retry {
+        #[serde(rename = "retryAfterMs")]
+        retry_after_ms: u64,
+    },
+    Existing {
+        id: Uuid,
+    },
+}
+
+impl RpcError {
+    pub(super) fn new(code: i32, message: impl Into<String>) -> Self {
+        Self { code, message: message.into(), data: None }
+    }
+
+    pub(super) fn params(message: impl Into<String>) -> Self {
+        Self::new(INVALID_PARAMS, message)
+    }
+
+    pub(super) fn busy(message: impl Into<String>, retry_after_ms: u64) -> Self {
+        Self { data: Some(ErrorData::Retry { retry_after_ms }), ..Self::new(BUSY, message) }
+    }
+
+    /// Something that should not happen: logged here, since the caller cannot mend it.
+    pub(super) fn internal(error: impl Display) -> Self {
+        tracing::error!(%error, "a call failed inside");
+        Self::new(INTERNAL, error.to_string())
+    }
+}
+
+impl From<SubmitError> for RpcError {
+    fn from(error: SubmitError) -> Self {
+        let message = error.to_string();
+        match error {
+            SubmitError::Invalid(_) => Self::params(message),
+            SubmitError::Busy { retry_after_ms } => Self::busy(message, retry_after_ms),
+            SubmitError::Unknown => Self::new(OUTCOME_UNKNOWN, message),
+            SubmitError::Conflict { existing } => {
+                let data = Some(ErrorData::Existing { id: existing });
+                Self { data, ..Self::new(IDEMPOTENCY_CONFLICT, message) }
+            }
+            // Nothing was accepted, and it can be once the process is back: to a caller that is the same as busy.
+            SubmitError::Closed => Self::busy(message, RESTART_RETRY_MS),
+        }
+    }
+}
+
+impl From<ReadError> for RpcError {
+    fn from(error: ReadError) -> Self {
+        match error {
+            ReadError::Busy => Self::busy(error.to_string(), READ_RETRY_MS),
+            ReadError::Closed => Self::busy(error.to_string(), RESTART_RETRY_MS),
+        }
+    }
+}
+
+impl From<StoreError> for RpcError {
+    fn from(error: StoreError) -> Self {
+        match error {
+            // A failed write is being resolved; reads work again after that.
+            StoreError::Closed => Self::busy(error.to_string(), RESTART_RETRY_MS),
+            other => Self::internal(other),
+        }
+    }
+}

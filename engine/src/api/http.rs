@@ -1,0 +1,240 @@
+//! Connections: accepted up to a bound, read with time limits, routed.
+//!
+//! A connection costs bounded memory whatever its client does: headers and bodies have a size and a time limit, bodies of all connections
+//! together have a budget, and a client that stops reading is cut off by the kernel after [`STALLED`].
+//!
+//! Browsers are not served: a page on any site could otherwise send transactions through a visitor's loopback interface. They
+//! name their origin and cannot set `Content-Type: application/json` without asking first, so both are looked at.
+
+use std::convert::Infallible;
+use std::rc::Rc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http_body_util::{BodyExt, Full};
+use hyper::body::{Body, Incoming};
+use hyper::header::{ALLOW, CONNECTION, CONTENT_TYPE, HeaderMap, HeaderValue, ORIGIN};
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper::{Method, Request, Response, StatusCode};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use socket2::SockRef;
+use storage::Store;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, SemaphorePermit, watch};
+use tokio::task::JoinSet;
+use tokio::time::{sleep, timeout};
+
+use super::error::{INVALID_REQUEST, READ_RETRY_MS, RpcError};
+use super::{Api, calls};
+
+/// How long a client may take for the headers of a request, and so also how long a connection may be idle.
+const HEADERS: Duration = Duration::from_secs(60);
+/// How long a client may take for a body.
+const BODY: Duration = Duration::from_secs(30);
+/// How long a client may leave sent bytes unacknowledged.
+const STALLED: Duration = Duration::from_secs(30);
+/// How long requests that are under way may take once the process stops.
+const GRACE: Duration = Duration::from_secs(5);
+/// Pause when the system refuses a new connection (file handles, memory): there is no event to wait for.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+/// Read and write buffer of a connection, in bytes; also bounds its headers.
+const BUFFER_BYTES: usize = 64 * 1024;
+/// Bodies of the longest kind that can be in memory at once.
+const LONGEST_BODIES: usize = 8;
+
+type Reply = Response<Full<Bytes>>;
+
+/// Serves until `stop` holds `true` or its sender is gone, then lets requests under way finish within five seconds.
+///
+/// Must run inside a [`tokio::task::LocalSet`] with timers and I/O enabled.
+pub async fn serve<S: Store>(listener: TcpListener, api: Rc<Api<S>>, mut stop: watch::Receiver<bool>) {
+    let slots = std::sync::Arc::new(Semaphore::new(api.limits.connections));
+    let bodies = Rc::new(Semaphore::new(LONGEST_BODIES * api.limits.body_bytes));
+    let mut open = JoinSet::new();
+    loop {
+        let accepted = async {
+            let slot = slots.clone().acquire_owned().await.expect("nobody closes this semaphore");
+            (slot, listener.accept().await)
+        };
+        let (slot, accepted) = tokio::select! {
+            accepted = accepted => accepted,
+            _ = stop.wait_for(|stop| *stop) => break,
+        };
+        match accepted {
+            Ok((stream, _)) => {
+                let connection = connection(api.clone(), bodies.clone(), stream, slot, stop.clone());
+                open.spawn_local(connection);
+            }
+            Err(error) => {
+                tracing::warn!(%error, "cannot accept a connection");
+                sleep(ACCEPT_PAUSE).await;
+            }
+        }
+        // Forgets the connections that have ended.
+        while open.try_join_next().is_some() {}
+    }
+    drop(listener);
+    if timeout(GRACE, async { while open.join_next().await.is_some() {} }).await.is_err() {
+        tracing::warn!(connections = open.len(), "requests under way were cut off");
+    }
+}
+
+async fn connection<S: Store>(
+    api: Rc<Api<S>>,
+    bodies: Rc<Semaphore>,
+    stream: TcpStream,
+    _slot: OwnedSemaphorePermit,
+    mut stop: watch::Receiver<bool>,
+) {
+    // Best effort: without them the connection works, only slower or for longer.
+    let _ = stream.set_nodelay(true);
+    let _ = SockRef::from(&stream).set_tcp_user_timeout(Some(STALLED));
+    api.metrics.api_connections.increment(1.0);
+    let service = service_fn(|request| {
+        let (api, bodies) = (api.clone(), bodies.clone());
+        async move { Ok::<_, Infallible>(route(&api, &bodies, request).await) }
+    });
+    let serve = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEADERS)
+        .max_buf_size(BUFFER_BYTES)
+        .serve_connection(TokioIo::new(stream), service);
+    let mut serve = std::pin::pin!(serve);
+    let ended = tokio::select! {
+        ended = serve.as_mut() => ended,
+        _ = stop.wait_for(|stop| *stop) => {
+            serve.as_mut().graceful_shutdown();
+            serve.await
+        }
+    };
+    if let Err(error) = ended {
+        // The client's doing: cut off, too slow, or not HTTP.
+        tracing::debug!(%error, "a connection ended early");
+    }
+    api.metrics.api_connections.decrement(1.0);
+}
+
+async fn route<S: Store>(api: &Api<S>, bodies: &Semaphore, request: Request<Incoming>) -> Reply {
+    api.metrics.api_http_requests.increment(1);
+    match (request.method(), request.uri().path()) {
+        (&Method::POST, "/") => rpc(api, bodies, request).await,
+        (&Method::GET, "/livez") => text(StatusCode::OK, "ok\n"),
+        (&Method::GET, "/readyz") => readiness(&api.engine.not_ready()),
+        (&Method::GET, "/metrics") => {
+            api.engine.refresh_gauges();
+            text(StatusCode::OK, api.prometheus.render())
+        }
+        (_, "/") => not_allowed("POST", "JSON-RPC is called with POST\n"),
+        (_, "/livez" | "/readyz" | "/metrics") => not_allowed("GET", "this is read with GET\n"),
+        _ => text(StatusCode::NOT_FOUND, "there are POST / for JSON-RPC, and GET /livez, /readyz and /metrics\n"),
+    }
+}
+
+fn readiness(reasons: &[String]) -> Reply {
+    if reasons.is_empty() { text(StatusCode::OK, "ok\n") } else { text(StatusCode::SERVICE_UNAVAILABLE, reasons.join("\n") + "\n") }
+}
+
+async fn rpc<S: Store>(api: &Api<S>, bodies: &Semaphore, request: Request<Incoming>) -> Reply {
+    if let Some(reply) = unacceptable(request.headers()) {
+        return reply;
+    }
+    let limit = api.limits.body_bytes;
+    match timeout(BODY, read_body(request.into_body(), limit, bodies)).await {
+        Ok(Ok((body, _room))) => json(StatusCode::OK, calls::answer(api, &body).await),
+        Ok(Err(NoBody::TooLong)) => {
+            let message = format!("the body is over the limit of {limit} bytes (api.max_body_bytes): send smaller batches");
+            refusal(StatusCode::PAYLOAD_TOO_LARGE, &RpcError::new(INVALID_REQUEST, message))
+        }
+        Ok(Err(NoBody::NoRoom)) => {
+            let message = "too many long bodies at once; nothing was accepted: try again later";
+            refusal(StatusCode::SERVICE_UNAVAILABLE, &RpcError::busy(message, READ_RETRY_MS))
+        }
+        Ok(Err(NoBody::Broken(error))) => {
+            let message = format!("the body did not arrive: {error}");
+            refusal(StatusCode::BAD_REQUEST, &RpcError::new(INVALID_REQUEST, message))
+        }
+        Err(_) => {
+            let message = format!("the body took longer than {} s", BODY.as_secs());
+            refusal(StatusCode::REQUEST_TIMEOUT, &RpcError::new(INVALID_REQUEST, message))
+        }
+    }
+}
+
+/// The answer to what cannot be a program's JSON-RPC call, or is a web page's.
+fn unacceptable(headers: &HeaderMap) -> Option<Reply> {
+    if let Some(origin) = headers.get(ORIGIN) {
+        let message = format!("calls from web pages are refused (Origin: {origin:?}); call from a program");
+        return Some(refusal(StatusCode::FORBIDDEN, &RpcError::new(INVALID_REQUEST, message)));
+    }
+    let kind = headers.get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
+    let essence = kind.split(';').next().unwrap_or_default().trim();
+    if essence.eq_ignore_ascii_case("application/json") {
+        return None;
+    }
+    let message = format!("Content-Type is \"{kind}\"; set it to application/json");
+    Some(refusal(StatusCode::UNSUPPORTED_MEDIA_TYPE, &RpcError::new(INVALID_REQUEST, message)))
+}
+
+enum NoBody {
+    TooLong,
+    NoRoom,
+    Broken(hyper::Error),
+}
+
+/// Reads a body of at most `limit` bytes. One that is too long is read on for as much again, since a client that is still
+/// writing would not see the answer.
+async fn read_body<'a>(mut body: Incoming, limit: usize, bodies: &'a Semaphore) -> Result<(Vec<u8>, Option<SemaphorePermit<'a>>), NoBody> {
+    let announced = usize::try_from(body.size_hint().lower()).unwrap_or(usize::MAX);
+    let mut kept = Vec::with_capacity(announced.min(limit));
+    let mut room: Option<SemaphorePermit<'a>> = None;
+    let mut length = 0_usize;
+    while let Some(frame) = body.frame().await {
+        let Ok(chunk) = frame.map_err(NoBody::Broken)?.into_data() else { continue };
+        length = length.saturating_add(chunk.len());
+        if length > limit {
+            kept = Vec::new();
+            if length > limit.saturating_mul(2) {
+                break;
+            }
+            continue;
+        }
+        // A chunk is no longer than the buffer of a connection.
+        let more = u32::try_from(chunk.len()).map_err(|_| NoBody::TooLong)?;
+        let more = bodies.try_acquire_many(more).map_err(|_| NoBody::NoRoom)?;
+        match &mut room {
+            Some(room) => room.merge(more),
+            None => room = Some(more),
+        }
+        kept.extend_from_slice(&chunk);
+    }
+    if length > limit { Err(NoBody::TooLong) } else { Ok((kept, room)) }
+}
+
+fn reply(status: StatusCode, kind: &'static str, body: impl Into<Bytes>) -> Reply {
+    let mut reply = Response::new(Full::new(body.into()));
+    *reply.status_mut() = status;
+    reply.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(kind));
+    reply
+}
+
+fn text(status: StatusCode, body: impl Into<Bytes>) -> Reply {
+    reply(status, "text/plain; charset=utf-8", body)
+}
+
+fn json(status: StatusCode, body: Vec<u8>) -> Reply {
+    reply(status, "application/json", body)
+}
+
+/// An error before any call was read; the connection ends, since the rest of the body may still be on its way.
+fn refusal(status: StatusCode, error: &RpcError) -> Reply {
+    let mut reply = json(status, calls::error_reply(error));
+    reply.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+    reply
+}
+
+fn not_allowed(allowed: &'static str, message: &'static str) -> Reply {
+    let mut reply = text(StatusCode::METHOD_NOT_ALLOWED, message);
+    reply.headers_mut().insert(ALLOW, HeaderValue::from_static(allowed));
+    reply
+}

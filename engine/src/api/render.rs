@@ -1,0 +1,225 @@
+//! Transactions as callers read them.
+//!
+//! What Ethereum counts (nonce, gas, wei, block numbers) is a `0x` quantity, as every Ethereum tool expects it; what only millrace
+//! counts (generation, attempt, times) is a JSON integer. Times are µs since the Unix epoch by the engine's clock.
+
+use alloy::primitives::{Address, B256, Bytes, U64, U128, U256};
+use serde::Serialize;
+use storage::{AttemptFees, AttemptRow, ReceiptRow};
+use uuid::Uuid;
+
+use crate::query::Page;
+use crate::view::{Stage, Status, TransactionView};
+
+/// The object of `ptx_getTransaction`.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Transaction<'a> {
+    id: Uuid,
+    idempotency_key: Option<&'a str>,
+    from: Address,
+    to: Option<Address>,
+    value: U256,
+    data: &'a Bytes,
+    /// Signed limit; before signing the one that was asked for, if any.
+    gas: Option<U64>,
+    nonce: Option<U64>,
+    status: Status,
+    stage: Stage,
+    /// Of the attempt that was mined, else of the newest that carries the request.
+    transaction_hash: Option<B256>,
+    generation: u16,
+    created: u64,
+    /// Why it ended without being mined.
+    failure_reason: Option<&'a str>,
+}
+
+/// The object of `ptx_getTransactionFull`.
+#[derive(Serialize)]
+pub(super) struct Full<'a> {
+    #[serde(flatten)]
+    transaction: Transaction<'a>,
+    attempts: Vec<Attempt>,
+    receipt: Option<Receipt>,
+    timeline: Timeline,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Attempt {
+    generation: u16,
+    attempt: u16,
+    hash: B256,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    gas_price: Option<U128>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    max_fee_per_gas: Option<U128>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    max_priority_fee_per_gas: Option<U128>,
+    /// Set on a self-send that closes the nonce: why the request itself can never be mined.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    closing: Option<String>,
+    created: u64,
+}
+
+/// The object of `ptx_getTransactionReceipt`.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Receipt {
+    transaction_hash: B256,
+    block_number: U64,
+    block_hash: B256,
+    transaction_index: U64,
+    success: bool,
+    gas_used: U64,
+    effective_gas_price: U128,
+    contract_address: Option<Address>,
+}
+
+/// When each step was reached; `null` where it was not, or where the engine did not see it.
+#[derive(Serialize)]
+struct Timeline {
+    received: u64,
+    durable: Option<u64>,
+    sent: Option<u64>,
+    included: Option<u64>,
+    confirmed: Option<u64>,
+}
+
+/// The object of `ptx_queryTransactions`.
+#[derive(Serialize)]
+pub(super) struct Transactions<'a> {
+    transactions: Vec<Full<'a>>,
+    cursor: Option<String>,
+}
+
+impl<'a> From<&'a TransactionView> for Transaction<'a> {
+    fn from(view: &'a TransactionView) -> Self {
+        let request = &view.transaction.request;
+        let newest = view.attempts.last();
+        let carrying = view.attempts.iter().rfind(|attempt| attempt.closing.is_none());
+        let mined = view.receipt.as_ref();
+        Self {
+            id: view.id,
+            idempotency_key: view.transaction.idempotency_key.as_deref(),
+            from: request.from,
+            to: request.to,
+            value: request.value,
+            data: &request.data,
+            gas: newest.map(|attempt| attempt.gas).or(request.gas).map(U64::from),
+            nonce: newest.map(|attempt| U64::from(attempt.nonce)),
+            status: view.status(),
+            stage: view.stage(),
+            transaction_hash: mined.map(|receipt| receipt.transaction_hash).or(carrying.map(|attempt| attempt.hash)),
+            generation: view.transaction.generation,
+            created: view.transaction.accepted_at,
+            failure_reason: view.failure.as_ref().map(|failure| failure.reason.as_str()),
+        }
+    }
+}
+
+impl<'a> From<&'a TransactionView> for Full<'a> {
+    fn from(view: &'a TransactionView) -> Self {
+        let seen = view.receipt.as_ref().map(|receipt| receipt.timeline).unwrap_or_default();
+        Self {
+            transaction: view.into(),
+            attempts: view.attempts.iter().map(Attempt::from).collect(),
+            receipt: view.receipt.as_ref().map(Receipt::from),
+            timeline: Timeline {
+                received: view.transaction.accepted_at,
+                durable: seen.durable_at,
+                sent: seen.sent_at,
+                included: seen.included_at,
+                confirmed: view.confirmed_at,
+            },
+        }
+    }
+}
+
+impl From<&AttemptRow> for Attempt {
+    fn from(row: &AttemptRow) -> Self {
+        let (gas_price, max_fee_per_gas, max_priority_fee_per_gas) = match row.fees {
+            AttemptFees::Legacy { gas_price } => (Some(gas_price), None, None),
+            AttemptFees::Dynamic { max_fee_per_gas, max_priority_fee_per_gas } => {
+                (None, Some(max_fee_per_gas), Some(max_priority_fee_per_gas))
+            }
+        };
+        Self {
+            generation: row.generation,
+            attempt: row.attempt,
+            hash: row.hash,
+            gas_price: gas_price.map(U128::from),
+            max_fee_per_gas: max_fee_per_gas.map(U128::from),
+            max_priority_fee_per_gas: max_priority_fee_per_gas.map(U128::from),
+            closing: row.closing.clone(),
+            created: row.signed_at,
+        }
+    }
+}
+
+impl From<&ReceiptRow> for Receipt {
+    fn from(row: &ReceiptRow) -> Self {
+        Self {
+            transaction_hash: row.transaction_hash,
+            block_number: U64::from(row.block_number),
+            block_hash: row.block_hash,
+            transaction_index: U64::from(row.transaction_index),
+            success: row.success,
+            gas_used: U64::from(row.gas_used),
+            effective_gas_price: U128::from(row.effective_gas_price),
+            contract_address: row.contract_address,
+        }
+    }
+}
+
+impl<'a> From<&'a Page> for Transactions<'a> {
+    fn from(page: &'a Page) -> Self {
+        Self { transactions: page.transactions.iter().map(Full::from).collect(), cursor: page.cursor.as_ref().map(ToString::to_string) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::view::testing::History;
+
+    #[test]
+    fn a_mined_transaction_is_shown_in_full() {
+        let mut history = History::new();
+        let id = history.bound(1, 5, Some("key"));
+        history.block(12, &[id]);
+        let view = history.view(id, 1);
+        let hash = view.attempts[0].hash;
+        let shown = serde_json::to_value(Full::from(&view)).expect("JSON");
+        let expected = json!({
+            "id": id, "idempotencyKey": "key", "from": History::address(1), "to": Address::ZERO, "value": "0x1",
+            "data": "0x", "gas": "0x5208", "nonce": "0x5", "status": "confirmed", "stage": "complete",
+            "transactionHash": hash, "generation": 0, "created": 2, "failureReason": null,
+            "attempts": [{
+                "generation": 0, "attempt": 0, "hash": hash, "maxFeePerGas": "0x9", "maxPriorityFeePerGas": "0x1", "created": 3,
+            }],
+            "receipt": {
+                "transactionHash": hash, "blockNumber": "0xc", "blockHash": B256::with_last_byte(1), "transactionIndex": "0x0",
+                "success": true, "gasUsed": "0x5208", "effectiveGasPrice": "0x7", "contractAddress": null,
+            },
+            "timeline": {
+                "received": 2, "durable": null, "sent": null, "included": 12_000_000, "confirmed": 12_000_000,
+            },
+        });
+        assert_eq!(shown, expected);
+    }
+
+    #[test]
+    fn what_is_not_known_yet_is_null() {
+        let mut history = History::new();
+        let id = history.waiting(1, None);
+        let shown = serde_json::to_value(Full::from(&history.view(id, 1))).expect("JSON");
+        for field in ["nonce", "transactionHash", "idempotencyKey", "receipt", "failureReason"] {
+            assert_eq!(shown[field], json!(null), "{field}");
+        }
+        assert_eq!(shown["status"], "unstarted");
+        assert_eq!(shown["gas"], "0x5208");
+    }
+}

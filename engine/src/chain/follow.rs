@@ -1,0 +1,209 @@
+//! The follower at work: asks the node, hands each block out, gathers the effects, stores, tells.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use alloy::primitives::{Address, B256, U64};
+use netio::{Calls, End, Fault, Lane, Room};
+use storage::{HeadRow, Record};
+
+use super::decode::{Header, receipt_from_json, receipts_from_json};
+use super::follower::{Follower, Joined, Stored};
+use super::status::ChainStatus;
+use crate::txmgr::{BlockEffects, Event, SeenBlock, SeenReceipt};
+
+/// JSON-RPC's code for a method that the node does not have.
+const METHOD_NOT_FOUND: i64 = -32601;
+
+/// Where blocks go: the shards, and shard 0's way to the store.
+pub trait BlockStore {
+    /// Number of shards.
+    fn shards(&self) -> usize;
+    /// Shard of an address.
+    fn shard_of(&self, address: &Address) -> usize;
+    /// Every shard's effects of its part of a block.
+    fn effects(&self, parts: Vec<SeenBlock>) -> impl Future<Output = Option<Vec<BlockEffects>>>;
+    /// Writes a block; completes when it is on disk, `None` when the engine stops.
+    fn store(&self, record: Record) -> impl Future<Output = Option<()>>;
+    /// Tells every shard.
+    fn tell(&self, event: impl Fn() -> Event) -> impl Future<Output = ()>;
+}
+
+/// Why a round ended early.
+enum Stop {
+    /// The node does not answer, or not with what is needed: try again later.
+    Later(String),
+    /// The engine stops.
+    Ended,
+}
+
+/// The follower's parts.
+pub struct Follow<R: Room> {
+    /// Its room.
+    pub room: R,
+    /// Its own connection.
+    pub lane: Lane<R>,
+    /// Where it tells what it knows.
+    pub status: Arc<ChainStatus>,
+    /// The chain id by configuration.
+    pub chain_id: Option<u64>,
+    /// Pause between two looks at the head.
+    pub poll_interval: Duration,
+    /// Heads deeper than this are dropped from the store.
+    pub finality_depth: u64,
+    /// The checkpoint.
+    pub stored: Option<Stored>,
+}
+
+impl<R: Room> Follow<R> {
+    /// Follows the chain until the engine stops.
+    pub async fn run(mut self, blocks: impl BlockStore) {
+        let mut follower = Follower::new(self.stored);
+        let mut by_hash = false;
+        loop {
+            match self.round(&mut follower, &mut by_hash, &blocks).await {
+                Ok(()) => {
+                    if self.status.set_trouble(None) {
+                        tracing::info!("the node answers");
+                    }
+                }
+                Err(Stop::Later(trouble)) => {
+                    blocks.tell(|| Event::Node { healthy: false, chain_id: None }).await;
+                    if self.status.set_trouble(Some(trouble.clone())) {
+                        tracing::warn!(trouble, "not ready; trying again");
+                    }
+                }
+                Err(Stop::Ended) => return,
+            }
+            self.room.sleep(self.poll_interval).await;
+        }
+    }
+
+    /// Everything up to the node's head.
+    async fn round(&mut self, follower: &mut Follower, by_hash: &mut bool, blocks: &impl BlockStore) -> Result<(), Stop> {
+        if self.status.chain_id().is_none() {
+            self.learn_chain().await?;
+        }
+        follower.head(self.ask::<U64>("eth_blockNumber", &[(); 0]).await?.to());
+        let chain_id = self.status.chain_id();
+        blocks.tell(|| Event::Node { healthy: true, chain_id }).await;
+        while let Some(number) = follower.next() {
+            let Some(header) = self.ask::<Option<Header>>("eth_getBlockByNumber", &(U64::from(number), false)).await? else {
+                return Ok(());
+            };
+            if let Joined::No { ours, parent } = follower.joins(&header) {
+                return Err(Stop::Later(format!(
+                    "block {number} of the node follows {parent}, the stored chain ends in {ours}: the chain was reorganised, or this is another chain"
+                )));
+            }
+            let Some(receipts) = self.receipts(&header, by_hash).await? else { return Ok(()) };
+            self.store(follower, &header, receipts, blocks).await?;
+        }
+        Ok(())
+    }
+
+    async fn learn_chain(&mut self) -> Result<(), Stop> {
+        let id: u64 = self.ask::<U64>("eth_chainId", &[(); 0]).await?.to();
+        if let Some(expected) = self.chain_id.filter(|expected| *expected != id) {
+            return Err(Stop::Later(format!(
+                "the node is on chain {id}, the configuration says node.chain_id = {expected}: correct one of them"
+            )));
+        }
+        tracing::info!(chain_id = id, "the node's chain");
+        self.status.set_chain_id(id);
+        Ok(())
+    }
+
+    async fn ask<T: serde::de::DeserializeOwned>(&mut self, method: &str, params: &impl serde::Serialize) -> Result<T, Stop> {
+        self.lane.call(method, params).await.map_err(|error| Stop::Later(error.to_string()))
+    }
+
+    /// The block's receipts; `None` while the node does not know them.
+    async fn receipts(&mut self, header: &Header, by_hash: &mut bool) -> Result<Option<Vec<SeenReceipt>>, Stop> {
+        if *by_hash {
+            return self.receipts_one_by_one(header).await;
+        }
+        let mut calls = Calls::new();
+        calls.push("eth_getBlockReceipts", &[header.hash]);
+        match self.lane.exchange(&calls).await.ends.pop() {
+            Some(End::Answered(Ok(json))) => {
+                receipts_from_json(json.get()).map_err(|error| Stop::Later(format!("eth_getBlockReceipts cannot be read: {error}")))
+            }
+            Some(End::Answered(Err(error))) if error.code == METHOD_NOT_FOUND => {
+                tracing::info!("the node has no eth_getBlockReceipts; receipts are read by transaction hash, in batches");
+                *by_hash = true;
+                self.receipts_one_by_one(header).await
+            }
+            // An error about one block is "not known yet" (row B4).
+            Some(End::Answered(Err(_))) | None => Ok(None),
+            Some(End::BeforeSend(fault) | End::Ambiguous(fault)) => Err(unanswered(&fault)),
+        }
+    }
+
+    async fn receipts_one_by_one(&mut self, header: &Header) -> Result<Option<Vec<SeenReceipt>>, Stop> {
+        let mut receipts = Vec::with_capacity(header.transactions.len());
+        let mut calls = Calls::new();
+        for hash in &header.transactions {
+            calls.push("eth_getTransactionReceipt", &[hash]);
+        }
+        for end in if calls.is_empty() { Vec::new() } else { self.lane.exchange(&calls).await.ends } {
+            match end {
+                End::Answered(Ok(json)) => match receipt_from_json(json.get()) {
+                    Ok(Some(receipt)) => receipts.push(receipt),
+                    Ok(None) => return Ok(None),
+                    Err(error) => return Err(Stop::Later(format!("eth_getTransactionReceipt cannot be read: {error}"))),
+                },
+                End::Answered(Err(_)) => return Ok(None),
+                End::BeforeSend(fault) | End::Ambiguous(fault) => return Err(unanswered(&fault)),
+            }
+        }
+        Ok(Some(receipts))
+    }
+
+    async fn store(
+        &mut self,
+        follower: &mut Follower,
+        header: &Header,
+        receipts: Vec<SeenReceipt>,
+        blocks: &impl BlockStore,
+    ) -> Result<(), Stop> {
+        let seen_at = u64::try_from(self.room.unix_time().as_micros()).unwrap_or(u64::MAX);
+        let parts = route(header.number, header.hash, seen_at, receipts, blocks);
+        let effects = blocks.effects(parts).await.ok_or(Stop::Ended)?;
+        let head = HeadRow { hash: header.hash, parent_hash: header.parent_hash, timestamp: header.timestamp, seen_at };
+        let record = block_record(header.number, head, effects, self.finality_depth);
+        blocks.store(record).await.ok_or(Stop::Ended)?;
+        let newest = follower.stored(Stored { number: header.number, hash: header.hash });
+        self.status.set_head(header.number, newest);
+        blocks.tell(|| Event::BlockStored { number: header.number, newest }).await;
+        Ok(())
+    }
+}
+
+fn unanswered(fault: &Fault) -> Stop {
+    Stop::Later(format!("the node gave no receipts: {fault}"))
+}
+
+/// Splits a block's receipts by the shard of their sender.
+fn route(number: u64, hash: B256, seen_at: u64, receipts: Vec<SeenReceipt>, blocks: &impl BlockStore) -> Vec<SeenBlock> {
+    let empty = SeenBlock { number, hash, seen_at, receipts: Vec::new() };
+    let mut parts = vec![empty; blocks.shards()];
+    for receipt in receipts {
+        parts[blocks.shard_of(&receipt.from)].receipts.push(receipt);
+    }
+    parts
+}
+
+/// Everyone's effects and the checkpoint, as one record.
+fn block_record(number: u64, head: HeadRow, effects: Vec<BlockEffects>, finality_depth: u64) -> Record {
+    let (mut receipts, mut failures, mut floors) = (Vec::new(), Vec::new(), Vec::new());
+    for part in effects {
+        receipts.extend(part.receipts);
+        failures.extend(part.failures);
+        floors.extend(part.floors);
+    }
+    // Receipts are written in the order of their ids: a put in order costs a third of one at random.
+    receipts.sort_unstable_by_key(|receipt| receipt.0);
+    let prune_heads_below = number.checked_sub(2 * finality_depth);
+    Record::Block { number, head, receipts, failures, floors, prune_heads_below }
+}

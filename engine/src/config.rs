@@ -1,0 +1,304 @@
+//! Settings: what an operator can choose, with the defaults users of such systems know.
+//!
+//! ```text
+//! defaults → file (TOML) → environment (MILLRACE_<SECTION>__<KEY>) → --set section.key=value
+//!            checked by itself       each later one wins                    → checked as a whole
+//! ```
+//!
+//! The file is read by itself first, so that an unknown key or a wrong type is reported with file, line and
+//! column; then the three sources are merged; then [`Config::validate`] looks at what they say together.
+//! A setting that cannot work is refused at start with its key, its value and what to do: nothing is adjusted silently.
+
+mod load;
+mod validate;
+
+use std::fmt;
+use std::path::PathBuf;
+
+use netio::Executor;
+use netio::rpc::Endpoint;
+use serde::Deserialize;
+use serde::de::{self, Deserializer};
+
+pub use load::ConfigError;
+
+/// Everything `millrace run` is told.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Config {
+    /// Directory of the database. Made if it is missing.
+    pub data_dir: PathBuf,
+    /// What is logged, and how.
+    pub log: LogConfig,
+    /// The JSON-RPC interface.
+    pub api: ApiConfig,
+    /// The Ethereum node.
+    pub node: NodeConfig,
+    /// Where signing keys come from.
+    pub keys: KeysConfig,
+    /// Threads of the hot path.
+    pub shards: ShardsConfig,
+    /// Gas price sources and increases (rows A7, A8).
+    pub gas: GasConfig,
+    /// The public transaction manager.
+    pub txmgr: TxmgrConfig,
+}
+
+/// What is logged, and how.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct LogConfig {
+    /// Which events: a level, or `target=level` pairs after commas (`info,netio=debug`).
+    pub filter: String,
+    /// How an event is written to standard error.
+    pub format: LogFormat,
+}
+
+impl Default for LogConfig {
+    fn default() -> Self {
+        Self { filter: "info".into(), format: LogFormat::Human }
+    }
+}
+
+/// How a log event is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LogFormat {
+    /// One line for people.
+    Human,
+    /// One JSON object a line.
+    Json,
+}
+
+/// The JSON-RPC interface.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct ApiConfig {
+    /// Address to listen on; loopback unless told otherwise. Port 0 picks a free one.
+    pub listen: String,
+    /// Longest request body, in bytes.
+    pub max_body_bytes: u32,
+    /// Most entries of a JSON-RPC batch, and most elements of one `ptx_sendTransactions`.
+    pub max_batch: u32,
+    /// Most open connections; further ones wait to be accepted.
+    pub max_connections: u32,
+    /// Threads that read the database for queries, so that no other thread waits for a disk.
+    pub readers: usize,
+}
+
+impl Default for ApiConfig {
+    fn default() -> Self {
+        Self { listen: "127.0.0.1:7545".into(), max_body_bytes: 10 * 1024 * 1024, max_batch: 1000, max_connections: 256, readers: 2 }
+    }
+}
+
+/// The Ethereum node and how it is talked to.
+#[derive(Clone, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct NodeConfig {
+    /// `http://host:port/path`.
+    pub url: String,
+    /// Chain id the node must have; learned from the node where it is not given.
+    pub chain_id: Option<u64>,
+    /// Connections of each shard that carry transactions; an address always uses the same one.
+    pub connections: usize,
+    /// Most calls in one HTTP request.
+    pub batch_calls: usize,
+    /// Most bytes in one HTTP request.
+    pub batch_bytes: usize,
+    /// How long a reply may take, in milliseconds, before the outcome counts as unknown.
+    pub request_timeout_ms: u64,
+    /// How often the head is asked for, in milliseconds.
+    pub poll_interval_ms: u64,
+}
+
+impl Default for NodeConfig {
+    fn default() -> Self {
+        Self {
+            url: String::new(),
+            chain_id: None,
+            connections: 4,
+            batch_calls: 200,
+            batch_bytes: 512 * 1024,
+            request_timeout_ms: 10_000,
+            poll_interval_ms: 100,
+        }
+    }
+}
+
+/// Shows the address without its path, where providers put access keys.
+impl fmt::Debug for NodeConfig {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("NodeConfig")
+            .field("url", &self.url.parse::<Endpoint>())
+            .field("chain_id", &self.chain_id)
+            .field("connections", &self.connections)
+            .field("batch_calls", &self.batch_calls)
+            .field("batch_bytes", &self.batch_bytes)
+            .field("request_timeout_ms", &self.request_timeout_ms)
+            .field("poll_interval_ms", &self.poll_interval_ms)
+            .finish()
+    }
+}
+
+/// Where signing keys come from: exactly one of a file and a mnemonic.
+#[derive(Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct KeysConfig {
+    /// A file with one `0x…` private key a line, or one mnemonic; `#` starts a comment.
+    pub file: Option<PathBuf>,
+    /// A BIP-39 mnemonic. Give it through the environment rather than in a file that others can read.
+    pub mnemonic: Option<String>,
+    /// How many addresses are derived from the mnemonic (`m/44'/60'/0'/0/i`).
+    pub count: Option<u32>,
+}
+
+/// Shows that there is a mnemonic, never the words.
+impl fmt::Debug for KeysConfig {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("KeysConfig")
+            .field("file", &self.file)
+            .field("mnemonic", &self.mnemonic.as_ref().map(|_| "redacted"))
+            .field("count", &self.count)
+            .finish()
+    }
+}
+
+/// Threads of the hot path.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct ShardsConfig {
+    /// Number of shards; one per core where it is not given.
+    pub count: Option<usize>,
+    /// `auto`, `io_uring` (glommio) or `epoll` (tokio).
+    pub executor: Executor,
+    /// Most submissions a shard holds that are not on disk yet; more are refused as busy.
+    pub mailbox: usize,
+}
+
+impl Default for ShardsConfig {
+    fn default() -> Self {
+        Self { count: None, executor: Executor::Auto, mailbox: 8192 }
+    }
+}
+
+/// Gas price sources and increases.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct GasConfig {
+    /// Says in so many words where prices come from; a fixed price beside `market` is refused as a contradiction.
+    pub price: Option<PriceSource>,
+    /// Fixed price for every transaction that names none: fee cap in wei. The node is asked where it is not given.
+    #[serde(deserialize_with = "wei")]
+    pub max_fee_per_gas: Option<u128>,
+    /// Tip that goes with `max_fee_per_gas`, in wei.
+    #[serde(deserialize_with = "wei")]
+    pub max_priority_fee_per_gas: Option<u128>,
+    /// How long a price read from the node is used, in milliseconds.
+    pub cache_ms: u64,
+    /// Blocks of fee history that are read.
+    pub history_blocks: u64,
+    /// Percentile of the tips in those blocks.
+    pub percentile: f64,
+    /// Increase of a resubmission, in percent (at least 10, the replacement rule of the pools).
+    pub increase_percent: u32,
+    /// No price goes above this fee cap, in wei.
+    #[serde(deserialize_with = "wei")]
+    pub cap_max_fee_per_gas: Option<u128>,
+    /// A gas estimate is multiplied by this.
+    pub limit_factor: f64,
+}
+
+impl Default for GasConfig {
+    fn default() -> Self {
+        Self {
+            price: None,
+            max_fee_per_gas: None,
+            max_priority_fee_per_gas: None,
+            cache_ms: 30_000,
+            history_blocks: 20,
+            percentile: 85.0,
+            increase_percent: 10,
+            cap_max_fee_per_gas: None,
+            limit_factor: 1.5,
+        }
+    }
+}
+
+/// Where the price of a transaction that names none comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PriceSource {
+    /// The node's fee history.
+    Market,
+    /// `max_fee_per_gas` and `max_priority_fee_per_gas`.
+    Fixed,
+}
+
+/// The public transaction manager.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct TxmgrConfig {
+    /// Transactions of one address that are bound and not confirmed.
+    pub max_in_flight: usize,
+    /// A transaction unconfirmed for this long gets a higher price, in milliseconds.
+    pub resubmit_interval_ms: u64,
+    /// The oldest transaction of an address is sent again, same bytes, when this many blocks have passed without it.
+    pub resend_after_blocks: u64,
+    /// First pause after a failed submission, in milliseconds; four times longer each time.
+    pub retry_min_ms: u64,
+    /// Longest pause between tries, in milliseconds.
+    pub retry_max_ms: u64,
+    /// How often a gas estimate that reverts is tried before the request fails.
+    pub estimate_tries: u32,
+    /// Depth at which a transaction counts as confirmed; 1 is its own block.
+    pub required_confirmations: u64,
+    /// Depth at which a transaction is archived: no longer watched.
+    pub finality_depth: u64,
+}
+
+impl Default for TxmgrConfig {
+    fn default() -> Self {
+        Self {
+            max_in_flight: 500,
+            resubmit_interval_ms: 300_000,
+            resend_after_blocks: 3,
+            retry_min_ms: 250,
+            retry_max_ms: 10_000,
+            estimate_tries: 3,
+            required_confirmations: 1,
+            finality_depth: 12,
+        }
+    }
+}
+
+/// An amount of wei: an integer, or a decimal string where it is longer than TOML's 64 bits.
+fn wei<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u128>, D::Error> {
+    struct Wei;
+
+    impl de::Visitor<'_> for Wei {
+        type Value = u128;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("an amount of wei: a whole number, or a decimal string")
+        }
+
+        fn visit_u64<E: de::Error>(self, value: u64) -> Result<u128, E> {
+            Ok(value.into())
+        }
+
+        fn visit_u128<E: de::Error>(self, value: u128) -> Result<u128, E> {
+            Ok(value)
+        }
+
+        fn visit_i64<E: de::Error>(self, value: i64) -> Result<u128, E> {
+            u128::try_from(value).map_err(|_| E::invalid_value(de::Unexpected::Signed(value), &self))
+        }
+
+        fn visit_str<E: de::Error>(self, value: &str) -> Result<u128, E> {
+            value.parse().map_err(|_| E::invalid_value(de::Unexpected::Str(value), &self))
+        }
+    }
+
+    deserializer.deserialize_any(Wei).map(Some)
+}

@@ -1,0 +1,233 @@
+//! What the settings must say together. Every finding names the key, the value and what to do; all are told at once.
+
+use std::fmt::Display;
+use std::net::SocketAddr;
+
+use netio::rpc::Endpoint;
+
+use super::{Config, PriceSource};
+
+/// A body shorter than this holds no useful batch.
+const MIN_BODY_BYTES: u32 = 1024;
+/// The largest body: it is held in memory whole.
+const MAX_BODY_BYTES: u32 = 256 * 1024 * 1024;
+/// The smallest increase that pools take for a replacement, in percent (geth's `txpool.pricebump`).
+const MIN_INCREASE_PERCENT: u32 = 10;
+/// Most addresses from one mnemonic; each is derived at start.
+const MAX_DERIVED_KEYS: u32 = 1_000_000;
+/// Most shards; far above the cores of any machine, so a slip and not a choice.
+const MAX_SHARDS: usize = 1024;
+/// Blocks that nodes serve in one `eth_feeHistory`.
+const MAX_HISTORY_BLOCKS: u64 = 1024;
+
+impl Config {
+    /// Checks the settings against each other; gives all findings.
+    pub fn validate(&self) -> Result<(), Vec<String>> {
+        let mut findings = Findings::default();
+        if self.data_dir.as_os_str().is_empty() {
+            findings.say("data_dir is not set: name the directory of the database, in the file or as MILLRACE_DATA_DIR");
+        }
+        self.check_api(&mut findings);
+        self.check_node(&mut findings);
+        self.check_keys(&mut findings);
+        self.check_gas(&mut findings);
+        self.check_txmgr(&mut findings);
+        if let Some(count) = self.shards.count {
+            findings.within("shards.count", count, 1, MAX_SHARDS);
+        }
+        findings.at_least("shards.mailbox", self.shards.mailbox, 1);
+        if findings.0.is_empty() { Ok(()) } else { Err(findings.0) }
+    }
+
+    fn check_api(&self, findings: &mut Findings) {
+        let api = &self.api;
+        if api.listen.parse::<SocketAddr>().is_err() {
+            findings.say(format!("api.listen = \"{}\" is not an address and port: write for example \"127.0.0.1:7545\"", api.listen));
+        }
+        findings.within("api.max_body_bytes", api.max_body_bytes, MIN_BODY_BYTES, MAX_BODY_BYTES);
+        findings.at_least("api.max_batch", api.max_batch, 1);
+        findings.at_least("api.max_connections", api.max_connections, 1);
+        findings.within("api.readers", api.readers, 1, 64);
+    }
+
+    fn check_node(&self, findings: &mut Findings) {
+        let node = &self.node;
+        if node.url.is_empty() {
+            findings.say("node.url is not set: name the Ethereum node, for example \"http://127.0.0.1:8545\"");
+        } else if let Err(error) = node.url.parse::<Endpoint>() {
+            // The address is not repeated: providers put access keys into its path.
+            findings.say(format!("node.url: {error}"));
+        }
+        if node.chain_id == Some(0) {
+            findings.say("node.chain_id = 0 is no chain: leave it out to learn it from the node");
+        }
+        findings.at_least("node.connections", node.connections, 1);
+        findings.at_least("node.batch_calls", node.batch_calls, 1);
+        findings.at_least("node.batch_bytes", node.batch_bytes, 1024);
+        findings.at_least("node.request_timeout_ms", node.request_timeout_ms, 1);
+        findings.at_least("node.poll_interval_ms", node.poll_interval_ms, 1);
+    }
+
+    fn check_keys(&self, findings: &mut Findings) {
+        let keys = &self.keys;
+        match (&keys.file, &keys.mnemonic) {
+            (Some(_), Some(_)) => {
+                findings.say("keys.file and keys.mnemonic are both set: leave one of them out");
+            }
+            (None, None) => {
+                findings.say("no signing keys: set keys.file, or keys.mnemonic (best as the environment variable MILLRACE_KEYS__MNEMONIC)");
+            }
+            _ => {}
+        }
+        if let Some(count) = keys.count {
+            findings.within("keys.count", count, 1, MAX_DERIVED_KEYS);
+        }
+    }
+
+    fn check_gas(&self, findings: &mut Findings) {
+        let gas = &self.gas;
+        match (gas.max_fee_per_gas, gas.max_priority_fee_per_gas) {
+            (Some(cap), Some(tip)) if tip > cap => findings
+                .say(format!("gas.max_priority_fee_per_gas = {tip} is above gas.max_fee_per_gas = {cap}: no node accepts that; lower it")),
+            (Some(_), None) => findings.say("gas.max_fee_per_gas needs gas.max_priority_fee_per_gas beside it: set both"),
+            (None, Some(_)) => findings.say("gas.max_priority_fee_per_gas needs gas.max_fee_per_gas beside it: set both"),
+            _ => {}
+        }
+        match (gas.price, gas.max_fee_per_gas) {
+            (Some(PriceSource::Market), Some(fixed)) => {
+                findings.say(format!("gas.price = \"market\" contradicts gas.max_fee_per_gas = {fixed}: leave one of them out"));
+            }
+            (Some(PriceSource::Fixed), None) => {
+                findings.say("gas.price = \"fixed\" needs gas.max_fee_per_gas and gas.max_priority_fee_per_gas: set both");
+            }
+            _ => {}
+        }
+        if let (Some(cap), Some(fixed)) = (gas.cap_max_fee_per_gas, gas.max_fee_per_gas)
+            && fixed > cap
+        {
+            findings
+                .say(format!("gas.max_fee_per_gas = {fixed} is above gas.cap_max_fee_per_gas = {cap}: raise the cap or lower the price"));
+        }
+        if !(0.0..=100.0).contains(&gas.percentile) {
+            findings.say(format!("gas.percentile = {} is not between 0 and 100", gas.percentile));
+        }
+        if !(1.0..=100.0).contains(&gas.limit_factor) {
+            findings.say(format!("gas.limit_factor = {} is not between 1 and 100", gas.limit_factor));
+        }
+        findings.within("gas.history_blocks", gas.history_blocks, 1, MAX_HISTORY_BLOCKS);
+        findings.within("gas.increase_percent", gas.increase_percent, MIN_INCREASE_PERCENT, 1000);
+    }
+
+    fn check_txmgr(&self, findings: &mut Findings) {
+        let txmgr = &self.txmgr;
+        findings.at_least("txmgr.max_in_flight", txmgr.max_in_flight, 1);
+        findings.at_least("txmgr.resubmit_interval_ms", txmgr.resubmit_interval_ms, 1);
+        findings.at_least("txmgr.resend_after_blocks", txmgr.resend_after_blocks, 1);
+        findings.at_least("txmgr.retry_min_ms", txmgr.retry_min_ms, 1);
+        findings.at_least("txmgr.estimate_tries", txmgr.estimate_tries, 1);
+        findings.at_least("txmgr.required_confirmations", txmgr.required_confirmations, 1);
+        if txmgr.retry_max_ms < txmgr.retry_min_ms {
+            findings
+                .say(format!("txmgr.retry_max_ms = {} is below txmgr.retry_min_ms = {}: raise it", txmgr.retry_max_ms, txmgr.retry_min_ms));
+        }
+        if txmgr.finality_depth < txmgr.required_confirmations {
+            findings.say(format!(
+                "txmgr.finality_depth = {} is below txmgr.required_confirmations = {}: a transaction would be archived before it is confirmed; raise it",
+                txmgr.finality_depth, txmgr.required_confirmations
+            ));
+        }
+    }
+}
+
+#[derive(Default)]
+struct Findings(Vec<String>);
+
+impl Findings {
+    fn say(&mut self, finding: impl Into<String>) {
+        self.0.push(finding.into());
+    }
+
+    fn at_least<T: PartialOrd + Display + Copy>(&mut self, key: &str, value: T, least: T) {
+        if value < least {
+            self.say(format!("{key} = {value} is too small: it must be at least {least}"));
+        }
+    }
+
+    fn within<T: PartialOrd + Display + Copy>(&mut self, key: &str, value: T, least: T, most: T) {
+        if value < least || value > most {
+            self.say(format!("{key} = {value} must be at least {least} and at most {most}"));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn good() -> Config {
+        let mut config = Config { data_dir: "d".into(), ..Config::default() };
+        config.node.url = "http://127.0.0.1:8545".into();
+        config.keys.file = Some("keys.txt".into());
+        config
+    }
+
+    fn findings(change: impl FnOnce(&mut Config)) -> String {
+        let mut config = good();
+        change(&mut config);
+        config.validate().expect_err("the settings must be refused").join("\n")
+    }
+
+    #[test]
+    fn the_defaults_with_the_three_needed_settings_are_good() {
+        assert_eq!(good().validate(), Ok(()));
+    }
+
+    #[test]
+    fn everything_that_is_missing_is_told_at_once() {
+        let all = Config::default().validate().expect_err("nothing is set").join("\n");
+        for key in ["data_dir", "node.url", "keys.file"] {
+            assert!(all.contains(key), "{key} in {all}");
+        }
+    }
+
+    #[test]
+    fn two_sources_of_keys_are_refused_without_naming_the_words() {
+        let message = findings(|config| config.keys.mnemonic = Some("hush".into()));
+        assert!(message.contains("keys.mnemonic") && !message.contains("hush"), "{message}");
+    }
+
+    #[test]
+    fn a_value_out_of_range_is_named_with_its_bound() {
+        assert!(findings(|c| c.gas.increase_percent = 9).contains("gas.increase_percent = 9 must be at least 10"));
+        assert!(findings(|c| c.gas.percentile = 101.0).contains("gas.percentile = 101"));
+        assert!(findings(|c| c.gas.percentile = f64::NAN).contains("gas.percentile = NaN"));
+        assert!(findings(|c| c.node.connections = 0).contains("node.connections = 0"));
+        assert!(findings(|c| c.txmgr.max_in_flight = 0).contains("txmgr.max_in_flight = 0"));
+        assert!(findings(|c| c.shards.count = Some(0)).contains("shards.count = 0"));
+        assert!(findings(|c| c.api.listen = "localhost".into()).contains("127.0.0.1:7545"));
+        let url = findings(|c| c.node.url = "ftp://host/secret".into());
+        assert!(url.contains("node.url") && url.contains("ftp") && !url.contains("secret"), "{url}");
+    }
+
+    #[test]
+    fn settings_that_contradict_each_other_are_refused() {
+        let depth = findings(|c| {
+            c.txmgr.finality_depth = 2;
+            c.txmgr.required_confirmations = 3;
+        });
+        assert!(depth.contains("txmgr.finality_depth = 2"), "{depth}");
+        let price = findings(|c| {
+            c.gas.price = Some(PriceSource::Market);
+            c.gas.max_fee_per_gas = Some(7);
+            c.gas.max_priority_fee_per_gas = Some(1);
+        });
+        assert!(price.contains("contradicts"), "{price}");
+        assert!(findings(|c| c.gas.price = Some(PriceSource::Fixed)).contains("gas.price = \"fixed\" needs"));
+        assert!(findings(|c| c.gas.max_fee_per_gas = Some(7)).contains("set both"));
+        let tip = findings(|c| {
+            c.gas.max_fee_per_gas = Some(7);
+            c.gas.max_priority_fee_per_gas = Some(8);
+        });
+        assert!(tip.contains("gas.max_priority_fee_per_gas = 8"), "{tip}");
+    }
+}

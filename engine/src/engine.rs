@@ -1,0 +1,361 @@
+//! The engine as others use it: one handle to submit and to ask, and what starts and stops the threads behind it.
+//!
+//! ```text
+//!   submit ─► check ─► idempotency key reserved, then looked up ─► shard of the signer ─► … on disk ─► Ok(id)
+//! ```
+//!
+//! A submission ends as `Ok(id)`: on disk, will be mined or reported failed. As an error of which [`SubmitError`] says whether
+//! anything was accepted. A caller that goes away loses its answer, not its transaction.
+
+mod ids;
+mod reservations;
+mod start;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use alloy::primitives::{Address, B256, keccak256};
+use storage::{Fees, Request, Store, TransactionRow, WriterState, read};
+use thiserror::Error;
+use uuid::Uuid;
+
+pub use ids::Ids;
+pub use reservations::Reservations;
+pub use start::{Assembly, Running, Surroundings, assemble, start};
+
+use self::reservations::{Guard, Reserved};
+use crate::chain::ChainStatus;
+use crate::keys::Keyring;
+use crate::metrics::Metrics;
+use crate::readers::Readers;
+use crate::shard::mailbox::Mailbox;
+use crate::shard::{SubmitBatch, shard_of};
+use crate::txmgr::Accept;
+use crate::txmgr::check::check;
+
+/// Pause that a busy engine asks its callers for, ms: about a commit and a run.
+pub(crate) const RETRY_AFTER_MS: u64 = 20;
+
+/// What a caller wants done.
+#[derive(Clone, Debug)]
+pub struct Submission {
+    /// The transaction.
+    pub request: Request,
+    /// The chain the caller believes to be on.
+    pub chain_id: Option<u64>,
+    /// Makes a repeat harmless: the same key and body give the same id (row A16).
+    pub idempotency_key: Option<String>,
+}
+
+/// Why a submission was not accepted; the message is for the user.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum SubmitError {
+    /// It can never be accepted as it is.
+    #[error("{0}")]
+    Invalid(String),
+    /// Nothing was accepted: a queue is full, or the disk refused the write.
+    #[error("busy: nothing was accepted; send it again in {retry_after_ms} ms")]
+    Busy {
+        /// When to try again.
+        retry_after_ms: u64,
+    },
+    /// It may be on disk or not.
+    #[error("outcome unknown: a write has not been confirmed; ask by idempotency key, or send it again with the same key")]
+    Unknown,
+    /// The key belongs to another body.
+    #[error("the idempotency key belongs to transaction {existing}, which has another body: use another key")]
+    Conflict {
+        /// Whose key it is.
+        existing: Uuid,
+    },
+    /// The process ends.
+    #[error("the process is shutting down; nothing was accepted")]
+    Closed,
+}
+
+/// A shared handle to a running engine.
+pub struct Engine<S: Store> {
+    inner: Arc<Inner<S>>,
+}
+
+impl<S: Store> Clone for Engine<S> {
+    fn clone(&self) -> Self {
+        Self { inner: Arc::clone(&self.inner) }
+    }
+}
+
+/// What a handle is made of.
+pub struct EngineParts<S: Store> {
+    /// Every shard's mailbox, in order.
+    pub mailboxes: Vec<Mailbox>,
+    /// Where reads are done.
+    pub readers: Readers<S>,
+    /// Idempotency keys without a certain end.
+    pub reservations: Arc<Reservations>,
+    /// Where new ids come from.
+    pub ids: Ids,
+    /// Who can sign.
+    pub keys: Keyring,
+    /// What the follower knows.
+    pub status: Arc<ChainStatus>,
+    /// The chain id by configuration.
+    pub chain_id: Option<u64>,
+    /// What the writer knows.
+    pub writer: Arc<WriterState>,
+    /// What the connections count.
+    pub counts: Arc<netio::Counts>,
+    /// What is counted.
+    pub metrics: Metrics,
+    /// The wall clock, since the Unix epoch.
+    pub clock: Clock,
+}
+
+/// A wall clock: time since the Unix epoch.
+pub type Clock = Arc<dyn Fn() -> Duration + Send + Sync>;
+
+struct Inner<S: Store> {
+    parts: EngineParts<S>,
+}
+
+impl<S: Store> Engine<S> {
+    /// A handle to these parts.
+    #[must_use]
+    pub fn new(parts: EngineParts<S>) -> Self {
+        Self { inner: Arc::new(Inner { parts }) }
+    }
+
+    /// Submits; each ends on its own, in the order given. `Ok`: that id is on disk.
+    pub async fn submit(&self, submissions: Vec<Submission>) -> Vec<Result<Uuid, SubmitError>> {
+        let mut ends = vec![None; submissions.len()];
+        let mut open: Vec<(usize, Submission)> = submissions.into_iter().enumerate().collect();
+        // A further round is only for those whose key was reserved by another body that then did not get it.
+        while !open.is_empty() {
+            open = self.round(open, &mut ends).await;
+        }
+        let busy = ends.iter().filter(|end| matches!(end, Some(Err(SubmitError::Busy { .. })))).count();
+        self.inner.parts.metrics.busy.increment(busy as u64);
+        ends.into_iter().map(|end| end.unwrap_or(Err(SubmitError::Unknown))).collect()
+    }
+
+    async fn round(&self, submissions: Vec<(usize, Submission)>, ends: &mut [Option<End>]) -> Vec<(usize, Submission)> {
+        let mut round = Round { ends, shards: Vec::new(), joined: Vec::new(), others: Vec::new() };
+        let mut guard = Guard::new(Arc::clone(&self.inner.parts.reservations));
+        let accepts = self.admit(submissions, &mut round, &mut guard);
+        let accepts = self.look_up(accepts, &mut round, &mut guard).await;
+        self.hand_over(accepts, &mut round, &mut guard);
+        round.finish().await
+    }
+
+    /// Checks each submission and reserves its key. What remains is to be looked up and handed to its shard.
+    fn admit(&self, submissions: Vec<(usize, Submission)>, round: &mut Round<'_>, guard: &mut Guard) -> Vec<(usize, Accept)> {
+        let parts = &self.inner.parts;
+        let now = (parts.clock)();
+        let accepted_at = u64::try_from(now.as_micros()).unwrap_or(u64::MAX);
+        let mut accepts = Vec::with_capacity(submissions.len());
+        for (place, submission) in submissions {
+            if let Err(error) = self.check(&submission) {
+                round.ends[place] = Some(Err(error));
+                continue;
+            }
+            let body_hash = body_hash(&submission.request);
+            if let Some(key) = &submission.idempotency_key {
+                match guard.reserve(key, body_hash) {
+                    Reserved::Ours => {}
+                    Reserved::Joined(end) => {
+                        round.joined.push((place, end));
+                        continue;
+                    }
+                    Reserved::Other(end) => {
+                        round.others.push((place, submission, end));
+                        continue;
+                    }
+                }
+            }
+            let id = parts.ids.next(now);
+            let row =
+                TransactionRow { generation: 0, request: submission.request, idempotency_key: submission.idempotency_key, accepted_at };
+            accepts.push((place, Accept { id, row, body_hash }));
+        }
+        accepts
+    }
+
+    fn check(&self, submission: &Submission) -> Result<(), SubmitError> {
+        let from = submission.request.from;
+        if !self.inner.parts.keys.contains(&from) {
+            return Err(SubmitError::Invalid(format!(
+                "unknown signer {from}: no key of this engine signs for it; add its key or correct `from`"
+            )));
+        }
+        check(&submission.request, submission.chain_id, self.chain_id().or(self.inner.parts.chain_id)).map_err(SubmitError::Invalid)
+    }
+
+    /// Asks the disk for the keys: a repeat gets the id it got, another body is a conflict.
+    async fn look_up(&self, accepts: Vec<(usize, Accept)>, round: &mut Round<'_>, guard: &mut Guard) -> Vec<(usize, Accept)> {
+        let keys: Vec<String> = accepts.iter().filter_map(|(_, accept)| accept.row.idempotency_key.clone()).collect();
+        if keys.is_empty() {
+            return accepts;
+        }
+        let found = self.inner.parts.readers.run(move |store| {
+            let keys: Vec<Vec<u8>> = keys.into_iter().map(String::into_bytes).collect();
+            read::by_keys(store, &keys)
+        });
+        let mut found = match found.await {
+            Ok(Ok(found)) => found.into_iter(),
+            Ok(Err(_)) | Err(_) => {
+                for (place, _) in accepts {
+                    round.ends[place] = Some(Err(SubmitError::Busy { retry_after_ms: RETRY_AFTER_MS }));
+                }
+                return Vec::new();
+            }
+        };
+        let mut new = Vec::with_capacity(accepts.len());
+        for (place, accept) in accepts {
+            let existing = accept.row.idempotency_key.as_ref().and_then(|_| found.next().flatten());
+            let Some((existing, body_hash)) = existing else {
+                new.push((place, accept));
+                continue;
+            };
+            let end = if body_hash == accept.body_hash { Ok(existing) } else { Err(SubmitError::Conflict { existing }) };
+            if let Some(key) = &accept.row.idempotency_key {
+                guard.release(key, &end);
+            }
+            round.ends[place] = Some(end);
+        }
+        new
+    }
+
+    /// Gives each shard its part. From here on the shards release the keys.
+    fn hand_over(&self, accepts: Vec<(usize, Accept)>, round: &mut Round<'_>, guard: &mut Guard) {
+        let mailboxes = &self.inner.parts.mailboxes;
+        let mut parts: Vec<(Vec<usize>, Vec<Accept>)> = mailboxes.iter().map(|_| (Vec::new(), Vec::new())).collect();
+        for (place, accept) in accepts {
+            let (places, items) = &mut parts[shard_of(&accept.row.request.from, mailboxes.len())];
+            places.push(place);
+            items.push(accept);
+        }
+        for (mailbox, (places, items)) in mailboxes.iter().zip(parts) {
+            if items.is_empty() {
+                continue;
+            }
+            let keys: Vec<String> = items.iter().filter_map(|item| item.row.idempotency_key.clone()).collect();
+            let (reply, answers) = flume::bounded(1);
+            match mailbox.submit(SubmitBatch { items, reply }) {
+                Ok(()) => {
+                    guard.handed_over(&keys);
+                    round.shards.push((places, answers));
+                }
+                Err(batch) => {
+                    let busy = SubmitError::Busy { retry_after_ms: RETRY_AFTER_MS };
+                    for (place, item) in places.into_iter().zip(batch.items) {
+                        if let Some(key) = &item.row.idempotency_key {
+                            guard.release(key, &Err(busy.clone()));
+                        }
+                        round.ends[place] = Some(Err(busy.clone()));
+                    }
+                }
+            }
+        }
+    }
+
+    /// Where reads are done.
+    #[must_use]
+    pub fn readers(&self) -> &Readers<S> {
+        &self.inner.parts.readers
+    }
+
+    /// Why the engine is not ready, a reason each; nothing if it is.
+    #[must_use]
+    pub fn not_ready(&self) -> Vec<String> {
+        let mut reasons: Vec<String> = self.inner.parts.status.trouble().into_iter().collect();
+        if !self.inner.parts.writer.healthy() {
+            reasons.push("the store: a write has failed and is being resolved; check the disk under data_dir".into());
+        }
+        reasons
+    }
+
+    /// The chain's id, once the node has told it.
+    #[must_use]
+    pub fn chain_id(&self) -> Option<u64> {
+        self.inner.parts.status.chain_id()
+    }
+
+    /// Highest block whose effects are on disk.
+    #[must_use]
+    pub fn head(&self) -> Option<u64> {
+        self.inner.parts.status.head()
+    }
+
+    /// Addresses that the engine signs for.
+    pub fn addresses(&self) -> impl Iterator<Item = Address> + '_ {
+        self.inner.parts.keys.addresses()
+    }
+
+    /// Copies what others count into the metrics; to be called before they are shown.
+    pub fn refresh_gauges(&self) {
+        let parts = &self.inner.parts;
+        let metrics = &parts.metrics;
+        metrics.head.set(self.head().unwrap_or(0) as f64);
+        metrics.rpc_http_requests.absolute(parts.counts.http_requests.get());
+        metrics.rpc_calls.absolute(parts.counts.rpc_calls.get());
+        metrics.fsyncs.absolute(parts.writer.fsyncs_total());
+        metrics.records.absolute(parts.writer.records_total());
+        metrics.store_bytes.absolute(parts.writer.bytes_total());
+    }
+}
+
+/// Digest of what a request asks for: tells a repeat from a conflict. It is stored, so its layout never changes: what is
+/// added to a request later is appended, and only where it is not the default.
+fn body_hash(request: &Request) -> B256 {
+    let mut bytes = Vec::with_capacity(160 + request.data.len());
+    bytes.extend_from_slice(request.from.as_slice());
+    bytes.push(u8::from(request.to.is_some()));
+    bytes.extend_from_slice(request.to.unwrap_or_default().as_slice());
+    bytes.extend_from_slice(&request.value.to_be_bytes::<32>());
+    bytes.extend_from_slice(&(request.data.len() as u64).to_be_bytes());
+    bytes.extend_from_slice(&request.data);
+    bytes.extend_from_slice(&request.gas.unwrap_or_default().to_be_bytes());
+    let (kind, first, second) = match request.fees {
+        Fees::Market => (0, 0, 0),
+        Fees::Legacy { gas_price } => (1, gas_price, 0),
+        Fees::Dynamic { max_fee_per_gas, max_priority_fee_per_gas } => (2, max_fee_per_gas, max_priority_fee_per_gas),
+    };
+    bytes.push(kind);
+    bytes.extend_from_slice(&first.to_be_bytes());
+    bytes.extend_from_slice(&second.to_be_bytes());
+    keccak256(bytes)
+}
+
+type End = Result<Uuid, SubmitError>;
+
+/// The answers of one call, as they come in.
+struct Round<'a> {
+    ends: &'a mut [Option<End>],
+    shards: Vec<(Vec<usize>, flume::Receiver<Vec<End>>)>,
+    joined: Vec<(usize, flume::Receiver<End>)>,
+    others: Vec<(usize, Submission, flume::Receiver<End>)>,
+}
+
+impl Round<'_> {
+    /// Waits for all answers; gives back what has to be tried again.
+    async fn finish(self) -> Vec<(usize, Submission)> {
+        for (places, answers) in self.shards {
+            // A shard that has gone took the answers along: they may be on disk or not.
+            let mut answers = answers.recv_async().await.unwrap_or_default().into_iter();
+            for place in places {
+                self.ends[place] = Some(answers.next().unwrap_or(Err(SubmitError::Unknown)));
+            }
+        }
+        for (place, end) in self.joined {
+            self.ends[place] = Some(end.recv_async().await.unwrap_or(Err(SubmitError::Unknown)));
+        }
+        let mut again = Vec::new();
+        for (place, submission, end) in self.others {
+            match end.recv_async().await {
+                Ok(Ok(existing)) => self.ends[place] = Some(Err(SubmitError::Conflict { existing })),
+                Ok(Err(_)) => again.push((place, submission)),
+                Err(_) => self.ends[place] = Some(Err(SubmitError::Unknown)),
+            }
+        }
+        again
+    }
+}

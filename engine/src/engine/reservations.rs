@@ -1,0 +1,138 @@
+//! Idempotency keys on their way to disk (row A16): reserved from the first look until the outcome is certain.
+//!
+//! Whoever comes with a reserved key waits for the first one's end: with the same body it is the end of both. With another
+//! body it tells whose the key is, if that is certain; otherwise the key is tried again, for what reserved it may itself
+//! turn out to be in conflict with what is on disk.
+
+use std::sync::Arc;
+
+use alloy::primitives::B256;
+use dashmap::{DashMap, Entry};
+use flume::{Receiver, Sender};
+use uuid::Uuid;
+
+use super::SubmitError;
+
+type End = Result<Uuid, SubmitError>;
+
+struct Reservation {
+    body_hash: B256,
+    waiting: Vec<Sender<End>>,
+}
+
+/// All keys that have no certain end.
+#[derive(Default)]
+pub struct Reservations {
+    keys: DashMap<String, Reservation>,
+}
+
+/// Whose a key is.
+pub(super) enum Reserved {
+    /// The caller's.
+    Ours,
+    /// Somebody else's with the same body; here comes the end.
+    Joined(Receiver<End>),
+    /// Somebody else's with another body; here comes the end.
+    Other(Receiver<End>),
+}
+
+impl Reservations {
+    /// The outcome is certain: frees the key and tells who waits for it.
+    pub fn release(&self, key: &str, end: &End) {
+        if let Some((_, reservation)) = self.keys.remove(key) {
+            for waiting in reservation.waiting {
+                // A caller that has gone away does not mind.
+                let _ = waiting.send(end.clone());
+            }
+        }
+    }
+
+    fn reserve(&self, key: &str, body_hash: B256) -> Reserved {
+        match self.keys.entry(key.to_owned()) {
+            Entry::Vacant(free) => {
+                free.insert(Reservation { body_hash, waiting: Vec::new() });
+                Reserved::Ours
+            }
+            Entry::Occupied(mut taken) => {
+                let (sender, end) = flume::bounded(1);
+                taken.get_mut().waiting.push(sender);
+                if taken.get().body_hash == body_hash { Reserved::Joined(end) } else { Reserved::Other(end) }
+            }
+        }
+    }
+}
+
+/// Keys reserved by one call. What it has not handed to a shard when it ends is freed.
+pub(super) struct Guard {
+    reservations: Arc<Reservations>,
+    ours: Vec<String>,
+}
+
+impl Guard {
+    pub(super) const fn new(reservations: Arc<Reservations>) -> Self {
+        Self { reservations, ours: Vec::new() }
+    }
+
+    pub(super) fn reserve(&mut self, key: &str, body_hash: B256) -> Reserved {
+        let reserved = self.reservations.reserve(key, body_hash);
+        if matches!(reserved, Reserved::Ours) {
+            self.ours.push(key.to_owned());
+        }
+        reserved
+    }
+
+    pub(super) fn release(&mut self, key: &str, end: &End) {
+        self.ours.retain(|ours| ours != key);
+        self.reservations.release(key, end);
+    }
+
+    /// A shard has them now, and frees them when it is certain.
+    pub(super) fn handed_over(&mut self, keys: &[String]) {
+        if keys.len() == self.ours.len() {
+            self.ours.clear();
+        } else {
+            let keys: std::collections::HashSet<&String> = keys.iter().collect();
+            self.ours.retain(|ours| !keys.contains(ours));
+        }
+    }
+}
+
+impl Drop for Guard {
+    fn drop(&mut self) {
+        for key in &self.ours {
+            self.reservations.release(key, &Err(SubmitError::Busy { retry_after_ms: super::RETRY_AFTER_MS }));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_same_key_waits_for_the_first_whatever_its_body() {
+        let reservations = Arc::new(Reservations::default());
+        let mut first = Guard::new(Arc::clone(&reservations));
+        let mut second = Guard::new(Arc::clone(&reservations));
+        let id = Uuid::from_u128(1);
+        assert!(matches!(first.reserve("k", B256::ZERO), Reserved::Ours));
+        let Reserved::Joined(same) = second.reserve("k", B256::ZERO) else { panic!("the key is taken") };
+        let Reserved::Other(other) = second.reserve("k", B256::repeat_byte(1)) else { panic!("the key is taken") };
+        first.release("k", &Ok(id));
+        assert_eq!((same.try_recv(), other.try_recv()), (Ok(Ok(id)), Ok(Ok(id))));
+        assert!(matches!(second.reserve("k", B256::repeat_byte(1)), Reserved::Ours));
+    }
+
+    #[test]
+    fn a_call_that_ends_early_frees_what_it_has_not_handed_over() {
+        let reservations = Arc::new(Reservations::default());
+        let mut first = Guard::new(Arc::clone(&reservations));
+        first.reserve("kept", B256::ZERO);
+        first.reserve("freed", B256::ZERO);
+        first.handed_over(&["kept".to_owned()]);
+        drop(first);
+        let mut second = Guard::new(reservations);
+        assert!(matches!(second.reserve("freed", B256::ZERO), Reserved::Ours));
+        assert!(matches!(second.reserve("kept", B256::ZERO), Reserved::Joined(_)));
+    }
+}

@@ -1,0 +1,229 @@
+//! Starting and stopping: the store first, then what it remembers, then the threads.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use anyhow::{Context, anyhow};
+use netio::{Bell, Chosen, Counts, Endpoint, Limits, Room, Tenant};
+use storage::{RocksStore, Store, Wake, WriterState, writer};
+
+use super::{Clock, Engine, EngineParts, Ids, Reservations};
+use crate::chain::ChainStatus;
+use crate::config::Config;
+use crate::keys::Keyring;
+use crate::metrics::Metrics;
+use crate::readers::Readers;
+use crate::recover;
+use crate::shard::mailbox::Mailbox;
+use crate::shard::{FollowParts, Node, Shard, ShardParts};
+use crate::txmgr::Settings;
+
+/// Commits of one shard that may be on their way to disk: many more than fit one group commit, few enough to bound memory.
+const COMMITS_IN_THE_AIR: usize = 256;
+/// Questions that may wait for a reader; more are answered with busy.
+const READER_QUEUE: usize = 1024;
+/// From this number of cores on, shards are pinned; below it they would compete with the writer for theirs.
+const PINNED_FROM_CORES: usize = 4;
+
+/// The threads of a running engine.
+pub struct Running {
+    mailboxes: Vec<Mailbox>,
+    shards: Vec<JoinHandle<anyhow::Result<()>>>,
+    readers: Readers<RocksStore>,
+    reader_threads: Vec<JoinHandle<()>>,
+    writer: JoinHandle<()>,
+    writer_state: Arc<WriterState>,
+    stop: Arc<AtomicBool>,
+}
+
+impl Running {
+    /// A thread that has ended although nobody stopped it.
+    #[must_use]
+    pub fn died(&self) -> Option<String> {
+        if self.writer.is_finished() {
+            return Some("the submission writer has ended".into());
+        }
+        let shard = self.shards.iter().position(JoinHandle::is_finished)?;
+        Some(format!("shard {shard} has ended"))
+    }
+
+    /// Ends the shards, then the readers and the writer; what was handed over is on disk afterwards, and no thread uses the
+    /// database any more: one that did while the process exits would find RocksDB's own state gone.
+    ///
+    /// # Errors
+    /// What made a thread end early.
+    pub fn stop(self) -> anyhow::Result<()> {
+        for mailbox in &self.mailboxes {
+            mailbox.stop();
+        }
+        let shards: Vec<_> = self.shards.into_iter().map(|shard| shard.join().map_err(|_| anyhow!("a shard panicked"))).collect();
+        self.reader_threads.iter().for_each(|_| self.readers.end_one());
+        for reader in self.reader_threads {
+            reader.join().map_err(|_| anyhow!("a reader panicked"))?;
+        }
+        self.stop.store(true, Ordering::Release);
+        self.writer_state.wake();
+        self.writer.join().map_err(|_| anyhow!("the submission writer panicked"))?;
+        shards.into_iter().try_for_each(|shard| shard?)
+    }
+}
+
+/// Everything of an engine but its threads: the same for production and the simulator.
+pub struct Assembly<S: Store> {
+    /// The handle.
+    pub engine: Engine<S>,
+    /// One for each shard, in order.
+    pub shards: Vec<ShardParts<S>>,
+    /// The writer, to be turned.
+    pub writer: storage::Writer<S>,
+    /// Every shard's mailbox.
+    pub mailboxes: Vec<Mailbox>,
+}
+
+/// What an assembly is made with.
+pub struct Surroundings<S: Store> {
+    /// The store.
+    pub store: S,
+    /// Who reads it.
+    pub readers: Readers<S>,
+    /// Keys.
+    pub keys: Keyring,
+    /// The wall clock.
+    pub clock: Clock,
+    /// Tells this process's ids from those of another.
+    pub salt: u32,
+    /// What is counted.
+    pub metrics: Metrics,
+}
+
+/// Puts an engine together from what its store holds.
+///
+/// # Errors
+/// The store's, and a node URL that cannot be used.
+pub fn assemble<S: Store>(config: &Config, shards: usize, surroundings: Surroundings<S>) -> anyhow::Result<Assembly<S>> {
+    let Surroundings { store, readers, keys, clock, salt, metrics } = surroundings;
+    let recovered = recover::addresses(&store, shards).context("cannot read what is open from the store")?;
+    let stored = recover::checkpoint(&store).context("cannot read the checkpoint from the store")?;
+    let node = node(config)?;
+    let counts = Arc::clone(&node.counts);
+    let settings = settings(config);
+    let bells: Vec<Bell> = (0..shards).map(|_| Bell::new()).collect();
+    let wakes = bells.iter().cloned().map(|bell| Arc::new(move || bell.ring()) as Wake).collect();
+    let (writer, links) = writer(store, wakes, COMMITS_IN_THE_AIR).context("cannot start the submission writer")?;
+    let boxes: Vec<_> = bells.iter().map(|bell| Mailbox::new(bell.clone(), config.shards.mailbox)).collect();
+    let mailboxes: Vec<Mailbox> = boxes.iter().map(|(mailbox, _, _)| mailbox.clone()).collect();
+    let reservations = Arc::new(Reservations::default());
+    let status = Arc::new(ChainStatus::new());
+    let mut follow = Some(FollowParts {
+        mailboxes: mailboxes.clone(),
+        status: Arc::clone(&status),
+        chain_id: config.node.chain_id,
+        poll_interval: Duration::from_millis(config.node.poll_interval_ms),
+        stored,
+    });
+    let parts = boxes.into_iter().zip(bells).zip(links).zip(recovered);
+    let shards = parts
+        .map(|((((_, mailbox, held), bell), link), recovered)| ShardParts {
+            mailbox,
+            bell,
+            link,
+            keys: keys.clone(),
+            readers: readers.clone(),
+            settings: settings.clone(),
+            node: node.clone(),
+            metrics: metrics.clone(),
+            reservations: Arc::clone(&reservations),
+            held,
+            recovered,
+            follow: follow.take(),
+        })
+        .collect();
+    let engine = Engine::new(EngineParts {
+        mailboxes: mailboxes.clone(),
+        readers,
+        reservations,
+        ids: Ids::new(salt),
+        keys,
+        status,
+        chain_id: config.node.chain_id,
+        writer: writer.state(),
+        counts,
+        metrics,
+        clock,
+    });
+    Ok(Assembly { engine, shards, writer, mailboxes })
+}
+
+fn node(config: &Config) -> anyhow::Result<Node> {
+    let endpoint: Endpoint = config.node.url.parse().map_err(|error| anyhow!("node.url = \"{}\": {error}", config.node.url))?;
+    let limits = Limits {
+        batch_calls: config.node.batch_calls,
+        batch_bytes: config.node.batch_bytes,
+        request_timeout: Duration::from_millis(config.node.request_timeout_ms),
+        ..Limits::default()
+    };
+    Ok(Node { endpoint: Arc::new(endpoint), limits, counts: Arc::new(Counts::new()) })
+}
+
+fn settings(config: &Config) -> Settings {
+    Settings {
+        gas: config.gas.clone(),
+        txmgr: config.txmgr.clone(),
+        lanes: config.node.connections,
+        batch_calls: config.node.batch_calls,
+        // A raw transaction takes two digits for a byte, and less than 100 around them.
+        batch_bytes: config.node.batch_bytes / 2,
+    }
+}
+
+/// Opens the store, reads what it remembers and starts the threads.
+///
+/// # Errors
+/// A data directory in use or of a newer version, keys that cannot be read, an executor that cannot start: each says what to do.
+pub fn start(config: &Config, metrics: Metrics) -> anyhow::Result<(Engine<RocksStore>, Running)> {
+    let keys = Keyring::load(&config.keys)?;
+    let executor = netio::choose(config.shards.executor)?;
+    let store = RocksStore::open(Path::new(&config.data_dir), &storage::Options::default())?;
+    let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    let shards = config.shards.count.unwrap_or(cores);
+    let (readers, reader_threads) = Readers::threads(store.clone(), config.api.readers, READER_QUEUE).context("cannot start readers")?;
+    let clock: Clock = Arc::new(|| SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default());
+    // Two starts of one directory cannot overlap, so the low bits of the clock are enough.
+    let salt = clock().subsec_nanos() ^ std::process::id();
+    let surroundings = Surroundings { store, readers: readers.clone(), keys, clock, salt, metrics };
+    let Assembly { engine, shards, writer, mailboxes } = assemble(config, shards, surroundings)?;
+    let writer_state = writer.state();
+    let stop = Arc::new(AtomicBool::new(false));
+    let flag = Arc::clone(&stop);
+    let writer = std::thread::Builder::new().name("writer".into()).spawn(move || storage::run(writer, flag))?;
+    let pin = cores >= PINNED_FROM_CORES;
+    let shards = shards
+        .into_iter()
+        .enumerate()
+        .map(|(number, parts)| shard_thread(number, executor, pin.then_some(number % cores), parts))
+        .collect::<Result<Vec<_>, _>>()?;
+    tracing::info!(shards = shards.len(), ?executor, pinned = pin, "running");
+    Ok((engine, Running { mailboxes, shards, readers, reader_threads, writer, writer_state, stop }))
+}
+
+fn shard_thread<S: Store>(
+    number: usize,
+    executor: Chosen,
+    cpu: Option<usize>,
+    parts: ShardParts<S>,
+) -> std::io::Result<JoinHandle<anyhow::Result<()>>> {
+    std::thread::Builder::new()
+        .name(format!("shard-{number}"))
+        .spawn(move || netio::open(executor, cpu, Resident(parts)).map_err(|error| anyhow!("shard {number}: {error}")))
+}
+
+struct Resident<S: Store>(ShardParts<S>);
+
+impl<S: Store> Tenant for Resident<S> {
+    async fn live<R: Room>(self, room: R) {
+        Shard::run(room, self.0).await;
+    }
+}

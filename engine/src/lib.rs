@@ -1,0 +1,35 @@
+//! What millrace decides: shards, the transaction manager, the chain follower and the API.
+//!
+//! ```text
+//!    callers                                                                              Ethereum node
+//!      │ JSON-RPC (api) or in process (engine)                                                ▲   │
+//!      ▼                                                                                      │   │ heads, receipts
+//!   ┌────────┐ by signer ┌───────────────────────── shard (one a core) ───────────────────┐   │   │
+//!   │ engine ├──────────►│ mailbox ─► txmgr: gas ─► sign ─► persist ─► submit ─► confirm  ├───┘   │
+//!   │ handle │           └───────▲──────────────────────┬──────────────────────▲──────────┘       │
+//!   └───┬────┘                   │ acknowledged         │ records              │ receipts          │
+//!       │ reads                  │                      ▼                      │                   │
+//!       │            ┌───────────┴──────────── submission writer ───┐   ┌──────┴─────┐             │
+//!       └─ readers ─►│ one WriteBatch, one fsync, for all shards    │◄──┤  chain     │◄────────────┘
+//!                    └──────────────────────────────────────────────┘   └────────────┘ one follower, on shard 0
+//! ```
+//!
+//! Every decision is a state machine without I/O, clock or lock: [`txmgr`] and [`chain::Follower`]. [`shard`] feeds them and
+//! carries out what they ask, on any [`netio::Room`]; so the same code runs on io_uring, on epoll and under the simulator.
+//! [`recover`] reads what is open when the engine starts, [`readers`] what others ask later.
+
+pub mod api;
+pub mod chain;
+pub mod config;
+pub mod engine;
+pub mod keys;
+pub mod metrics;
+pub mod query;
+pub mod readers;
+pub mod recover;
+pub mod shard;
+pub mod txmgr;
+pub mod view;
+
+pub use config::Config;
+pub use engine::{Engine, Running, Submission, SubmitError, start};

@@ -1,0 +1,124 @@
+//! What operators watch: one struct, and each field's documentation *is* the metric's description,
+//! so what `/metrics` says and what the code says cannot drift apart.
+//!
+//! Counters only grow, over the life of the process; a restart begins at zero. Histograms are in seconds.
+
+use metrics::{Counter, Gauge, Histogram, Unit};
+use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle};
+
+/// Upper bounds of the latency buckets, in seconds: from one fast fsync to a chain that stands still.
+const LATENCY_BUCKETS_S: [f64; 16] = [0.000_5, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 15.0, 60.0, 300.0];
+
+macro_rules! metrics {
+    ($($(#[doc = $doc:literal])+ $field:ident: $kind:ident = $name:literal, $unit:expr;)+) => {
+        /// Every metric of the process. A clone shares the same counters.
+        #[derive(Clone)]
+        pub struct Metrics {
+            $($(#[doc = $doc])+ pub $field: $kind,)+
+        }
+
+        impl Metrics {
+            /// Registers every metric with the current recorder (none: the handles do nothing).
+            pub fn new() -> Self {
+                Self { $($field: metrics!(@register $kind, $name, $unit, concat!($($doc),+)),)+ }
+            }
+        }
+    };
+    (@register Counter, $name:literal, $unit:expr, $text:expr) => {{
+        metrics::describe_counter!($name, $unit, $text.trim_start());
+        metrics::counter!($name)
+    }};
+    (@register Gauge, $name:literal, $unit:expr, $text:expr) => {{
+        metrics::describe_gauge!($name, $unit, $text.trim_start());
+        metrics::gauge!($name)
+    }};
+    (@register Histogram, $name:literal, $unit:expr, $text:expr) => {{
+        metrics::describe_histogram!($name, $unit, $text.trim_start());
+        metrics::histogram!($name)
+    }};
+}
+
+metrics! {
+    /// Transactions that were put on disk and acknowledged.
+    accepted: Counter = "millrace_transactions_accepted_total", Unit::Count;
+    /// Transactions that got their nonce, price and signature.
+    bound: Counter = "millrace_transactions_bound_total", Unit::Count;
+    /// Transactions that reached the required number of confirmations.
+    confirmed: Counter = "millrace_transactions_confirmed_total", Unit::Count;
+    /// Transactions that ended without being mined; each has a reason.
+    failed: Counter = "millrace_transactions_failed_total", Unit::Count;
+    /// Transactions that were sent again at a higher price.
+    resubmitted: Counter = "millrace_transactions_resubmitted_total", Unit::Count;
+    /// Times that a transaction was held because the price cap leaves no replacement.
+    held: Counter = "millrace_transactions_held_total", Unit::Count;
+    /// Signed transactions that were handed to the node, repetitions included.
+    attempts_sent: Counter = "millrace_attempts_sent_total", Unit::Count;
+    /// Submissions that were refused because a queue was full.
+    busy: Counter = "millrace_submissions_refused_busy_total", Unit::Count;
+    /// Transactions accepted and not yet archived or failed.
+    open: Gauge = "millrace_transactions_open", Unit::Count;
+    /// Number of the highest block that was read and stored.
+    head: Gauge = "millrace_head_block_number", Unit::Count;
+    /// HTTP requests to the node.
+    rpc_http_requests: Counter = "millrace_rpc_http_requests_total", Unit::Count;
+    /// JSON-RPC calls to the node; a batch has many.
+    rpc_calls: Counter = "millrace_rpc_calls_total", Unit::Count;
+    /// Synced writes of the database.
+    fsyncs: Counter = "millrace_fsyncs_total", Unit::Count;
+    /// Records written to the database.
+    records: Counter = "millrace_store_records_total", Unit::Count;
+    /// Bytes handed to the database in batches.
+    store_bytes: Counter = "millrace_store_bytes_total", Unit::Bytes;
+    /// Requests to the JSON-RPC interface, over HTTP.
+    api_http_requests: Counter = "millrace_api_http_requests_total", Unit::Count;
+    /// JSON-RPC calls to the interface; a batch has many.
+    api_calls: Counter = "millrace_api_calls_total", Unit::Count;
+    /// JSON-RPC calls to the interface, or elements of one, that were answered with an error.
+    api_errors: Counter = "millrace_api_errors_total", Unit::Count;
+    /// Open connections to the interface.
+    api_connections: Gauge = "millrace_api_connections", Unit::Count;
+    /// From the arrival of a submission to its commit on disk.
+    durable_seconds: Histogram = "millrace_durable_seconds", Unit::Seconds;
+    /// From the arrival of a submission to the node's acceptance of its first attempt.
+    sent_seconds: Histogram = "millrace_sent_seconds", Unit::Seconds;
+    /// From the arrival of a submission to the moment its block was seen.
+    included_seconds: Histogram = "millrace_included_seconds", Unit::Seconds;
+    /// From the arrival of a submission to its confirmation.
+    confirmed_seconds: Histogram = "millrace_confirmed_seconds", Unit::Seconds;
+}
+
+impl Metrics {
+    /// Makes a Prometheus recorder the recorder of this process and registers with it.
+    /// Fails where the process has one already.
+    pub fn install() -> Result<(Self, PrometheusHandle), BuildError> {
+        let handle =
+            PrometheusBuilder::new().set_buckets_for_metric(Matcher::Suffix("_seconds".into()), &LATENCY_BUCKETS_S)?.install_recorder()?;
+        Ok((Self::new(), handle))
+    }
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_text_of_a_field_is_what_prometheus_shows() {
+        let recorder = PrometheusBuilder::new().build_recorder();
+        let handle = recorder.handle();
+        metrics::with_local_recorder(&recorder, || {
+            let metrics = Metrics::new();
+            metrics.accepted.increment(3);
+            metrics.open.set(2.0);
+        });
+        let text = handle.render();
+        assert!(text.contains("# HELP millrace_transactions_accepted_total Transactions that were put on disk"), "{text}");
+        assert!(text.contains("\nmillrace_transactions_accepted_total 3\n"), "{text}");
+        assert!(text.contains("\nmillrace_transactions_open 2\n"), "{text}");
+    }
+}

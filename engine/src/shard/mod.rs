@@ -1,0 +1,28 @@
+//! A core: its loop, its mailbox, and which addresses live there.
+//!
+//! ```text
+//!   callers ─► mailbox (bounded) ─┐                                  ┌─► link ─► writer (one fsync for all shards)
+//!   writer ──► acks ──────────────┤   one run:                       ├─► lanes ─► node
+//!   lanes, asks ─► local events ──┼─► manager.handle … sign … flush ─┼─► asks ─► node
+//!   follower ─► blocks ───────────┘                                  └─► replies ─► callers
+//! ```
+//!
+//! A shard sleeps until its bell is rung; whoever puts something into one of its queues rings it. Work is done in bounded
+//! runs: what a run accepts is signed together, committed together and sent together.
+//!
+//! Nothing here decides anything about a transaction; that is [`txmgr`](crate::txmgr)'s. The same loop runs on both executors
+//! and under the simulator.
+
+mod asks;
+mod batches;
+mod inbox;
+pub mod mailbox;
+mod placement;
+mod run;
+mod sign;
+
+pub use asks::Node;
+pub use mailbox::{Mail, SubmitBatch};
+pub use placement::shard_of;
+pub use run::{FollowParts, Shard, ShardParts};
+pub use sign::sign;

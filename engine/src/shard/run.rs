@@ -1,0 +1,439 @@
+//! The loop of a shard: feeds events to its manager and carries out what that asks for.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
+
+use alloy::primitives::{Address, Bytes};
+use flume::{Receiver, Sender};
+use netio::{Bell, Calls, End, Lane, Room};
+use storage::{Commit, Outcome as Written, Record, ShardLink, Store};
+
+use super::asks::{Ask, Node, answer};
+use super::batches::Batches;
+use super::inbox::Inbox;
+use super::mailbox::{Mail, Mailbox};
+use super::sign::sign;
+use crate::chain::{BlockStore, ChainStatus, Follow, Stored};
+use crate::engine::Reservations;
+use crate::keys::Keyring;
+use crate::metrics::Metrics;
+use crate::readers::Readers;
+use crate::txmgr::outcome::{Outcome, refused};
+use crate::txmgr::{Action, BlockEffects, Counted, Event, Manager, Now, Recovered, SeenBlock, SendEnd, Settings, Slot, Waiter};
+
+/// Most submissions that one run takes in: about 5 ms of signing, so that replies and blocks do not wait longer.
+const RUN: usize = 256;
+/// Tickets of blocks; the manager's count from 1 and never get here.
+const BLOCK_TICKET: u64 = 1 << 63;
+
+/// What the follower needs; given to shard 0.
+pub struct FollowParts {
+    /// Every shard's mailbox, in order.
+    pub mailboxes: Vec<Mailbox>,
+    /// Where it tells what it knows.
+    pub status: Arc<ChainStatus>,
+    /// The chain id by configuration.
+    pub chain_id: Option<u64>,
+    /// Pause between two looks at the head.
+    pub poll_interval: std::time::Duration,
+    /// The checkpoint.
+    pub stored: Option<Stored>,
+}
+
+/// What a shard is made of.
+pub struct ShardParts<S: Store> {
+    /// Its mailbox.
+    pub mailbox: Receiver<Mail>,
+    /// Rung when something is in one of its queues.
+    pub bell: Bell,
+    /// Its way to the writer.
+    pub link: ShardLink,
+    /// Keys of its addresses, and of others.
+    pub keys: Keyring,
+    /// Where it has the disk read.
+    pub readers: Readers<S>,
+    /// What its manager depends on.
+    pub settings: Settings,
+    /// Its node.
+    pub node: Node,
+    /// What is counted.
+    pub metrics: Metrics,
+    /// Idempotency keys whose submissions have no certain end.
+    pub reservations: Arc<Reservations>,
+    /// Submissions that are not answered, shared with the mailbox's other end.
+    pub held: Arc<AtomicUsize>,
+    /// What the disk holds of its addresses.
+    pub recovered: Vec<Recovered>,
+    /// The follower, on shard 0.
+    pub follow: Option<FollowParts>,
+}
+
+/// What a shard's own tasks bring home.
+pub(super) enum Home<R: Room> {
+    Event(Event),
+    Sent(Lane<R>, usize, Event),
+    StoreBlock(Record, Sender<()>),
+}
+
+/// A running shard.
+pub struct Shard<R: Room, S: Store> {
+    room: R,
+    mailbox: Receiver<Mail>,
+    bell: Bell,
+    link: ShardLink,
+    epoch: u32,
+    keys: Keyring,
+    readers: Readers<S>,
+    manager: Manager,
+    metrics: Metrics,
+    batches: Batches,
+    lanes: Vec<Option<Lane<R>>>,
+    home: Inbox<Home<R>>,
+    asks: Inbox<Ask>,
+    outbox: VecDeque<Commit>,
+    block: Option<(Record, Sender<()>)>,
+    block_effects: Option<Sender<BlockEffects>>,
+    actions: Vec<Action>,
+    stopping: bool,
+}
+
+impl<R: Room, S: Store> Shard<R, S> {
+    /// Runs a shard until it is told to stop.
+    pub async fn run(room: R, parts: ShardParts<S>) {
+        let home = Inbox::new(parts.bell.clone());
+        let asks_bell = Bell::new();
+        let asks = Inbox::new(asks_bell.clone());
+        let gas = parts.settings.gas.clone();
+        room.spawn(answer(parts.node.lane(room.clone()), asks.clone(), asks_bell, gas, home.clone()));
+        if let Some(follow) = parts.follow {
+            let blocks = Blocks { mailboxes: follow.mailboxes, home: home.clone() };
+            let follower = Follow {
+                lane: parts.node.lane(room.clone()),
+                room: room.clone(),
+                status: follow.status,
+                chain_id: follow.chain_id,
+                poll_interval: follow.poll_interval,
+                finality_depth: parts.settings.txmgr.finality_depth,
+                stored: follow.stored,
+            };
+            room.spawn(follower.run(blocks));
+        }
+        let mut shard = Self {
+            lanes: (0..parts.settings.lanes).map(|_| Some(parts.node.lane(room.clone()))).collect(),
+            manager: Manager::new(parts.settings),
+            batches: Batches::new(parts.reservations, parts.held),
+            mailbox: parts.mailbox,
+            bell: parts.bell,
+            link: parts.link,
+            epoch: 0,
+            keys: parts.keys,
+            readers: parts.readers,
+            metrics: parts.metrics,
+            home,
+            asks,
+            outbox: VecDeque::new(),
+            block: None,
+            block_effects: None,
+            actions: Vec::new(),
+            stopping: false,
+            room,
+        };
+        for recovered in parts.recovered {
+            shard.handle(Event::Recovered(recovered));
+        }
+        shard.perform();
+        shard.turns().await;
+    }
+
+    async fn turns(&mut self) {
+        loop {
+            self.bell.wait().await;
+            while self.turn() {
+                // Replies and other tasks of this core get their turn between two runs.
+                yield_now().await;
+            }
+            if self.stopping && self.link.in_the_air() == 0 && self.outbox.is_empty() {
+                return;
+            }
+        }
+    }
+
+    /// One bounded run. True if there is more to do.
+    fn turn(&mut self) -> bool {
+        self.acks();
+        while let Some(home) = self.home.pop() {
+            match home {
+                Home::Event(event) => self.handle(event),
+                Home::Sent(lane, number, event) => {
+                    self.lanes[number] = Some(lane);
+                    self.handle(event);
+                }
+                Home::StoreBlock(record, done) => self.store_block(record, done),
+            }
+        }
+        let more = self.mail();
+        self.sign();
+        let now = self.now();
+        self.manager.flush(now, &mut self.actions);
+        self.perform();
+        more || !self.home.is_empty()
+    }
+
+    fn now(&self) -> Now {
+        Now { elapsed: self.room.now(), unix_us: u64::try_from(self.room.unix_time().as_micros()).unwrap_or(u64::MAX) }
+    }
+
+    fn handle(&mut self, event: Event) {
+        let now = self.now();
+        self.manager.handle(event, now, &mut self.actions);
+    }
+
+    fn acks(&mut self) {
+        while let Some(ack) = self.link.next_ack() {
+            if ack.epoch > self.epoch {
+                self.epoch = ack.epoch;
+                // What has not been handed over builds on what was refused.
+                self.outbox.clear();
+                self.handle(Event::Refused);
+            }
+            let (ticket, block) = (ack.ticket, ack.ticket & BLOCK_TICKET != 0);
+            match (ack.outcome, block) {
+                (Written::Durable, true) => {
+                    if let Some((_, done)) = self.block.take() {
+                        // The follower may have ended with the room.
+                        let _ = done.send(());
+                    }
+                }
+                (Written::Refused, true) => self.submit_block(),
+                (Written::Unknown, true) => {}
+                (Written::Durable, false) => self.handle(Event::Durable { ticket }),
+                // Told once, when the epoch moved.
+                (Written::Refused, false) => {}
+                (Written::Unknown, false) => self.handle(Event::Unknown { ticket }),
+            }
+        }
+        while let Some(commit) = self.outbox.pop_front() {
+            if let Err(commit) = self.link.submit(commit) {
+                self.outbox.push_front(commit);
+                break;
+            }
+        }
+    }
+
+    /// Takes mail in, up to a run; none while commits wait for room at the writer.
+    fn mail(&mut self) -> bool {
+        let mut taken = 0;
+        while taken < RUN && self.outbox.is_empty() {
+            let Ok(mail) = self.mailbox.try_recv() else { return false };
+            match mail {
+                Mail::Submit(batch) => {
+                    taken += batch.items.len();
+                    for (item, reply_to) in self.batches.open(batch) {
+                        self.handle(Event::Submit(item, reply_to));
+                    }
+                }
+                Mail::Block(block, effects) => {
+                    self.block_effects = Some(effects);
+                    self.handle(Event::Block(block));
+                }
+                Mail::Tell(event) => self.handle(*event),
+                Mail::Stop => self.stopping = true,
+            }
+        }
+        self.outbox.is_empty()
+    }
+
+    fn sign(&mut self) {
+        loop {
+            let jobs = self.manager.sign();
+            if jobs.is_empty() {
+                return;
+            }
+            let signed = jobs.iter().map(|job| sign(job, &self.keys)).collect();
+            self.handle(Event::Signed(signed));
+        }
+    }
+
+    fn store_block(&mut self, record: Record, done: Sender<()>) {
+        self.block = Some((record, done));
+        self.submit_block();
+    }
+
+    fn submit_block(&mut self) {
+        if let Some((record, _)) = &self.block {
+            let commit = Commit { ticket: BLOCK_TICKET, epoch: self.epoch, records: vec![record.clone()] };
+            self.commit(commit);
+        }
+    }
+
+    fn commit(&mut self, commit: Commit) {
+        if !self.outbox.is_empty() {
+            self.outbox.push_back(commit);
+        } else if let Err(commit) = self.link.submit(commit) {
+            self.outbox.push_back(commit);
+        }
+    }
+
+    fn perform(&mut self) {
+        let mut actions = std::mem::take(&mut self.actions);
+        for action in actions.drain(..) {
+            match action {
+                Action::Commit { ticket, records } => self.commit(Commit { ticket, epoch: self.epoch, records }),
+                Action::Send { lane, attempts } => self.send(lane, attempts),
+                Action::FetchPrice => self.asks.push(Ask::Price),
+                Action::FetchNonce(address) => self.asks.push(Ask::Nonce(address)),
+                Action::Estimate(id, request) => self.asks.push(Ask::Estimate(id, request)),
+                Action::Load { address, after, limit } => self.load(address, after, limit),
+                Action::Reply { to, result, last } => self.batches.answer(to, result, last),
+                Action::Effects(effects) => {
+                    if let Some(reply) = self.block_effects.take() {
+                        // The follower may have ended with the room.
+                        let _ = reply.send(effects);
+                    }
+                }
+                Action::WakeAt(at) => self.wake_at(at),
+                Action::Count(counted) => count(&self.metrics, counted),
+            }
+        }
+        // The vector is kept for its memory.
+        self.actions = actions;
+    }
+
+    fn send(&mut self, number: usize, attempts: Vec<(Slot, Bytes)>) {
+        let Some(mut lane) = self.lanes[number].take() else { return };
+        self.metrics.attempts_sent.increment(attempts.len() as u64);
+        let home = self.home.clone();
+        self.room.spawn(async move {
+            let mut calls = Calls::new();
+            for (_, raw) in &attempts {
+                calls.push_raw_transaction(raw);
+            }
+            let exchange = lane.exchange(&calls).await;
+            let ends = attempts.iter().zip(exchange.ends).map(|((slot, raw), end)| (*slot, ended(raw, end))).collect();
+            let event = Event::Sent { lane: number, ends, pause: exchange.retry_after };
+            home.push(Home::Sent(lane, number, event));
+        });
+    }
+
+    fn load(&self, address: Address, after: Option<u64>, limit: usize) {
+        let (readers, home) = (self.readers.clone(), self.home.clone());
+        self.room.spawn(async move {
+            let read = readers.run(move |store| crate::recover::waiters(store, &address, after, limit)).await;
+            let waiters: Option<Vec<Waiter>> = match read {
+                Ok(Ok(waiters)) => Some(waiters),
+                Ok(Err(error)) => {
+                    tracing::error!(%address, %error, "the queue of the address cannot be read; trying again");
+                    None
+                }
+                Err(_) => None,
+            };
+            home.push(Home::Event(Event::Loaded(address, waiters)));
+        });
+    }
+
+    fn wake_at(&self, at: std::time::Duration) {
+        let (home, sleep) = (self.home.clone(), self.room.sleep(at.saturating_sub(self.room.now())));
+        self.room.spawn(async move {
+            sleep.await;
+            home.push(Home::Event(Event::Tick));
+        });
+    }
+}
+
+/// The end of one call as the manager knows it.
+fn ended(raw: &Bytes, end: End) -> SendEnd {
+    match end {
+        End::Answered(Ok(hash)) => {
+            let ours = alloy::primitives::keccak256(raw);
+            if serde_json::from_str::<alloy::primitives::B256>(hash.get()).is_ok_and(|hash| hash == ours) {
+                SendEnd::Answered(Outcome::SubmittedNew, String::new())
+            } else {
+                // Row A12: a node that names another hash has not said that it took ours.
+                tracing::error!(expected = %ours, answered = hash.get(), "the node answered with another hash than that of the bytes sent");
+                SendEnd::Ambiguous
+            }
+        }
+        End::Answered(Err(error)) => SendEnd::Answered(refused(&error.message), error.message),
+        End::BeforeSend(_) => SendEnd::BeforeSend,
+        End::Ambiguous(_) => SendEnd::Ambiguous,
+    }
+}
+
+fn count(metrics: &Metrics, counted: Counted) {
+    // µs to s; exact enough below 2^52.
+    let seconds = |us: u64| us as f64 / 1e6;
+    match counted {
+        Counted::Open(change) => metrics.open.increment(change as f64),
+        Counted::Accepted => metrics.accepted.increment(1),
+        Counted::Bound(us) => {
+            metrics.bound.increment(1);
+            metrics.durable_seconds.record(seconds(us));
+        }
+        Counted::Sent(us) => metrics.sent_seconds.record(seconds(us)),
+        Counted::Included(us) => metrics.included_seconds.record(seconds(us)),
+        Counted::Confirmed => metrics.confirmed.increment(1),
+        Counted::Failed => metrics.failed.increment(1),
+        Counted::Resubmitted => metrics.resubmitted.increment(1),
+        Counted::Held => metrics.held.increment(1),
+    }
+}
+
+/// The follower's way to all shards and to the store.
+struct Blocks<R: Room> {
+    mailboxes: Vec<Mailbox>,
+    home: Inbox<Home<R>>,
+}
+
+impl<R: Room> BlockStore for Blocks<R> {
+    fn shards(&self) -> usize {
+        self.mailboxes.len()
+    }
+
+    fn shard_of(&self, address: &Address) -> usize {
+        super::shard_of(address, self.mailboxes.len())
+    }
+
+    async fn effects(&self, parts: Vec<SeenBlock>) -> Option<Vec<BlockEffects>> {
+        let mut replies = Vec::with_capacity(parts.len());
+        for (mailbox, part) in self.mailboxes.iter().zip(parts) {
+            let (reply, effects) = flume::bounded(1);
+            if !mailbox.send(Mail::Block(part, reply)).await {
+                return None;
+            }
+            replies.push(effects);
+        }
+        let mut all = Vec::with_capacity(replies.len());
+        for effects in replies {
+            all.push(effects.recv_async().await.ok()?);
+        }
+        Some(all)
+    }
+
+    async fn store(&self, record: Record) -> Option<()> {
+        let (done, stored) = flume::bounded(1);
+        self.home.push(Home::StoreBlock(record, done));
+        stored.recv_async().await.ok()
+    }
+
+    async fn tell(&self, event: impl Fn() -> Event) {
+        for mailbox in &self.mailboxes {
+            // A shard that is gone ends the engine; nobody else has to hear of it.
+            let _ = mailbox.send(Mail::Tell(Box::new(event()))).await;
+        }
+    }
+}
+
+/// Lets the other tasks of the room run.
+async fn yield_now() {
+    let mut yielded = false;
+    std::future::poll_fn(|context| {
+        if yielded {
+            return std::task::Poll::Ready(());
+        }
+        yielded = true;
+        context.waker().wake_by_ref();
+        std::task::Poll::Pending
+    })
+    .await;
+}

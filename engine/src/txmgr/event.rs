@@ -1,0 +1,318 @@
+//! What the manager is told and what it asks for: its whole contact with the world.
+
+use std::time::Duration;
+
+use alloy::primitives::{Address, B256, Bytes};
+use storage::{AttemptFees, AttemptRow, FailureRow, ReceiptRow, Record, Request, TransactionRow};
+use uuid::Uuid;
+
+use super::gas_price::MarketPrice;
+use super::outcome::Outcome;
+use crate::engine::SubmitError;
+
+/// The time an event is handled at.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Now {
+    /// Monotonic, since the room opened: for deadlines.
+    pub elapsed: Duration,
+    /// Since the Unix epoch, µs: for records.
+    pub unix_us: u64,
+}
+
+/// Names a submission while its caller waits: a batch and a place in it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ReplyTo {
+    /// The batch.
+    pub batch: u64,
+    /// The place in the batch.
+    pub index: u32,
+}
+
+/// A checked submission, ready to be accepted.
+#[derive(Clone, Debug)]
+pub struct Accept {
+    /// The new transaction's id.
+    pub id: Uuid,
+    /// What is stored of it.
+    pub row: TransactionRow,
+    /// Digest of the body, to tell a repeat from a conflict (row A16).
+    pub body_hash: B256,
+}
+
+/// One transaction at one nonce, named so that it survives others leaving the table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Slot {
+    /// Number of the address in the manager.
+    pub address: u32,
+    /// The nonce.
+    pub nonce: u64,
+}
+
+/// What has to be signed.
+#[derive(Clone, Debug)]
+pub struct SignJob {
+    /// Whom it is for.
+    pub slot: Slot,
+    /// The transaction at that slot: a nonce may change hands while a signer works.
+    pub id: Uuid,
+    /// Signer.
+    pub from: Address,
+    /// Chain it is valid on (EIP-155).
+    pub chain_id: u64,
+    /// Recipient; `None` creates a contract.
+    pub to: Option<Address>,
+    /// Wei.
+    pub value: alloy::primitives::U256,
+    /// Call data or init code.
+    pub data: Bytes,
+    /// Gas limit.
+    pub gas: u64,
+    /// Price; its kind chooses the transaction type.
+    pub fees: AttemptFees,
+    /// It closes the nonce instead of carrying the request.
+    pub closing: bool,
+}
+
+/// A signature's result: the bytes to send and their hash.
+#[derive(Clone, Debug)]
+pub struct Signed {
+    /// Whom it is for.
+    pub slot: Slot,
+    /// The transaction it was signed for.
+    pub id: Uuid,
+    /// Price it was signed over.
+    pub fees: AttemptFees,
+    /// Gas limit it was signed over.
+    pub gas: u64,
+    /// It closes the nonce instead of carrying the request.
+    pub closing: bool,
+    /// EIP-2718 bytes and transaction hash, or why the signer gave none.
+    pub result: Result<(Bytes, B256), String>,
+}
+
+/// How sending one attempt ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SendEnd {
+    /// The node answered.
+    Answered(Outcome, String),
+    /// No byte of it reached a socket.
+    BeforeSend,
+    /// It may have been taken: the same bytes again.
+    Ambiguous,
+}
+
+/// A receipt as the follower reads it from a block.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SeenReceipt {
+    /// Sender.
+    pub from: Address,
+    /// Hash of the transaction.
+    pub transaction_hash: B256,
+    /// Place in the block.
+    pub transaction_index: u64,
+    /// False if it reverted.
+    pub success: bool,
+    /// Gas it used.
+    pub gas_used: u64,
+    /// Wei for a unit of gas.
+    pub effective_gas_price: u128,
+    /// Contract it created.
+    pub contract_address: Option<Address>,
+}
+
+/// What a shard has to do for one block: the receipts of its addresses.
+#[derive(Clone, Debug)]
+pub struct SeenBlock {
+    /// Number.
+    pub number: u64,
+    /// Hash.
+    pub hash: B256,
+    /// When the follower saw it, µs since the epoch.
+    pub seen_at: u64,
+    /// Receipts of this shard's addresses.
+    pub receipts: Vec<SeenReceipt>,
+}
+
+/// One shard's part of the write that stores a block.
+#[derive(Clone, Debug, Default)]
+pub struct BlockEffects {
+    /// Number of the block.
+    pub number: u64,
+    /// Transactions that the block completed.
+    pub receipts: Vec<(Uuid, ReceiptRow)>,
+    /// Requests that ended as failed because the block closed their nonce.
+    pub failures: Vec<(Uuid, FailureRow)>,
+    /// Addresses whose first nonce that is not archived has moved.
+    pub floors: Vec<(Address, u64)>,
+}
+
+/// A transaction that waits on disk, as read from there.
+#[derive(Clone, Debug)]
+pub struct Waiter {
+    /// Its place in the address's queue.
+    pub queue_number: u64,
+    /// Its id.
+    pub id: Uuid,
+    /// What was accepted.
+    pub row: TransactionRow,
+}
+
+/// A bound transaction, as read from disk at start.
+#[derive(Clone, Debug)]
+pub struct BoundRow {
+    /// Its id.
+    pub id: Uuid,
+    /// When it was accepted, µs.
+    pub accepted_at: u64,
+    /// True if its user fixed the price.
+    pub fixed_price: bool,
+    /// All its attempts, oldest first.
+    pub attempts: Vec<AttemptRow>,
+    /// Its receipt, if a block holds it.
+    pub receipt: Option<ReceiptRow>,
+}
+
+/// What the disk holds of one address at start.
+#[derive(Clone, Debug)]
+pub struct Recovered {
+    /// The address.
+    pub address: Address,
+    /// First nonce that is not archived.
+    pub floor: u64,
+    /// Bound from the floor on, gapless.
+    pub bound: Vec<BoundRow>,
+    /// First and last number of the queue, if anything waits.
+    pub waiting: Option<(u64, u64)>,
+    /// How many wait.
+    pub waiting_count: u64,
+}
+
+/// What the manager is told.
+#[derive(Debug)]
+pub enum Event {
+    /// What the disk holds of an address; only before anything else.
+    Recovered(Recovered),
+    /// A submission to accept.
+    Submit(Accept, ReplyTo),
+    /// Results of sign jobs, in the order of the jobs.
+    Signed(Vec<Signed>),
+    /// A commit is on disk.
+    Durable {
+        /// The commit's ticket.
+        ticket: u64,
+    },
+    /// Nothing of any commit that has no answer yet reached the disk (row A15).
+    Refused,
+    /// Whether a commit reached the disk is not known yet (row A15).
+    Unknown {
+        /// The commit's ticket.
+        ticket: u64,
+    },
+    /// A request on a lane ended.
+    Sent {
+        /// The lane, free again.
+        lane: usize,
+        /// Each attempt's end, in order.
+        ends: Vec<(Slot, SendEnd)>,
+        /// The node asked for a pause.
+        pause: Option<Duration>,
+    },
+    /// The node's gas price; `None` if it gave none.
+    Price(Option<MarketPrice>),
+    /// Transaction count of an address at the head; `None` if the node gave none.
+    ChainNonce(Address, Option<u64>),
+    /// A gas estimate for the head of an address's queue: the limit, or the node's reason; the outer `None` if it did not answer.
+    Estimated(Address, Uuid, Option<Result<u64, String>>),
+    /// Waiting transactions, read from disk; `None` if they could not be read.
+    Loaded(Address, Option<Vec<Waiter>>),
+    /// A block to take effect of.
+    Block(SeenBlock),
+    /// That block, with everyone's effects, is on disk.
+    BlockStored {
+        /// Its number.
+        number: u64,
+        /// The node had no newer block when this one was read.
+        newest: bool,
+    },
+    /// The node answers, or has stopped to; its chain id is known from the first time on.
+    Node {
+        /// It answers, and is on the right chain.
+        healthy: bool,
+        /// Its chain id.
+        chain_id: Option<u64>,
+    },
+    /// A deadline asked for by [`Action::WakeAt`] has come.
+    Tick,
+}
+
+/// What the manager asks for.
+#[derive(Debug)]
+pub enum Action {
+    /// Write these records in one commit, then tell [`Event::Durable`], or [`Event::Refused`] for all that are unanswered; [`Event::Unknown`] may come before.
+    Commit {
+        /// Names the commit.
+        ticket: u64,
+        /// What to write.
+        records: Vec<Record>,
+    },
+    /// Send, in order, in one request; then tell [`Event::Sent`].
+    Send {
+        /// Connection to use; it is free.
+        lane: usize,
+        /// Bytes and whose they are.
+        attempts: Vec<(Slot, Bytes)>,
+    },
+    /// Ask the node for its price.
+    FetchPrice,
+    /// Ask the node for an address's transaction count at the head.
+    FetchNonce(Address),
+    /// Ask the node how much gas a request takes.
+    Estimate(Uuid, Request),
+    /// Read what waits behind this number of the queue.
+    Load {
+        /// Whose queue.
+        address: Address,
+        /// Read from the number after this on; `None` from the start.
+        after: Option<u64>,
+        /// At most this many.
+        limit: usize,
+    },
+    /// Tell the caller how a submission ended.
+    Reply {
+        /// Which.
+        to: ReplyTo,
+        /// `Ok`: on disk.
+        result: Result<Uuid, SubmitError>,
+        /// False for "unknown": the end is told later to whoever asks.
+        last: bool,
+    },
+    /// This shard's part of the write of a block.
+    Effects(BlockEffects),
+    /// Tell [`Event::Tick`] at this time.
+    WakeAt(Duration),
+    /// Count something.
+    Count(Counted),
+}
+
+/// What is counted for the metrics.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Counted {
+    /// Open transactions: accepted, not archived or failed yet. More, or fewer.
+    Open(i64),
+    /// On disk as accepted.
+    Accepted,
+    /// Bound to a nonce and on disk, this many µs after it was accepted.
+    Bound(u64),
+    /// A node has taken it, this many µs after it was accepted.
+    Sent(u64),
+    /// A block that holds it is on disk; the block was seen this many µs after it was accepted.
+    Included(u64),
+    /// At the required depth.
+    Confirmed,
+    /// Ended as failed.
+    Failed,
+    /// A further attempt at a higher price.
+    Resubmitted,
+    /// Held, because the price cap leaves no replacement.
+    Held,
+}

@@ -1,0 +1,180 @@
+//! Where a price comes from (row A7): the transaction's own, the configured one, the cache, the node, and the last one
+//! that was good.
+//!
+//! ```text
+//! quote ──► fixed? ──► cached and fresh? ──► ask the node, once however many wait ──► last known good
+//! ```
+//!
+//! A failed fetch keeps the last known price in use; only a manager that never had one makes transactions wait.
+
+use std::time::Duration;
+
+use alloy::eips::eip1559::Eip1559Estimation;
+use storage::AttemptFees;
+
+use crate::config::GasConfig;
+
+/// Share of the cache time after which one request refreshes the price ahead of its expiry.
+const REFRESH_AT: f64 = 0.5;
+/// Pause before the node is asked again after it gave no price.
+const RETRY: Duration = Duration::from_secs(1);
+
+/// What the market asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MarketPrice {
+    /// A chain with EIP-1559.
+    Dynamic(Eip1559Estimation),
+    /// A chain without a base fee, wei.
+    Legacy(u128),
+}
+
+impl MarketPrice {
+    /// From `eth_feeHistory`: twice the next base fee, so that six full blocks in a row do not strand the transaction,
+    /// plus the highest of the blocks' tips at the percentile.
+    #[must_use]
+    pub fn from_history(next_base_fee: u128, tips: &[u128]) -> Self {
+        // A chain of empty blocks reports no tips; every pool takes one gwei.
+        let tip = tips.iter().copied().filter(|tip| *tip > 0).max().unwrap_or(1_000_000_000);
+        Self::Dynamic(Eip1559Estimation {
+            max_fee_per_gas: next_base_fee.saturating_mul(2).saturating_add(tip),
+            max_priority_fee_per_gas: tip,
+        })
+    }
+
+    /// As the fees of an attempt.
+    #[must_use]
+    pub const fn fees(self) -> AttemptFees {
+        match self {
+            Self::Dynamic(e) => {
+                AttemptFees::Dynamic { max_fee_per_gas: e.max_fee_per_gas, max_priority_fee_per_gas: e.max_priority_fee_per_gas }
+            }
+            Self::Legacy(gas_price) => AttemptFees::Legacy { gas_price },
+        }
+    }
+}
+
+/// The shard's gas price.
+#[derive(Debug)]
+pub struct GasPrice {
+    fixed: Option<MarketPrice>,
+    cache_time: Duration,
+    known: Option<MarketPrice>,
+    read_at: Duration,
+    stale: bool,
+    asking: bool,
+    ask_again_at: Duration,
+}
+
+/// Answer to [`GasPrice::quote`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Quote {
+    /// The price, if there is one.
+    pub price: Option<MarketPrice>,
+    /// The caller has to ask the node now; nobody else does.
+    pub ask_node: bool,
+}
+
+impl GasPrice {
+    /// A price source by configuration.
+    #[must_use]
+    pub fn new(config: &GasConfig) -> Self {
+        let fixed = config.max_fee_per_gas.map(|max_fee_per_gas| {
+            let max_priority_fee_per_gas = config.max_priority_fee_per_gas.unwrap_or(0).min(max_fee_per_gas);
+            MarketPrice::Dynamic(Eip1559Estimation { max_fee_per_gas, max_priority_fee_per_gas })
+        });
+        Self {
+            fixed,
+            cache_time: Duration::from_millis(config.cache_ms),
+            known: None,
+            read_at: Duration::ZERO,
+            stale: true,
+            asking: false,
+            ask_again_at: Duration::ZERO,
+        }
+    }
+
+    /// The price to use at `now`, and whether the caller must ask the node for a newer one.
+    pub fn quote(&mut self, now: Duration) -> Quote {
+        if self.fixed.is_some() {
+            return Quote { price: self.fixed, ask_node: false };
+        }
+        let age = now.saturating_sub(self.read_at);
+        let old = self.stale || age >= self.cache_time.mul_f64(REFRESH_AT);
+        let ask_node = old && !self.asking && now >= self.ask_again_at;
+        self.asking |= ask_node;
+        // Past its time, or cleared: wait for the answer that is on its way rather than use a price known to be bad.
+        let expired = self.stale || age >= self.cache_time;
+        let price = if expired && self.asking { None } else { self.known };
+        Quote { price, ask_node }
+    }
+
+    /// The node's answer, or that it gave none.
+    pub fn answered(&mut self, price: Option<MarketPrice>, now: Duration) {
+        self.asking = false;
+        match price {
+            Some(price) => {
+                self.known = Some(price);
+                self.read_at = now;
+                self.stale = false;
+            }
+            None => self.ask_again_at = now + RETRY,
+        }
+    }
+
+    /// When to quote again for those who wait, if the node gave no price.
+    #[must_use]
+    pub const fn retry_at(&self) -> Duration {
+        self.ask_again_at
+    }
+
+    /// Forgets the cached price: the node called it too low. It stays the last known good one.
+    pub const fn invalidate(&mut self) {
+        self.stale = true;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn market(wei: u128) -> MarketPrice {
+        MarketPrice::Legacy(wei)
+    }
+
+    #[test]
+    fn one_request_serves_all_who_wait() {
+        let mut gas = GasPrice::new(&GasConfig::default());
+        assert_eq!(gas.quote(Duration::ZERO), Quote { price: None, ask_node: true });
+        assert_eq!(gas.quote(Duration::ZERO), Quote { price: None, ask_node: false });
+        gas.answered(Some(market(7)), Duration::ZERO);
+        assert_eq!(gas.quote(Duration::ZERO), Quote { price: Some(market(7)), ask_node: false });
+    }
+
+    #[test]
+    fn the_cache_is_refreshed_ahead_of_its_expiry_while_the_old_price_serves() {
+        let mut gas = GasPrice::new(&GasConfig { cache_ms: 1000, ..GasConfig::default() });
+        gas.quote(Duration::ZERO);
+        gas.answered(Some(market(7)), Duration::ZERO);
+        let quote = gas.quote(Duration::from_millis(600));
+        assert_eq!(quote, Quote { price: Some(market(7)), ask_node: true });
+    }
+
+    #[test]
+    fn a_failed_fetch_falls_back_to_the_last_known_good_price() {
+        let mut gas = GasPrice::new(&GasConfig { cache_ms: 1000, ..GasConfig::default() });
+        gas.quote(Duration::ZERO);
+        gas.answered(Some(market(7)), Duration::ZERO);
+        let later = Duration::from_secs(5);
+        assert_eq!(gas.quote(later), Quote { price: None, ask_node: true });
+        gas.answered(None, later);
+        assert_eq!(gas.quote(later).price, Some(market(7)));
+    }
+
+    #[test]
+    fn a_configured_price_needs_no_node() {
+        let config = GasConfig { max_fee_per_gas: Some(9), max_priority_fee_per_gas: Some(2), ..GasConfig::default() };
+        let quote = GasPrice::new(&config).quote(Duration::ZERO);
+        assert!(!quote.ask_node);
+        assert_eq!(quote.price.map(MarketPrice::fees), Some(AttemptFees::Dynamic { max_fee_per_gas: 9, max_priority_fee_per_gas: 2 }));
+    }
+}

@@ -1,0 +1,105 @@
+//! Price of a resubmission (row A8).
+//!
+//! From the highest of every earlier attempt and the market: at least the configured percentage on both fields, rounded
+//! up, then capped. Where the cap leaves less than a pool's replacement minimum the transaction is held, never dropped.
+
+use storage::AttemptFees;
+
+/// A pool takes a replacement only from this increase on, percent (geth, reth; EIP-1559 transactions on both fields).
+pub const REPLACEMENT_PERCENT: u32 = 10;
+
+/// The next price, or why there is none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Increase {
+    /// Sign a new attempt at this price.
+    Price(AttemptFees),
+    /// The cap, in wei, is below what a replacement needs, in wei: wait for the market to fall.
+    Held {
+        /// What a replacement would have to pay.
+        needed: u128,
+        /// The configured cap.
+        cap: u128,
+    },
+}
+
+/// `amount` raised by `percent`, rounded up, and by at least 1 wei.
+const fn raised(amount: u128, percent: u32) -> u128 {
+    let step = amount.saturating_mul(percent as u128).div_ceil(100);
+    amount.saturating_add(if step == 0 { 1 } else { step })
+}
+
+/// The price of the next attempt after `earlier` ones (at least one), at the given market price.
+#[must_use]
+pub fn increase(earlier: &[AttemptFees], market: Option<AttemptFees>, percent: u32, cap: Option<u128>) -> Increase {
+    let highest = |pick: fn(&AttemptFees) -> u128| earlier.iter().map(pick).max().unwrap_or(0);
+    let market_of = |pick: fn(&AttemptFees) -> u128| market.as_ref().map_or(0, pick);
+    let (max_fee, tip) = (highest(fee_cap), highest(tip_cap));
+    let needed = raised(max_fee, REPLACEMENT_PERCENT);
+    let wanted = raised(max_fee, percent).max(market_of(fee_cap));
+    let cap = cap.unwrap_or(u128::MAX);
+    if needed > cap {
+        return Increase::Held { needed, cap };
+    }
+    let max_fee_per_gas = wanted.min(cap);
+    let legacy = earlier.iter().all(|fees| matches!(fees, AttemptFees::Legacy { .. }));
+    if legacy {
+        return Increase::Price(AttemptFees::Legacy { gas_price: max_fee_per_gas });
+    }
+    let max_priority_fee_per_gas = raised(tip, percent).max(market_of(tip_cap)).min(max_fee_per_gas);
+    if max_priority_fee_per_gas < raised(tip, REPLACEMENT_PERCENT) {
+        return Increase::Held { needed: raised(tip, REPLACEMENT_PERCENT), cap };
+    }
+    Increase::Price(AttemptFees::Dynamic { max_fee_per_gas, max_priority_fee_per_gas })
+}
+
+/// Most that is paid for a unit of gas, wei.
+#[must_use]
+pub const fn fee_cap(fees: &AttemptFees) -> u128 {
+    match fees {
+        AttemptFees::Legacy { gas_price } => *gas_price,
+        AttemptFees::Dynamic { max_fee_per_gas, .. } => *max_fee_per_gas,
+    }
+}
+
+/// Most that is paid to the block's producer for a unit of gas, wei.
+#[must_use]
+pub const fn tip_cap(fees: &AttemptFees) -> u128 {
+    match fees {
+        AttemptFees::Legacy { gas_price } => *gas_price,
+        AttemptFees::Dynamic { max_priority_fee_per_gas, .. } => *max_priority_fee_per_gas,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const fn dynamic(max_fee_per_gas: u128, max_priority_fee_per_gas: u128) -> AttemptFees {
+        AttemptFees::Dynamic { max_fee_per_gas, max_priority_fee_per_gas }
+    }
+
+    #[test]
+    fn both_fields_rise_by_the_percentage_rounded_up() {
+        assert_eq!(increase(&[dynamic(101, 11)], None, 10, None), Increase::Price(dynamic(112, 13)));
+        assert_eq!(increase(&[dynamic(0, 0)], None, 10, None), Increase::Price(dynamic(1, 1)));
+    }
+
+    #[test]
+    fn the_highest_of_every_earlier_attempt_and_the_market_is_the_base() {
+        let earlier = [dynamic(200, 5), dynamic(100, 50)];
+        assert_eq!(increase(&earlier, None, 10, None), Increase::Price(dynamic(220, 55)));
+        assert_eq!(increase(&earlier, Some(dynamic(900, 3)), 10, None), Increase::Price(dynamic(900, 55)));
+    }
+
+    #[test]
+    fn at_the_cap_it_is_held_and_below_it_the_replacement_minimum_is_kept() {
+        assert_eq!(increase(&[dynamic(100, 1)], Some(dynamic(500, 1)), 50, Some(115)), Increase::Price(dynamic(115, 2)));
+        assert_eq!(increase(&[dynamic(100, 1)], None, 10, Some(109)), Increase::Held { needed: 110, cap: 109 });
+    }
+
+    #[test]
+    fn a_legacy_transaction_stays_legacy() {
+        let legacy = AttemptFees::Legacy { gas_price: 10 };
+        assert_eq!(increase(&[legacy], Some(dynamic(30, 2)), 10, None), Increase::Price(AttemptFees::Legacy { gas_price: 30 }));
+    }
+}

@@ -1,0 +1,300 @@
+//! Binding: the next nonce of an address, a signature, and one record of both (row A4).
+//!
+//! Nonces bind in order and never behind an unsigned one: when a signature fails, everything behind it that has no record
+//! yet gives its nonce back and is bound anew.
+
+use std::time::Duration;
+
+use alloy::primitives::Address;
+use storage::{AttemptFees, AttemptRow, FailureRow, Fees, Record};
+use uuid::Uuid;
+
+use super::super::event::{Action, Now, SignJob, Signed, Slot, Waiter};
+use super::super::orchestrator::NonceState;
+use super::super::transaction::{InFlight, Mark, Unsaved, Work};
+use super::Manager;
+use super::commit::Saved;
+use crate::engine::SubmitError;
+
+/// Waiting transactions read from disk at once: enough for a run, little enough for 100,000 addresses.
+const LOAD: usize = 256;
+/// An address that had nothing to do for this long may have been used by another wallet: the chain is asked again.
+const NONCE_TRUSTED_FOR: Duration = Duration::from_secs(10);
+
+impl Manager {
+    /// Everything that binding needs and that does not depend on the transaction.
+    pub(super) fn window_open(&self, number: u32) -> bool {
+        let address = &self.addresses[number as usize];
+        self.node_healthy
+            && self.caught_up
+            && self.store_healthy
+            && self.chain_id.is_some()
+            && address.nonce == NonceState::Known
+            && address.unconfirmed < self.settings.txmgr.max_in_flight
+    }
+
+    /// Forgets a nonce that has not been used for a while.
+    pub(super) fn freshen(&mut self, number: u32, now: Now) {
+        let address = self.at(number);
+        let unused_for = now.elapsed.saturating_sub(address.active_at);
+        if address.nonce == NonceState::Known && address.in_flight.is_empty() && unused_for > NONCE_TRUSTED_FOR {
+            address.nonce = NonceState::Unknown;
+        }
+        address.active_at = now.elapsed;
+    }
+
+    pub(super) fn ask_nonce(&mut self, number: u32, actions: &mut Vec<Action>) {
+        if self.node_healthy && self.caught_up && self.at(number).nonce == NonceState::Unknown {
+            let address = self.at(number);
+            address.nonce = NonceState::Asking;
+            actions.push(Action::FetchNonce(address.address));
+        }
+    }
+
+    /// The price of a new transaction: its own, or the market's if that is known.
+    pub(super) fn price_for(&mut self, fees: Fees, now: Now, actions: &mut Vec<Action>) -> Option<AttemptFees> {
+        match fees {
+            Fees::Legacy { gas_price } => Some(AttemptFees::Legacy { gas_price }),
+            Fees::Dynamic { max_fee_per_gas, max_priority_fee_per_gas } => {
+                Some(AttemptFees::Dynamic { max_fee_per_gas, max_priority_fee_per_gas })
+            }
+            Fees::Market => self.market(now, actions),
+        }
+    }
+
+    /// Gives the transaction the next nonce and asks for its signature.
+    pub(super) fn bind(&mut self, number: u32, id: Uuid, unsaved: Unsaved, gas: u64, fees: AttemptFees, now: Now) {
+        let chain_id = self.chain_id.expect("the window is open only on a known chain");
+        let request = &unsaved.row.request;
+        let (to, value, data) = (request.to, request.value, request.data.clone());
+        let address = self.at(number);
+        let slot = Slot { address: number, nonce: address.next_nonce() };
+        let from = address.address;
+        address.in_flight.push_back(InFlight::new(id, unsaved, now.elapsed));
+        address.unconfirmed += 1;
+        self.active.insert(number);
+        self.jobs.push(SignJob { slot, id, from, chain_id, to, value, data, gas, fees, closing: false });
+    }
+
+    /// Binds what waits, as far as the window reaches, and reads more of the queue when its buffer is empty.
+    pub(super) fn pump(&mut self, number: u32, now: Now, actions: &mut Vec<Action>) {
+        if self.at(number).waiting.is_empty() {
+            return;
+        }
+        self.freshen(number, now);
+        self.ask_nonce(number, actions);
+        while self.window_open(number) {
+            let Some(front) = self.at(number).waiting.buffer.front() else { break };
+            let (id, fees, gas) = (front.id, front.row.request.fees, front.row.request.gas);
+            let Some(gas) = gas.or(self.at(number).waiting.estimate) else {
+                self.estimate(number, actions);
+                break;
+            };
+            let Some(fees) = self.price_for(fees, now, actions) else {
+                self.price_waiters.insert(number);
+                break;
+            };
+            let Some(waiter) = self.at(number).waiting.pop() else { break };
+            let unsaved =
+                Unsaved { row: waiter.row, body_hash: Default::default(), reply_to: None, queue_number: Some(waiter.queue_number) };
+            self.bind(number, id, unsaved, gas, fees, now);
+        }
+        // What cannot be bound yet stays on disk: only an open window reads ahead.
+        if self.window_open(number) {
+            self.load(number, actions);
+        }
+    }
+
+    pub(super) fn pump_all(&mut self, now: Now, actions: &mut Vec<Action>) {
+        for number in 0..self.addresses.len() {
+            self.pump(u32::try_from(number).expect("numbered by u32"), now, actions);
+        }
+    }
+
+    fn load(&mut self, number: u32, actions: &mut Vec<Action>) {
+        let address = self.at(number);
+        let waiting = &mut address.waiting;
+        if waiting.buffer.is_empty() && waiting.unread > 0 && waiting.loading.is_none() {
+            waiting.loading = Some(waiting.unread);
+            actions.push(Action::Load { address: address.address, after: waiting.read_up_to, limit: LOAD });
+        }
+    }
+
+    pub(super) fn loaded(&mut self, address: Address, waiters: Option<Vec<Waiter>>, now: Now, actions: &mut Vec<Action>) {
+        let number = self.number(address);
+        let retry = Duration::from_millis(self.settings.txmgr.retry_min_ms);
+        let waiting = &mut self.at(number).waiting;
+        let expected = waiting.loading.take().unwrap_or(0);
+        let Some(waiters) = waiters else {
+            // The disk still has them.
+            self.wake(number, now.elapsed + retry);
+            return;
+        };
+        // A page that is not full held everything there was when it was asked for.
+        let left = if waiters.len() < LOAD { 0 } else { expected.saturating_sub(waiters.len() as u64) };
+        waiting.unread = waiting.unread.saturating_sub(expected) + left;
+        waiting.read_up_to = waiters.last().map(|last| last.queue_number).or(waiting.read_up_to);
+        waiting.buffer.extend(waiters);
+        self.pump(number, now, actions);
+    }
+
+    fn estimate(&mut self, number: u32, actions: &mut Vec<Action>) {
+        let waiting = &mut self.at(number).waiting;
+        if let (false, Some(front)) = (waiting.estimating, waiting.buffer.front()) {
+            waiting.estimating = true;
+            actions.push(Action::Estimate(front.id, front.row.request.clone()));
+        }
+    }
+
+    pub(super) fn estimated(
+        &mut self,
+        address: Address,
+        id: Uuid,
+        estimate: Option<Result<u64, String>>,
+        now: Now,
+        actions: &mut Vec<Action>,
+    ) {
+        let number = self.number(address);
+        let tries = self.settings.txmgr.estimate_tries;
+        let retry = Duration::from_millis(self.settings.txmgr.retry_min_ms);
+        let factor = self.settings.gas.limit_factor;
+        let waiting = &mut self.at(number).waiting;
+        if waiting.buffer.front().is_none_or(|front| front.id != id) {
+            return;
+        }
+        waiting.estimating = false;
+        match estimate {
+            // Gas limits are far below 2^52, where a product of floats is exact enough.
+            Some(Ok(gas)) => waiting.estimate = Some((gas as f64 * factor).ceil() as u64),
+            Some(Err(reason)) => {
+                waiting.estimate_failures += 1;
+                if waiting.estimate_failures < tries {
+                    self.wake(number, now.elapsed + retry);
+                    return;
+                }
+                self.fail_front(number, format!("the gas estimate failed: {reason}"), now);
+            }
+            None => {
+                self.wake(number, now.elapsed + retry);
+                return;
+            }
+        }
+        self.pump(number, now, actions);
+    }
+
+    /// Ends the front of the queue as failed; it never had a nonce.
+    fn fail_front(&mut self, number: u32, reason: String, now: Now) {
+        let address = self.at(number);
+        let from = address.address;
+        let Some(waiter) = address.waiting.pop() else { return };
+        let failure = FailureRow { reason, failed_at: now.unix_us };
+        let (id, queue_number) = (waiter.id, Some(waiter.queue_number));
+        self.records.push(Record::Failed { id, from, accepted: None, queue_number, failure });
+        self.saved.push(Saved::Failed { address: number, waiter: Box::new(waiter) });
+    }
+
+    /// Results of sign jobs: each becomes a record, in nonce order.
+    pub(super) fn signed(&mut self, results: Vec<Signed>, now: Now, actions: &mut Vec<Action>) {
+        for signed in results {
+            let Some(tx) = self.get_mut(signed.slot).filter(|tx| tx.id == signed.id && tx.work == Work::Signing) else { continue };
+            match signed.result {
+                Ok((ref raw, hash)) => {
+                    let attempt = AttemptRow {
+                        generation: tx.generation,
+                        attempt: u16::try_from(tx.attempts.len()).expect("prices end before attempts do"),
+                        nonce: signed.slot.nonce,
+                        hash,
+                        raw: raw.clone(),
+                        gas: signed.gas,
+                        fees: signed.fees,
+                        signed_at: now.unix_us,
+                        closing: if signed.closing { tx.closing.as_deref().map(Into::into) } else { None },
+                    };
+                    self.record_attempt(signed.slot, attempt, now);
+                }
+                Err(reason) if tx.is_bound() => {
+                    tracing::error!(id = %signed.id, reason, "no signature for a further attempt; the earlier ones stay");
+                    tx.work = Work::None;
+                    tx.attempted_at = now.elapsed;
+                    tx.resubmit_due = false;
+                }
+                Err(reason) => self.unsigned(signed.slot, &reason, now, actions),
+            }
+        }
+    }
+
+    fn record_attempt(&mut self, slot: Slot, attempt: AttemptRow, now: Now) {
+        let number = slot.address;
+        let address = &mut self.addresses[number as usize];
+        let from = address.address;
+        let Some(tx) = address.get_mut(slot.nonce) else { return };
+        tx.work = Work::Persisting;
+        tx.attempted_at = now.elapsed;
+        tx.attempts.push(Mark {
+            generation: attempt.generation,
+            hash: attempt.hash,
+            fees: attempt.fees,
+            closing: attempt.closing.is_some(),
+        });
+        let id = tx.id;
+        let raw = attempt.raw.clone();
+        if tx.is_bound() {
+            self.records.push(Record::Attempt { id, attempt });
+            self.saved.push(Saved::Attempt { slot, id, raw });
+            return;
+        }
+        let unsaved = tx.unsaved.as_ref().expect("kept until the first record is on disk");
+        let queue_number = unsaved.queue_number;
+        let accepted = queue_number.is_none().then(|| (unsaved.row.clone(), unsaved.body_hash));
+        self.records.push(Record::Bound { id, from, accepted, queue_number, attempt });
+        self.saved.push(Saved::Bound { slot, id, raw });
+    }
+
+    /// No signature for a transaction without a record: it ends, and what is behind it is bound anew.
+    fn unsigned(&mut self, slot: Slot, reason: &str, now: Now, actions: &mut Vec<Action>) {
+        let mut tail = self.discard(slot);
+        let failed = tail.remove(0);
+        let reason = format!("no signature: {reason}");
+        if let Some(unsaved) = failed.unsaved {
+            match (unsaved.reply_to, unsaved.queue_number) {
+                (Some(to), _) => actions.push(Action::Reply { to, result: Err(SubmitError::Invalid(reason)), last: true }),
+                (None, Some(queue_number)) => {
+                    self.at(slot.address).waiting.buffer.push_front(Waiter { queue_number, id: failed.id, row: unsaved.row });
+                    self.fail_front(slot.address, reason, now);
+                }
+                (None, None) => {}
+            }
+        }
+        self.rebind(slot.address, tail, now, actions);
+    }
+
+    /// Takes everything from this nonce on, none of which has a record on disk, out of the sequence.
+    pub(super) fn discard(&mut self, from: Slot) -> Vec<InFlight> {
+        let address = self.at(from.address);
+        let keep = usize::try_from(from.nonce - address.base).expect("in memory");
+        let tail: Vec<InFlight> = address.in_flight.drain(keep..).collect();
+        debug_assert!(tail.iter().all(|tx| !tx.is_bound()), "a nonce on disk is never given back");
+        address.unconfirmed -= tail.len();
+        tail
+    }
+
+    /// Binds discarded transactions anew, in their order.
+    fn rebind(&mut self, number: u32, tail: Vec<InFlight>, now: Now, actions: &mut Vec<Action>) {
+        let mut queued = Vec::new();
+        for tx in tail {
+            let Some(unsaved) = tx.unsaved else { continue };
+            match (unsaved.reply_to, unsaved.queue_number) {
+                (Some(to), _) => {
+                    let accept = super::super::event::Accept { id: tx.id, row: unsaved.row, body_hash: unsaved.body_hash };
+                    self.submit(accept, to, now, actions);
+                }
+                (None, Some(queue_number)) => queued.push(Waiter { queue_number, id: tx.id, row: unsaved.row }),
+                (None, None) => {}
+            }
+        }
+        for waiter in queued.into_iter().rev() {
+            self.at(number).waiting.buffer.push_front(waiter);
+        }
+        self.pump(number, now, actions);
+    }
+}

@@ -1,0 +1,148 @@
+//! Blocks: receipts end transactions, depth archives them, and silence sends the oldest one again.
+
+use std::collections::BTreeSet;
+
+use storage::{FailureRow, ReceiptRow, Timeline};
+
+use super::super::event::{Action, BlockEffects, Counted, Now, SeenBlock, SeenReceipt, Slot};
+use super::super::transaction::{InFlight, Included, Work};
+use super::Manager;
+
+impl Manager {
+    /// What a block does to this shard's transactions; told in one [`BlockEffects`], even if that is nothing.
+    pub(super) fn block(&mut self, block: &SeenBlock, actions: &mut Vec<Action>) {
+        let mut effects = BlockEffects { number: block.number, ..BlockEffects::default() };
+        let mut touched = BTreeSet::new();
+        for receipt in &block.receipts {
+            let Some(number) = self.numbers.get(&receipt.from).copied() else { continue };
+            let Some(nonce) = self.at(number).find(&receipt.transaction_hash) else { continue };
+            touched.insert(number);
+            self.included(Slot { address: number, nonce }, block, receipt, &mut effects);
+        }
+        effects.floors = std::mem::take(&mut self.floors)
+            .into_iter()
+            .map(|number| {
+                let address = &mut self.addresses[number as usize];
+                address.floor_moved = false;
+                (address.address, address.base)
+            })
+            .collect();
+        if !touched.is_empty() && self.touched.back().is_none_or(|last| last.0 < block.number) {
+            self.touched.push_back((block.number, touched));
+        }
+        actions.push(Action::Effects(effects));
+    }
+
+    fn included(&mut self, slot: Slot, block: &SeenBlock, receipt: &SeenReceipt, effects: &mut BlockEffects) {
+        let address = &mut self.addresses[slot.address as usize];
+        let Some(tx) = address.get_mut(slot.nonce) else { return };
+        let first_time = tx.included.is_none();
+        tx.included = Some(Included { block: block.number, stored: false, confirmed: false });
+        let attempt = tx.attempts.iter().position(|mark| mark.hash == receipt.transaction_hash).unwrap_or_default();
+        let mark = &tx.attempts[attempt];
+        if mark.closing {
+            let reason = tx.closing.as_deref().unwrap_or("closed").to_owned();
+            effects.failures.push((tx.id, FailureRow { reason, failed_at: block.seen_at }));
+        }
+        effects.receipts.push((tx.id, receipt_row(tx, slot.nonce, attempt, block, receipt)));
+        if first_time {
+            address.unconfirmed -= 1;
+        }
+    }
+
+    /// The block's write is on disk: its transactions are in, older ones reach their depths, and the window moves on.
+    pub(super) fn block_stored(&mut self, number: u64, newest: bool, now: Now, actions: &mut Vec<Action>) {
+        self.head = self.head.max(number);
+        let start = newest && !self.caught_up;
+        self.caught_up |= newest;
+        let (required, finality) = (self.settings.txmgr.required_confirmations, self.settings.txmgr.finality_depth);
+        let mut changed = BTreeSet::new();
+        for (block, addresses) in &self.touched {
+            let depth = (number + 1).saturating_sub(*block);
+            if depth == 1 || depth == required || depth >= finality {
+                changed.extend(addresses.iter().copied());
+            }
+        }
+        for address in &changed {
+            self.depths(*address, number, now, actions);
+        }
+        self.touched.retain(|(block, _)| (number + 1).saturating_sub(*block) < finality);
+        self.resend_oldest(now, actions);
+        for address in changed {
+            self.pump(address, now, actions);
+        }
+        if start {
+            self.start(now, actions);
+        }
+    }
+
+    /// The chain has been read up to its head for the first time: now what the disk held may be sent again.
+    fn start(&mut self, now: Now, actions: &mut Vec<Action>) {
+        for number in self.active.clone() {
+            self.look(number, now, actions);
+        }
+        self.pump_all(now, actions);
+    }
+
+    fn depths(&mut self, number: u32, head: u64, now: Now, actions: &mut Vec<Action>) {
+        let (required, finality) = (self.settings.txmgr.required_confirmations, self.settings.txmgr.finality_depth);
+        let address = &mut self.addresses[number as usize];
+        for tx in &mut address.in_flight {
+            let Some(included) = tx.included.as_mut() else { break };
+            if !included.stored && included.block <= head {
+                included.stored = true;
+                // What an included transaction no longer needs is given back; a reorg reads it from disk.
+                actions.push(Action::Count(Counted::Included(now.unix_us.saturating_sub(tx.accepted_at))));
+            }
+            if included.stored && !included.confirmed && included.block + required <= head + 1 {
+                included.confirmed = true;
+                actions.push(Action::Count(Counted::Confirmed));
+            }
+        }
+        let archived = address.archive(head, finality);
+        if archived > 0 {
+            actions.push(Action::Count(Counted::Open(-i64::try_from(archived).expect("fits the memory"))));
+            self.floors.insert(number);
+        }
+        if self.addresses[number as usize].unconfirmed == 0 {
+            self.active.remove(&number);
+        }
+    }
+
+    /// The oldest transaction of an address has been left out of several blocks: the same bytes again tell whether the pool
+    /// dropped it.
+    fn resend_oldest(&mut self, now: Now, actions: &mut Vec<Action>) {
+        let (head, after) = (self.head, self.settings.txmgr.resend_after_blocks);
+        for number in self.active.clone() {
+            let address = self.at(number);
+            let oldest = address.base + (address.in_flight.len() - address.unconfirmed) as u64;
+            let slot = Slot { address: number, nonce: oldest };
+            let overdue = |tx: &&mut InFlight| {
+                tx.submitted && tx.work == Work::None && tx.sent_before_block.is_some_and(|block| head >= block + after)
+            };
+            if let Some(tx) = address.get_mut(oldest).filter(overdue) {
+                tx.submitted = false;
+                tx.resending = true;
+                self.advance(slot, now, actions);
+            }
+        }
+    }
+}
+
+fn receipt_row(tx: &InFlight, nonce: u64, attempt: usize, block: &SeenBlock, receipt: &SeenReceipt) -> ReceiptRow {
+    let known = |at: u64| (at > 0).then_some(at);
+    ReceiptRow {
+        transaction_hash: receipt.transaction_hash,
+        generation: tx.attempts[attempt].generation,
+        attempt: u16::try_from(attempt).expect("attempts are numbered by u16"),
+        nonce,
+        block_number: block.number,
+        block_hash: block.hash,
+        transaction_index: receipt.transaction_index,
+        success: receipt.success,
+        gas_used: receipt.gas_used,
+        effective_gas_price: receipt.effective_gas_price,
+        contract_address: receipt.contract_address,
+        timeline: Timeline { durable_at: known(tx.durable_at), sent_at: known(tx.sent_at), included_at: Some(block.seen_at) },
+    }
+}

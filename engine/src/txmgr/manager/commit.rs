@@ -1,0 +1,188 @@
+//! Commits: what becomes true when a record is on disk, and what is taken back when it is certain that it is not (row A15).
+
+use std::collections::BTreeSet;
+
+use alloy::primitives::Bytes;
+use uuid::Uuid;
+
+use super::super::event::{Action, Counted, Now, ReplyTo, Slot, Waiter};
+use super::super::transaction::Work;
+use super::Manager;
+use crate::engine::{RETRY_AFTER_MS, SubmitError};
+
+/// Answer to those whose record the store has refused.
+const NOT_STORED: SubmitError = SubmitError::Busy { retry_after_ms: RETRY_AFTER_MS };
+
+/// What a record makes true once it is on disk.
+#[derive(Debug)]
+pub(super) enum Saved {
+    /// The transaction waits in its queue.
+    Queued { address: u32, id: Uuid, reply_to: ReplyTo },
+    /// The transaction is bound: it may be acknowledged and sent.
+    Bound { slot: Slot, id: Uuid, raw: Bytes },
+    /// A further attempt may be sent.
+    Attempt { slot: Slot, id: Uuid, raw: Bytes },
+    /// The front of a queue has ended.
+    Failed { address: u32, waiter: Box<Waiter> },
+}
+
+/// A commit that has not been answered.
+#[derive(Debug)]
+pub(super) struct Pending {
+    ticket: u64,
+    saved: Vec<Saved>,
+}
+
+impl Manager {
+    /// Hands the records of a run on, as one commit.
+    pub(super) fn commit(&mut self, actions: &mut Vec<Action>) {
+        if self.records.is_empty() {
+            return;
+        }
+        let ticket = self.next_ticket;
+        self.next_ticket += 1;
+        self.pending.push_back(Pending { ticket, saved: std::mem::take(&mut self.saved) });
+        actions.push(Action::Commit { ticket, records: std::mem::take(&mut self.records) });
+    }
+
+    fn take(&mut self, ticket: u64) -> Option<Pending> {
+        let place = self.pending.iter().position(|pending| pending.ticket == ticket)?;
+        self.pending.remove(place)
+    }
+
+    pub(super) fn durable(&mut self, ticket: u64, now: Now, actions: &mut Vec<Action>) {
+        let Some(pending) = self.take(ticket) else { return };
+        self.store_healthy = true;
+        let mut pump = BTreeSet::new();
+        for saved in pending.saved {
+            match saved {
+                Saved::Queued { address, id, reply_to } => {
+                    let waiting = &mut self.at(address).waiting;
+                    waiting.unsaved -= 1;
+                    waiting.unread += 1;
+                    pump.insert(address);
+                    actions.push(Action::Reply { to: reply_to, result: Ok(id), last: true });
+                    actions.push(Action::Count(Counted::Open(1)));
+                    actions.push(Action::Count(Counted::Accepted));
+                }
+                Saved::Bound { slot, id, raw } => self.bound(slot, id, raw, now, actions),
+                Saved::Attempt { slot, id, raw } => self.attempt_saved(slot, id, raw, now, actions),
+                Saved::Failed { address, .. } => {
+                    pump.insert(address);
+                    actions.push(Action::Count(Counted::Failed));
+                    actions.push(Action::Count(Counted::Open(-1)));
+                }
+            }
+        }
+        for number in pump {
+            self.pump(number, now, actions);
+        }
+    }
+
+    /// The record that binds is on disk: that is the acknowledgement and the permission to send.
+    fn bound(&mut self, slot: Slot, id: Uuid, raw: Bytes, now: Now, actions: &mut Vec<Action>) {
+        let Some(tx) = self.get_mut(slot).filter(|tx| tx.id == id) else { return };
+        tx.durable = tx.attempts.len();
+        tx.raw = raw;
+        tx.work = Work::None;
+        tx.durable_at = now.unix_us;
+        let waited = now.unix_us.saturating_sub(tx.accepted_at);
+        if let Some(to) = tx.unsaved.take().and_then(|unsaved| unsaved.reply_to) {
+            actions.push(Action::Reply { to, result: Ok(id), last: true });
+            actions.push(Action::Count(Counted::Open(1)));
+            actions.push(Action::Count(Counted::Accepted));
+        }
+        actions.push(Action::Count(Counted::Bound(waited)));
+        self.advance(slot, now, actions);
+    }
+
+    fn attempt_saved(&mut self, slot: Slot, id: Uuid, raw: Bytes, now: Now, actions: &mut Vec<Action>) {
+        let Some(tx) = self.get_mut(slot).filter(|tx| tx.id == id) else { return };
+        tx.durable = tx.attempts.len();
+        tx.raw = raw;
+        tx.closing_unsaved = false;
+        tx.resubmit_due = false;
+        tx.submitted = false;
+        tx.resending = false;
+        tx.failures = 0;
+        tx.work = Work::None;
+        actions.push(Action::Count(Counted::Resubmitted));
+        self.advance(slot, now, actions);
+    }
+
+    /// Nobody knows yet. Callers are told so; nothing is sent until it is known.
+    pub(super) fn unknown(&mut self, ticket: u64, actions: &mut Vec<Action>) {
+        self.store_healthy = false;
+        let Some(pending) = self.pending.iter().find(|pending| pending.ticket == ticket) else { return };
+        let replies: Vec<ReplyTo> = pending.saved.iter().filter_map(|saved| self.waits(saved)).collect();
+        for to in replies {
+            actions.push(Action::Reply { to, result: Err(SubmitError::Unknown), last: false });
+        }
+    }
+
+    fn waits(&self, saved: &Saved) -> Option<ReplyTo> {
+        match saved {
+            Saved::Queued { reply_to, .. } => Some(*reply_to),
+            Saved::Bound { slot, id, .. } => {
+                let tx = self.addresses[slot.address as usize].get(slot.nonce).filter(|tx| tx.id == *id)?;
+                tx.unsaved.as_ref()?.reply_to
+            }
+            Saved::Attempt { .. } | Saved::Failed { .. } => None,
+        }
+    }
+
+    /// Nothing of what is unanswered is on disk: every nonce without a record is given back, and every caller without one
+    /// hears that nothing was accepted.
+    pub(super) fn refused(&mut self, now: Now, actions: &mut Vec<Action>) {
+        self.store_healthy = true;
+        self.records.clear();
+        let mut lost: Vec<Saved> = self.pending.drain(..).flat_map(|pending| pending.saved).collect();
+        lost.append(&mut self.saved);
+        for saved in lost {
+            match saved {
+                Saved::Queued { address, reply_to, .. } => {
+                    self.at(address).waiting.unsaved -= 1;
+                    actions.push(Action::Reply { to: reply_to, result: Err(NOT_STORED), last: true });
+                }
+                Saved::Failed { address, waiter } => {
+                    let waiting = &mut self.at(address).waiting;
+                    waiting.estimate_failures = u32::MAX - 1;
+                    waiting.buffer.push_front(*waiter);
+                }
+                Saved::Attempt { slot, id, .. } => {
+                    if let Some(tx) = self.get_mut(slot).filter(|tx| tx.id == id) {
+                        tx.attempts.truncate(tx.durable);
+                        tx.work = Work::None;
+                    }
+                }
+                Saved::Bound { .. } => {}
+            }
+        }
+        for number in 0..self.addresses.len() {
+            self.give_back(u32::try_from(number).expect("numbered by u32"), now, actions);
+        }
+        self.pump_all(now, actions);
+    }
+
+    /// Takes every nonce of an address that has no record on disk back.
+    fn give_back(&mut self, number: u32, now: Now, actions: &mut Vec<Action>) {
+        let address = self.at(number);
+        let first = address.in_flight.iter().take_while(|tx| tx.is_bound()).count();
+        if first == address.in_flight.len() {
+            self.look(number, now, actions);
+            return;
+        }
+        let slot = Slot { address: number, nonce: address.base + first as u64 };
+        for tx in self.discard(slot).into_iter().rev() {
+            let Some(unsaved) = tx.unsaved else { continue };
+            match (unsaved.reply_to, unsaved.queue_number) {
+                (Some(to), _) => actions.push(Action::Reply { to, result: Err(NOT_STORED), last: true }),
+                (None, Some(queue_number)) => {
+                    self.at(number).waiting.buffer.push_front(Waiter { queue_number, id: tx.id, row: unsaved.row });
+                }
+                (None, None) => {}
+            }
+        }
+        self.look(number, now, actions);
+    }
+}

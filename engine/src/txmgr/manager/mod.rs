@@ -1,0 +1,237 @@
+//! The transaction manager of one shard: all its addresses as one pure state machine.
+//!
+//! ```text
+//!            submit ─► can it be bound now? ──no──► Accepted record ──► queue on disk ─┐
+//!                            │ yes                                                     │ window, nonce, price free
+//!                            ▼                                                         ▼
+//!                     nonce, sign job ◄──────────────────────── pump ◄───────────── load
+//!                            ▼
+//!                    Bound record ──► durable: acknowledge *and* send ──► lane ──► node
+//!                            ▲                                              │
+//!          higher price ─────┘◄── resubmission due, underpriced ◄───────────┤
+//!                                                                           ▼
+//!                              block ──► effects ──► stored ──► confirmed ──► archived
+//! ```
+//!
+//! It promises: nothing is acknowledged or sent before its record is on disk; a nonce is given to other bytes only while no
+//! record of it is on disk; bytes whose fate is unknown are sent again as they are. It may lose nothing. What it cannot do
+//! now it keeps and says so in the metrics, and goes on when the cause has gone.
+//!
+//! Each file holds what one kind of event does: [`submit`], [`bind`], [`commit`], [`send`], [`reprice`], [`block`],
+//! [`recover`]. Events are handled in runs; [`Manager::flush`] ends a run with one commit and full requests.
+
+mod bind;
+mod block;
+mod commit;
+mod recover;
+mod reprice;
+mod send;
+mod submit;
+#[cfg(test)]
+mod tests;
+
+use std::collections::{BTreeSet, VecDeque};
+use std::time::Duration;
+
+use alloy::primitives::Address;
+use alloy::primitives::map::AddressMap;
+use storage::Record;
+
+use self::commit::{Pending, Saved};
+use self::send::LaneQueue;
+use super::event::{Action, Event, Now, SignJob, Slot};
+use super::gas_price::GasPrice;
+use super::orchestrator::{NonceState, Orchestrator};
+use super::transaction::InFlight;
+use crate::config::{GasConfig, TxmgrConfig};
+
+/// What the manager depends on.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Gas price.
+    pub gas: GasConfig,
+    /// Transactions.
+    pub txmgr: TxmgrConfig,
+    /// Connections that carry transactions.
+    pub lanes: usize,
+    /// Most attempts in one request.
+    pub batch_calls: usize,
+    /// Most bytes of attempts in one request, before hex encoding.
+    pub batch_bytes: usize,
+}
+
+/// All addresses of one shard.
+#[derive(Debug)]
+pub struct Manager {
+    settings: Settings,
+    addresses: Vec<Orchestrator>,
+    numbers: AddressMap<u32>,
+    gas_price: GasPrice,
+    chain_id: Option<u64>,
+    node_healthy: bool,
+    caught_up: bool,
+    store_healthy: bool,
+    head: u64,
+    lanes: Vec<LaneQueue>,
+    jobs: Vec<SignJob>,
+    records: Vec<Record>,
+    saved: Vec<Saved>,
+    next_ticket: u64,
+    pending: VecDeque<Pending>,
+    price_waiters: BTreeSet<u32>,
+    active: BTreeSet<u32>,
+    touched: VecDeque<(u64, BTreeSet<u32>)>,
+    floors: BTreeSet<u32>,
+    timers: BTreeSet<(Duration, u32)>,
+    armed: Option<Duration>,
+}
+
+impl Manager {
+    /// A manager with no addresses.
+    #[must_use]
+    pub fn new(settings: Settings) -> Self {
+        Self {
+            gas_price: GasPrice::new(&settings.gas),
+            lanes: (0..settings.lanes).map(|_| LaneQueue::default()).collect(),
+            settings,
+            addresses: Vec::new(),
+            numbers: AddressMap::default(),
+            chain_id: None,
+            node_healthy: false,
+            caught_up: false,
+            store_healthy: true,
+            head: 0,
+            jobs: Vec::new(),
+            records: Vec::new(),
+            saved: Vec::new(),
+            next_ticket: 1,
+            pending: VecDeque::new(),
+            price_waiters: BTreeSet::new(),
+            active: BTreeSet::new(),
+            touched: VecDeque::new(),
+            floors: BTreeSet::new(),
+            timers: BTreeSet::new(),
+            armed: None,
+        }
+    }
+
+    /// Handles one event. What has to be done is appended to `actions`; records and sign jobs are gathered until
+    /// [`Self::sign`] and [`Self::flush`].
+    pub fn handle(&mut self, event: Event, now: Now, actions: &mut Vec<Action>) {
+        match event {
+            Event::Recovered(address) => self.recovered(address, now, actions),
+            Event::Submit(accept, reply_to) => self.submit(accept, reply_to, now, actions),
+            Event::Signed(results) => self.signed(results, now, actions),
+            Event::Durable { ticket } => self.durable(ticket, now, actions),
+            Event::Refused => self.refused(now, actions),
+            Event::Unknown { ticket } => self.unknown(ticket, actions),
+            Event::Sent { lane, ends, pause } => self.sent(lane, ends, pause, now, actions),
+            Event::Price(price) => self.priced(price, now, actions),
+            Event::ChainNonce(address, count) => self.chain_nonce(address, count, now, actions),
+            Event::Estimated(address, id, estimate) => self.estimated(address, id, estimate, now, actions),
+            Event::Loaded(address, waiters) => self.loaded(address, waiters, now, actions),
+            Event::Block(block) => self.block(&block, actions),
+            Event::BlockStored { number, newest } => self.block_stored(number, newest, now, actions),
+            Event::Node { healthy, chain_id } => self.node(healthy, chain_id, now, actions),
+            Event::Tick => self.tick(now, actions),
+        }
+    }
+
+    /// Takes the sign jobs gathered so far; to be signed before the run ends, so that one commit carries the run.
+    pub fn sign(&mut self) -> Vec<SignJob> {
+        std::mem::take(&mut self.jobs)
+    }
+
+    /// Ends a run: one commit with all its records, and a request for every free lane that has something to send.
+    pub fn flush(&mut self, now: Now, actions: &mut Vec<Action>) {
+        self.commit(actions);
+        self.dispatch(now, actions);
+        let first = self.timers.first().map(|timer| timer.0);
+        if first.is_some() && first != self.armed {
+            self.armed = first;
+            actions.extend(first.map(Action::WakeAt));
+        }
+    }
+
+    /// Transactions that are bound, and ones that wait, over all addresses.
+    #[must_use]
+    pub fn open(&self) -> (usize, u64) {
+        self.addresses.iter().fold((0, 0), |(bound, waiting), address| {
+            let queue = &address.waiting;
+            (bound + address.in_flight.len(), waiting + queue.buffer.len() as u64 + queue.unread + queue.unsaved)
+        })
+    }
+
+    /// The address's state, made on first use.
+    fn number(&mut self, address: Address) -> u32 {
+        if let Some(number) = self.numbers.get(&address) {
+            return *number;
+        }
+        let number = u32::try_from(self.addresses.len()).expect("fewer addresses than fit the memory");
+        self.numbers.insert(address, number);
+        let lane = lane_of(&address, self.settings.lanes);
+        self.addresses.push(Orchestrator::new(address, lane));
+        number
+    }
+
+    fn at(&mut self, number: u32) -> &mut Orchestrator {
+        &mut self.addresses[number as usize]
+    }
+
+    fn get_mut(&mut self, slot: Slot) -> Option<&mut InFlight> {
+        self.addresses.get_mut(slot.address as usize)?.get_mut(slot.nonce)
+    }
+
+    /// Looks at the address again at this time, or earlier.
+    fn wake(&mut self, number: u32, at: Duration) {
+        let address = &mut self.addresses[number as usize];
+        if address.wake_at.is_none_or(|earlier| at < earlier) {
+            if let Some(earlier) = address.wake_at.replace(at) {
+                self.timers.remove(&(earlier, number));
+            }
+            self.timers.insert((at, number));
+        }
+    }
+
+    fn tick(&mut self, now: Now, actions: &mut Vec<Action>) {
+        self.armed = None;
+        while let Some((at, number)) = self.timers.first().copied() {
+            if at > now.elapsed {
+                break;
+            }
+            self.timers.remove(&(at, number));
+            self.at(number).wake_at = None;
+            self.look(number, now, actions);
+            self.pump(number, now, actions);
+        }
+    }
+
+    fn node(&mut self, healthy: bool, chain_id: Option<u64>, now: Now, actions: &mut Vec<Action>) {
+        self.chain_id = self.chain_id.or(chain_id);
+        let was = std::mem::replace(&mut self.node_healthy, healthy);
+        if healthy && !was {
+            self.pump_all(now, actions);
+        }
+    }
+
+    fn chain_nonce(&mut self, address: Address, count: Option<u64>, now: Now, actions: &mut Vec<Action>) {
+        let number = self.number(address);
+        match count {
+            Some(count) => self.at(number).chain_nonce(count),
+            None => {
+                self.at(number).nonce = NonceState::Unknown;
+                let retry = Duration::from_millis(self.settings.txmgr.retry_min_ms);
+                self.wake(number, now.elapsed + retry);
+                return;
+            }
+        }
+        self.pump(number, now, actions);
+    }
+}
+
+/// The lane of an address: always the same, so that its transactions keep one order.
+fn lane_of(address: &Address, lanes: usize) -> usize {
+    // The last bytes of an address are as good as a hash; placement uses the first ones.
+    let tail = u64::from_be_bytes(address[12..20].try_into().expect("eight bytes"));
+    usize::try_from(tail % lanes.max(1) as u64).expect("below the number of lanes")
+}

@@ -1,0 +1,36 @@
+//! After a start: what the disk holds. The store is read before the chain is asked (row B7).
+
+use super::super::event::{Action, Counted, Now, Recovered};
+use super::super::orchestrator::NonceState;
+use super::super::transaction::InFlight;
+use super::Manager;
+
+impl Manager {
+    /// Puts an address back as the disk holds it. Its bound transactions count as maybe sent and are sent again, as they
+    /// are, once the chain has been read up to its head.
+    pub(super) fn recovered(&mut self, recovered: Recovered, now: Now, actions: &mut Vec<Action>) {
+        let number = self.number(recovered.address);
+        let address = &mut self.addresses[number as usize];
+        address.base = recovered.floor;
+        address.nonce = NonceState::Unknown;
+        address.waiting.next_number = recovered.waiting.map_or(0, |(_, last)| last + 1);
+        address.waiting.unread = recovered.waiting_count;
+        let mut open = i64::try_from(recovered.waiting_count).unwrap_or(i64::MAX);
+        for bound in &recovered.bound {
+            open += 1;
+            let tx = InFlight::recovered(bound, now.elapsed);
+            if let Some(included) = tx.included {
+                self.touched.push_back((included.block, [number].into()));
+            } else {
+                address.unconfirmed += 1;
+            }
+            address.in_flight.push_back(tx);
+        }
+        if address.unconfirmed > 0 {
+            self.active.insert(number);
+        }
+        // Blocks are looked through from the oldest on.
+        self.touched.make_contiguous().sort_by_key(|touched| touched.0);
+        actions.push(Action::Count(Counted::Open(open)));
+    }
+}

@@ -1,0 +1,129 @@
+//! From stage to stage: what a transaction needs next, higher prices among it (rows A5, A8).
+
+use std::time::Duration;
+
+use alloy::consensus::{Transaction, TxEnvelope};
+use alloy::eips::Decodable2718;
+use alloy::primitives::{Bytes, U256};
+use storage::AttemptFees;
+
+use super::super::event::{Action, Counted, Now, SignJob, Slot};
+use super::super::gas_price::MarketPrice;
+use super::super::increase::{Increase, increase};
+use super::super::stage::Stage;
+use super::super::transaction::Work;
+use super::Manager;
+
+/// Gas of a transfer without data: what closes a nonce (yellow paper, G_transaction).
+const TRANSFER_GAS: u64 = 21_000;
+
+impl Manager {
+    /// Starts the next stage of a transaction, unless something is being done with it.
+    pub(super) fn advance(&mut self, slot: Slot, now: Now, actions: &mut Vec<Action>) {
+        let Some(tx) = self.get_mut(slot).filter(|tx| tx.work == Work::None && tx.included.is_none() && tx.is_bound()) else { return };
+        let not_before = tx.not_before;
+        let stage = tx.stage();
+        match stage {
+            Stage::RetrieveGasPrice | Stage::StatusUpdate | Stage::Submitting if now.elapsed < not_before => {
+                self.wake(slot.address, not_before);
+            }
+            Stage::RetrieveGasPrice | Stage::StatusUpdate => self.reprice(slot, now, actions),
+            Stage::Submitting => self.enqueue(slot),
+            Stage::Tracking => {
+                let due = tx.attempted_at + Duration::from_millis(self.settings.txmgr.resubmit_interval_ms);
+                self.wake(slot.address, due);
+            }
+            // A transaction that is bound is signed; the others are not looked at again.
+            Stage::Queued | Stage::Signing | Stage::Complete => {}
+        }
+    }
+
+    /// Looks at every transaction of an address whose time has come.
+    pub(super) fn look(&mut self, number: u32, now: Now, actions: &mut Vec<Action>) {
+        let interval = Duration::from_millis(self.settings.txmgr.resubmit_interval_ms);
+        let address = self.at(number);
+        let (first, end) = (address.base, address.next_nonce());
+        for nonce in first..end {
+            let slot = Slot { address: number, nonce };
+            if let Some(tx) = self.get_mut(slot).filter(|tx| tx.included.is_none() && tx.work == Work::None) {
+                tx.resubmit_due |= tx.submitted && now.elapsed >= tx.attempted_at + interval;
+                self.advance(slot, now, actions);
+            }
+        }
+    }
+
+    /// The market's price, if it is known; asks the node where nobody has.
+    pub(super) fn market(&mut self, now: Now, actions: &mut Vec<Action>) -> Option<AttemptFees> {
+        let quote = self.gas_price.quote(now.elapsed);
+        if quote.ask_node {
+            actions.push(Action::FetchPrice);
+        }
+        quote.price.map(MarketPrice::fees)
+    }
+
+    /// A further attempt at a higher price, or the same bytes once more where there can be none.
+    fn reprice(&mut self, slot: Slot, now: Now, actions: &mut Vec<Action>) {
+        let market = self.market(now, actions);
+        let (percent, cap) = (self.settings.gas.increase_percent, self.settings.gas.cap_max_fee_per_gas);
+        let Some(tx) = self.get_mut(slot) else { return };
+        let closing = tx.closing.is_some();
+        if tx.fixed_price && !closing {
+            self.send_again(slot, now, actions);
+            return;
+        }
+        if market.is_none() {
+            self.price_waiters.insert(slot.address);
+            return;
+        }
+        match increase(&tx.fees(), market, percent, cap) {
+            Increase::Price(fees) => self.sign_again(slot, fees, closing),
+            Increase::Held { needed, cap } => {
+                tracing::warn!(id = %tx.id, nonce = slot.nonce, needed, cap, "held: the price cap is below what a replacement needs");
+                actions.push(Action::Count(Counted::Held));
+                self.send_again(slot, now, actions);
+            }
+        }
+    }
+
+    fn send_again(&mut self, slot: Slot, now: Now, actions: &mut Vec<Action>) {
+        if let Some(tx) = self.get_mut(slot) {
+            tx.resubmit_due = false;
+            tx.submitted = false;
+            tx.attempted_at = now.elapsed;
+            self.advance(slot, now, actions);
+        }
+    }
+
+    /// The request is read back from the newest attempt's bytes: they are what is certain.
+    fn sign_again(&mut self, slot: Slot, fees: AttemptFees, closing: bool) {
+        let from = self.at(slot.address).address;
+        let chain_id = self.chain_id.expect("something was sent, so the chain is known");
+        let Some(tx) = self.get_mut(slot) else { return };
+        let Ok(signed) = TxEnvelope::decode_2718(&mut tx.raw.as_ref()) else {
+            tracing::error!(id = %tx.id, "the stored bytes of the newest attempt do not decode; the transaction is left as it is");
+            return;
+        };
+        let (to, value, data, gas) = if closing {
+            (Some(from), U256::ZERO, Bytes::new(), TRANSFER_GAS)
+        } else {
+            (signed.to(), signed.value(), signed.input().clone(), signed.gas_limit())
+        };
+        tx.work = Work::Signing;
+        let id = tx.id;
+        self.jobs.push(SignJob { slot, id, from, chain_id, to, value, data, gas, fees, closing });
+    }
+
+    pub(super) fn priced(&mut self, price: Option<MarketPrice>, now: Now, actions: &mut Vec<Action>) {
+        self.gas_price.answered(price, now.elapsed);
+        let waiters = std::mem::take(&mut self.price_waiters);
+        for number in waiters {
+            if price.is_some() {
+                self.look(number, now, actions);
+                self.pump(number, now, actions);
+            } else {
+                self.price_waiters.insert(number);
+                self.wake(number, self.gas_price.retry_at());
+            }
+        }
+    }
+}

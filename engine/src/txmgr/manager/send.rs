@@ -1,0 +1,163 @@
+//! The submit stage: attempts leave in full requests, lowest nonce first, one order for an address.
+//!
+//! A lane carries one request at a time. What may not have arrived goes back to the front of its lane, as it is: the same
+//! bytes can be sent any number of times.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use super::super::event::{Action, Counted, Now, SendEnd, Slot};
+use super::super::outcome::{Outcome, Reason};
+use super::super::transaction::Work;
+use super::Manager;
+
+/// What waits for one connection.
+#[derive(Clone, Debug, Default)]
+pub(super) struct LaneQueue {
+    queue: VecDeque<Slot>,
+    busy: bool,
+    not_before: Duration,
+    failures: u32,
+}
+
+impl Manager {
+    pub(super) fn enqueue(&mut self, slot: Slot) {
+        let lane = self.at(slot.address).lane;
+        if let Some(tx) = self.get_mut(slot) {
+            tx.work = Work::Sending;
+            self.lanes[lane].queue.push_back(slot);
+        }
+    }
+
+    /// A request for every lane that is free and has something to send.
+    pub(super) fn dispatch(&mut self, now: Now, actions: &mut Vec<Action>) {
+        if !(self.node_healthy && self.caught_up && self.store_healthy) {
+            return;
+        }
+        for lane in 0..self.lanes.len() {
+            if self.lanes[lane].busy || now.elapsed < self.lanes[lane].not_before {
+                continue;
+            }
+            let mut attempts = Vec::new();
+            let mut bytes = 0;
+            while attempts.len() < self.settings.batch_calls && bytes < self.settings.batch_bytes {
+                let Some(slot) = self.lanes[lane].queue.pop_front() else { break };
+                let Some(tx) = self.get_mut(slot).filter(|tx| tx.work == Work::Sending) else { continue };
+                if tx.included.is_some() {
+                    tx.work = Work::None;
+                    continue;
+                }
+                bytes += tx.raw.len();
+                attempts.push((slot, tx.raw.clone()));
+            }
+            if !attempts.is_empty() {
+                self.lanes[lane].busy = true;
+                actions.push(Action::Send { lane, attempts });
+            }
+        }
+    }
+
+    pub(super) fn sent(&mut self, lane: usize, ends: Vec<(Slot, SendEnd)>, pause: Option<Duration>, now: Now, actions: &mut Vec<Action>) {
+        self.lanes[lane].busy = false;
+        let mut again = Vec::new();
+        for (slot, end) in ends {
+            match end {
+                SendEnd::Answered(outcome, message) => self.answered(slot, &outcome, &message, now, actions),
+                SendEnd::BeforeSend | SendEnd::Ambiguous => again.push(slot),
+            }
+        }
+        if again.is_empty() {
+            self.lanes[lane].failures = 0;
+        } else {
+            let first = again[0].address;
+            for slot in again.into_iter().rev() {
+                self.lanes[lane].queue.push_front(slot);
+            }
+            self.lanes[lane].failures += 1;
+            let wait = pause.unwrap_or_default().max(self.backoff(self.lanes[lane].failures));
+            self.lanes[lane].not_before = now.elapsed + wait;
+            self.wake(first, now.elapsed + wait);
+        }
+    }
+
+    /// Pause before try number `failures` + 1: four times longer each time, up to the longest.
+    pub(super) fn backoff(&self, failures: u32) -> Duration {
+        let config = &self.settings.txmgr;
+        let factor = 4_u64.saturating_pow(failures.saturating_sub(1));
+        Duration::from_millis(config.retry_min_ms.saturating_mul(factor).min(config.retry_max_ms))
+    }
+
+    fn answered(&mut self, slot: Slot, outcome: &Outcome, message: &str, now: Now, actions: &mut Vec<Action>) {
+        let head = self.head;
+        let Some(tx) = self.get_mut(slot).filter(|tx| tx.work == Work::Sending) else { return };
+        tx.work = Work::None;
+        match outcome {
+            Outcome::SubmittedNew | Outcome::AlreadyKnown | Outcome::NonceTooLow => {
+                let dropped = tx.resending && *outcome == Outcome::SubmittedNew;
+                tx.submitted = true;
+                tx.resending = false;
+                tx.failures = 0;
+                tx.sent_before_block = Some(head);
+                if tx.sent_at == 0 {
+                    tx.sent_at = now.unix_us;
+                    actions.push(Action::Count(Counted::Sent(now.unix_us.saturating_sub(tx.accepted_at))));
+                }
+                if dropped {
+                    self.resend_after(slot, now, actions);
+                }
+            }
+            Outcome::FailedRequiresRetry(reason) => self.retry(slot, *reason, message, now, actions),
+            Outcome::Invalid => self.invalid(slot, message, now),
+        }
+        self.advance(slot, now, actions);
+    }
+
+    /// The pool had dropped this one, so it has dropped what came after it too.
+    fn resend_after(&mut self, slot: Slot, now: Now, actions: &mut Vec<Action>) {
+        for nonce in slot.nonce + 1..self.at(slot.address).next_nonce() {
+            let later = Slot { nonce, ..slot };
+            if let Some(tx) = self.get_mut(later).filter(|tx| tx.is_bound() && tx.submitted && tx.work == Work::None) {
+                tx.submitted = false;
+                self.advance(later, now, actions);
+            }
+        }
+    }
+
+    fn retry(&mut self, slot: Slot, reason: Reason, message: &str, now: Now, actions: &mut Vec<Action>) {
+        let Some(tx) = self.get_mut(slot) else { return };
+        tx.failures += 1;
+        let (id, failures, fixed_price) = (tx.id, tx.failures, tx.fixed_price);
+        let wait = self.backoff(failures);
+        if failures == 1 {
+            tracing::warn!(%id, nonce = slot.nonce, ?reason, message, "the node refused the transaction; it will be tried again");
+        }
+        if reason == Reason::Underpriced {
+            self.gas_price.invalidate();
+            let quote = self.gas_price.quote(now.elapsed);
+            if quote.ask_node {
+                actions.push(Action::FetchPrice);
+            }
+        }
+        let Some(tx) = self.get_mut(slot) else { return };
+        tx.not_before = now.elapsed + wait;
+        tx.resubmit_due |= reason == Reason::Underpriced && !fixed_price;
+    }
+
+    /// These bytes can never be mined: the request ends as failed, and a transfer to itself takes the nonce (rows A4, A13).
+    fn invalid(&mut self, slot: Slot, message: &str, now: Now) {
+        let Some(tx) = self.get_mut(slot) else { return };
+        tracing::warn!(id = %tx.id, nonce = slot.nonce, message, "the node can never take the transaction; closing its nonce");
+        tx.failures += 1;
+        if tx.closing.is_none() {
+            tx.closing = Some(message.into());
+            tx.closing_unsaved = true;
+            return;
+        }
+        // The self-send itself was refused as invalid: nothing better can be sent, so it is tried again, later.
+        let failures = tx.failures;
+        let not_before = now.elapsed + self.backoff(failures);
+        if let Some(tx) = self.get_mut(slot) {
+            tx.not_before = not_before;
+        }
+    }
+}

@@ -1,0 +1,29 @@
+//! A submission: bound at once if everything for that is at hand, otherwise written to the queue of its address.
+
+use storage::Record;
+
+use super::super::event::{Accept, Action, Now, ReplyTo};
+use super::super::transaction::Unsaved;
+use super::Manager;
+use super::commit::Saved;
+
+impl Manager {
+    pub(super) fn submit(&mut self, accept: Accept, reply_to: ReplyTo, now: Now, actions: &mut Vec<Action>) {
+        let Accept { id, row, body_hash } = accept;
+        let number = self.number(row.request.from);
+        self.freshen(number, now);
+        let bindable = self.at(number).waiting.is_empty() && self.window_open(number);
+        if let (true, Some(gas), Some(fees)) = (bindable, row.request.gas, self.price_for(row.request.fees, now, actions)) {
+            let unsaved = Unsaved { row, body_hash, reply_to: Some(reply_to), queue_number: None };
+            self.bind(number, id, unsaved, gas, fees, now);
+            return;
+        }
+        let address = self.at(number);
+        let queue_number = address.waiting.next_number;
+        address.waiting.next_number += 1;
+        address.waiting.unsaved += 1;
+        self.records.push(Record::Accepted { id, transaction: row, body_hash, queue_number });
+        self.saved.push(Saved::Queued { address: number, id, reply_to });
+        self.ask_nonce(number, actions);
+    }
+}

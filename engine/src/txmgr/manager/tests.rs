@@ -1,0 +1,349 @@
+//! The manager as a whole, one rule a test.
+
+use std::time::Duration;
+
+use alloy::primitives::{Address, B256, Bytes, U256};
+use storage::{AttemptFees, Fees, Record, Request, TransactionRow};
+use uuid::Uuid;
+
+use super::super::event::{Accept, Action, BoundRow, Event, Now, Recovered, ReplyTo, SeenBlock, SeenReceipt, SendEnd, SignJob, Signed};
+use super::super::gas_price::MarketPrice;
+use super::super::outcome::{Outcome, Reason};
+use super::{Manager, Settings};
+use crate::config::{GasConfig, TxmgrConfig};
+use crate::engine::SubmitError;
+
+const FROM: Address = Address::repeat_byte(0xaa);
+
+/// A manager with somebody who plays shard: signs, and keeps what was asked for.
+struct Desk {
+    manager: Manager,
+    now: Duration,
+    next: u128,
+    sign_fails: Vec<u64>,
+}
+
+impl Desk {
+    fn new(txmgr: TxmgrConfig) -> Self {
+        let gas = GasConfig { cap_max_fee_per_gas: Some(200), ..GasConfig::default() };
+        let settings = Settings { gas, txmgr, lanes: 1, batch_calls: 100, batch_bytes: 1 << 20 };
+        Self { manager: Manager::new(settings), now: Duration::ZERO, next: 0, sign_fails: Vec::new() }
+    }
+
+    /// Ready to bind: node healthy, chain read, price and nonce known.
+    fn ready(txmgr: TxmgrConfig) -> Self {
+        let mut desk = Self::new(txmgr);
+        desk.run([
+            Event::Node { healthy: true, chain_id: Some(1) },
+            Event::BlockStored { number: 10, newest: true },
+            Event::Price(Some(MarketPrice::Legacy(100))),
+            Event::ChainNonce(FROM, Some(7)),
+        ]);
+        desk
+    }
+
+    fn run(&mut self, events: impl IntoIterator<Item = Event>) -> Vec<Action> {
+        let mut actions = Vec::new();
+        let now = Now { elapsed: self.now, unix_us: 1 + self.now.as_micros() as u64 };
+        for event in events {
+            self.manager.handle(event, now, &mut actions);
+        }
+        loop {
+            let jobs = self.manager.sign();
+            if jobs.is_empty() {
+                break;
+            }
+            let signed = jobs.iter().map(|job| self.signature(job)).collect();
+            self.manager.handle(Event::Signed(signed), now, &mut actions);
+        }
+        self.manager.flush(now, &mut actions);
+        actions
+    }
+
+    fn signature(&mut self, job: &SignJob) -> Signed {
+        self.next += 1;
+        let raw = Bytes::from(raw(job));
+        let fails = self.sign_fails.contains(&job.slot.nonce);
+        let result = if fails { Err("the signer is away".into()) } else { Ok((raw.clone(), alloy::primitives::keccak256(&raw))) };
+        Signed { slot: job.slot, id: job.id, fees: job.fees, gas: job.gas, closing: job.closing, result }
+    }
+
+    fn submit(&mut self, count: u32) -> Vec<Action> {
+        let events: Vec<Event> = (0..count).map(|index| Event::Submit(accept(index), ReplyTo { batch: 1, index })).collect();
+        self.run(events)
+    }
+
+    fn block(&mut self, number: u64, hashes: &[B256]) -> Vec<Action> {
+        let receipts = hashes.iter().map(|hash| receipt(*hash)).collect();
+        let mut actions = self.run([Event::Block(SeenBlock { number, hash: B256::ZERO, seen_at: 9, receipts })]);
+        actions.extend(self.run([Event::BlockStored { number, newest: true }]));
+        actions
+    }
+}
+
+/// Real bytes, so that a further attempt can be made of them; the signature does not matter here.
+fn raw(job: &SignJob) -> Vec<u8> {
+    use alloy::consensus::{SignableTransaction, TxLegacy};
+    use alloy::eips::Encodable2718;
+    let AttemptFees::Legacy { gas_price } = job.fees else { panic!("the tests use a legacy market") };
+    let to = job.to.map_or(alloy::primitives::TxKind::Create, alloy::primitives::TxKind::Call);
+    let (nonce, gas_limit, value) = (job.slot.nonce, job.gas, job.value);
+    let transaction = TxLegacy { chain_id: Some(1), nonce, gas_price, gas_limit, to, value, input: job.data.clone() };
+    let signature = alloy::primitives::Signature::new(U256::from(1), U256::from(1), false);
+    alloy::consensus::TxEnvelope::Legacy(transaction.into_signed(signature)).encoded_2718()
+}
+
+fn accept(index: u32) -> Accept {
+    let value = U256::from(index);
+    let request = Request { from: FROM, to: Some(Address::ZERO), value, data: Bytes::new(), gas: Some(21_000), fees: Fees::Market };
+    let row = TransactionRow { generation: 0, request, idempotency_key: None, accepted_at: 1 };
+    Accept { id: Uuid::from_u128(u128::from(index) + 1), row, body_hash: B256::ZERO }
+}
+
+fn receipt(transaction_hash: B256) -> SeenReceipt {
+    SeenReceipt {
+        from: FROM,
+        transaction_hash,
+        transaction_index: 0,
+        success: true,
+        gas_used: 21_000,
+        effective_gas_price: 1,
+        contract_address: None,
+    }
+}
+
+fn ticket(actions: &[Action]) -> u64 {
+    actions.iter().find_map(|action| if let Action::Commit { ticket, .. } = action { Some(*ticket) } else { None }).expect("a commit")
+}
+
+fn records(actions: &[Action]) -> Vec<&Record> {
+    actions.iter().flat_map(|action| if let Action::Commit { records, .. } = action { records.as_slice() } else { &[] }).collect()
+}
+
+fn bound(actions: &[Action]) -> Vec<(u64, B256)> {
+    let attempt = |record: &&Record| match record {
+        Record::Bound { attempt, .. } | Record::Attempt { attempt, .. } => Some((attempt.nonce, attempt.hash)),
+        _ => None,
+    };
+    records(actions).iter().filter_map(attempt).collect()
+}
+
+fn sent(actions: &[Action]) -> Vec<(super::Slot, Bytes)> {
+    let attempts = |action: &Action| if let Action::Send { attempts, .. } = action { attempts.clone() } else { Vec::new() };
+    actions.iter().flat_map(attempts).collect()
+}
+
+fn replies(actions: &[Action]) -> Vec<Result<Uuid, SubmitError>> {
+    let reply = |action: &Action| if let Action::Reply { result, .. } = action { Some(result.clone()) } else { None };
+    actions.iter().filter_map(reply).collect()
+}
+
+fn answers(attempts: &[(super::Slot, Bytes)], outcome: &Outcome) -> Event {
+    let ends = attempts.iter().map(|(slot, _)| (*slot, SendEnd::Answered(outcome.clone(), "as said".into()))).collect();
+    Event::Sent { lane: 0, ends, pause: None }
+}
+
+#[test]
+fn nothing_is_acknowledged_or_sent_before_its_record_is_on_disk() {
+    let mut desk = Desk::ready(TxmgrConfig::default());
+    let actions = desk.submit(3);
+    assert!(replies(&actions).is_empty() && sent(&actions).is_empty());
+    let actions = desk.run([Event::Durable { ticket: ticket(&actions) }]);
+    assert_eq!(replies(&actions).len(), 3);
+    assert_eq!(sent(&actions).len(), 3);
+}
+
+#[test]
+fn a_run_binds_in_nonce_order_in_one_commit_and_leaves_in_one_request() {
+    let mut desk = Desk::ready(TxmgrConfig::default());
+    let actions = desk.submit(5);
+    assert_eq!(bound(&actions).iter().map(|bound| bound.0).collect::<Vec<_>>(), [7, 8, 9, 10, 11]);
+    let actions = desk.run([Event::Durable { ticket: ticket(&actions) }]);
+    assert_eq!(sent(&actions).iter().map(|(slot, _)| slot.nonce).collect::<Vec<_>>(), [7, 8, 9, 10, 11]);
+    assert_eq!(actions.iter().filter(|action| matches!(action, Action::Send { .. })).count(), 1);
+}
+
+#[test]
+fn without_a_nonce_the_request_alone_is_stored_acknowledged_and_bound_later() {
+    let mut desk = Desk::new(TxmgrConfig::default());
+    let actions = desk.submit(1);
+    assert!(matches!(records(&actions)[..], [Record::Accepted { queue_number: 0, .. }]));
+    let actions = desk.run([Event::Durable { ticket: ticket(&actions) }]);
+    assert_eq!(replies(&actions), [Ok(Uuid::from_u128(1))]);
+    let actions = desk.run([
+        Event::Node { healthy: true, chain_id: Some(1) },
+        Event::BlockStored { number: 1, newest: true },
+        Event::Price(Some(MarketPrice::Legacy(100))),
+        Event::ChainNonce(FROM, Some(0)),
+    ]);
+    assert!(actions.iter().any(|action| matches!(action, Action::Load { after: None, .. })));
+    let waiter = super::super::event::Waiter { queue_number: 0, id: Uuid::from_u128(1), row: accept(0).row };
+    let actions = desk.run([Event::Loaded(FROM, Some(vec![waiter]))]);
+    assert!(matches!(records(&actions)[..], [Record::Bound { accepted: None, queue_number: Some(0), .. }]));
+}
+
+#[test]
+fn the_window_bounds_what_is_bound_and_opens_as_blocks_are_stored() {
+    let mut desk = Desk::ready(TxmgrConfig { max_in_flight: 2, ..TxmgrConfig::default() });
+    let actions = desk.submit(3);
+    let hashes: Vec<B256> = bound(&actions).iter().map(|bound| bound.1).collect();
+    assert_eq!(hashes.len(), 2);
+    assert!(records(&actions).iter().any(|record| matches!(record, Record::Accepted { .. })));
+    desk.run([Event::Durable { ticket: ticket(&actions) }]);
+    let actions = desk.block(11, &hashes[..1]);
+    assert!(actions.iter().any(|action| matches!(action, Action::Load { .. })) || !bound(&actions).is_empty());
+}
+
+#[test]
+fn an_unknown_append_stops_sending_and_a_refused_one_gives_every_nonce_back() {
+    let mut desk = Desk::ready(TxmgrConfig::default());
+    let first = desk.submit(2);
+    let second = desk.submit(1);
+    let actions = desk.run([Event::Unknown { ticket: ticket(&first) }]);
+    assert_eq!(replies(&actions), [Err(SubmitError::Unknown), Err(SubmitError::Unknown)]);
+    let actions = desk.run([Event::Refused]);
+    assert!(replies(&actions).iter().all(|reply| matches!(reply, Err(SubmitError::Busy { .. }))));
+    assert_eq!(replies(&actions).len(), 3);
+    assert!(sent(&actions).is_empty());
+    assert_eq!(bound(&second).len(), 1);
+    let actions = desk.submit(1);
+    assert_eq!(bound(&actions)[0].0, 7, "the nonce that no record holds is used again");
+}
+
+#[test]
+fn a_lost_reply_sends_the_same_bytes_again_and_never_another() {
+    let mut desk = Desk::ready(TxmgrConfig::default());
+    let actions = desk.submit(1);
+    let first = sent(&desk.run([Event::Durable { ticket: ticket(&actions) }]));
+    let ends = vec![(first[0].0, SendEnd::Ambiguous)];
+    desk.run([Event::Sent { lane: 0, ends, pause: None }]);
+    desk.now += Duration::from_secs(1);
+    let again = sent(&desk.run([Event::Tick]));
+    assert_eq!(again, first);
+}
+
+#[test]
+fn an_underpriced_transaction_is_signed_again_at_ten_percent_more() {
+    let mut desk = Desk::ready(TxmgrConfig::default());
+    let actions = desk.submit(1);
+    let attempts = sent(&desk.run([Event::Durable { ticket: ticket(&actions) }]));
+    let outcome = Outcome::FailedRequiresRetry(Reason::Underpriced);
+    let actions = desk.run([answers(&attempts, &outcome)]);
+    assert!(actions.iter().any(|action| matches!(action, Action::FetchPrice)), "the cached price is cleared");
+    desk.now += Duration::from_secs(1);
+    let actions = desk.run([Event::Price(Some(MarketPrice::Legacy(100))), Event::Tick]);
+    let Some(Record::Attempt { attempt, .. }) = records(&actions).first().copied() else { panic!("a further attempt: {actions:?}") };
+    assert_eq!((attempt.nonce, attempt.fees), (7, AttemptFees::Legacy { gas_price: 110 }));
+}
+
+#[test]
+fn above_the_cap_it_is_held_with_its_old_bytes() {
+    let mut desk = Desk::ready(TxmgrConfig { resubmit_interval_ms: 1000, ..TxmgrConfig::default() });
+    desk.run([Event::Price(Some(MarketPrice::Legacy(195)))]);
+    let actions = desk.submit(1);
+    let attempts = sent(&desk.run([Event::Durable { ticket: ticket(&actions) }]));
+    desk.run([answers(&attempts, &Outcome::SubmittedNew)]);
+    desk.now += Duration::from_secs(2);
+    let actions = desk.run([Event::Tick]);
+    assert!(bound(&actions).is_empty());
+    assert_eq!(sent(&actions), attempts);
+}
+
+#[test]
+fn a_permanent_rejection_closes_the_nonce_and_the_request_is_reported_failed_once_that_is_mined() {
+    let mut desk = Desk::ready(TxmgrConfig::default());
+    let actions = desk.submit(1);
+    let attempts = sent(&desk.run([Event::Durable { ticket: ticket(&actions) }]));
+    let actions = desk.run([answers(&attempts, &Outcome::Invalid)]);
+    let Some(Record::Attempt { attempt, .. }) = records(&actions).first().copied() else { panic!("a self-send: {actions:?}") };
+    assert_eq!((attempt.nonce, attempt.closing.as_deref()), (7, Some("as said")));
+    let hash = attempt.hash;
+    let self_sends = sent(&desk.run([Event::Durable { ticket: ticket(&actions) }]));
+    assert_eq!(self_sends.len(), 1);
+    let actions = desk.block(11, &[hash]);
+    let effects = actions.iter().find_map(|action| if let Action::Effects(effects) = action { Some(effects) } else { None });
+    assert_eq!(effects.map(|effects| effects.failures[0].1.reason.clone()), Some("as said".to_owned()));
+}
+
+#[test]
+fn completion_matches_any_hash_ever_sent_for_the_nonce() {
+    let mut desk = Desk::ready(TxmgrConfig { resubmit_interval_ms: 1000, ..TxmgrConfig::default() });
+    let actions = desk.submit(1);
+    let first = bound(&actions)[0].1;
+    let attempts = sent(&desk.run([Event::Durable { ticket: ticket(&actions) }]));
+    desk.run([answers(&attempts, &Outcome::SubmittedNew)]);
+    desk.now += Duration::from_secs(2);
+    let actions = desk.run([Event::Tick]);
+    desk.run([Event::Durable { ticket: ticket(&actions) }]);
+    let actions = desk.block(11, &[first]);
+    let effects = actions.iter().find_map(|action| if let Action::Effects(effects) = action { Some(effects) } else { None });
+    assert_eq!(effects.map(|effects| (effects.receipts[0].1.attempt, effects.receipts[0].1.nonce)), Some((0, 7)));
+}
+
+#[test]
+fn a_signature_that_fails_gives_its_nonce_to_the_next_one() {
+    let mut desk = Desk::ready(TxmgrConfig::default());
+    desk.sign_fails = vec![8];
+    let events: Vec<Event> = (0..2).map(|index| Event::Submit(accept(index), ReplyTo { batch: 1, index })).collect();
+    let actions = desk.run(events);
+    assert_eq!(bound(&actions).iter().map(|bound| bound.0).collect::<Vec<_>>(), [7]);
+    assert!(matches!(replies(&actions)[..], [Err(SubmitError::Invalid(_))]));
+    desk.sign_fails.clear();
+    assert_eq!(bound(&desk.submit(1))[0].0, 8);
+}
+
+#[test]
+fn a_dropped_transaction_and_all_behind_it_are_sent_again_as_they_are() {
+    let mut desk = Desk::ready(TxmgrConfig { resend_after_blocks: 2, ..TxmgrConfig::default() });
+    let actions = desk.submit(3);
+    let attempts = sent(&desk.run([Event::Durable { ticket: ticket(&actions) }]));
+    desk.run([answers(&attempts, &Outcome::SubmittedNew)]);
+    assert!(sent(&desk.block(11, &[])).is_empty());
+    let probe = sent(&desk.block(12, &[]));
+    assert_eq!(probe, attempts[..1], "the oldest alone asks whether the pool still has it");
+    assert_eq!(sent(&desk.run([answers(&probe, &Outcome::SubmittedNew)])), attempts[1..], "it did not, so neither did it have the others");
+}
+
+#[test]
+fn after_a_restart_a_bound_attempt_counts_as_maybe_sent_and_goes_out_again_once_the_chain_is_read() {
+    let mut desk = Desk::new(TxmgrConfig::default());
+    let attempt = |nonce: u64| storage::AttemptRow {
+        generation: 0,
+        attempt: 0,
+        nonce,
+        hash: B256::with_last_byte(nonce as u8),
+        raw: Bytes::from(vec![nonce as u8]),
+        gas: 21_000,
+        fees: AttemptFees::Legacy { gas_price: 1 },
+        signed_at: 1,
+        closing: None,
+    };
+    let row = |nonce: u64| BoundRow {
+        id: Uuid::from_u128(u128::from(nonce)),
+        accepted_at: 1,
+        fixed_price: false,
+        attempts: vec![attempt(nonce)],
+        receipt: None,
+    };
+    let recovered = Recovered { address: FROM, floor: 4, bound: vec![row(4), row(5)], waiting: None, waiting_count: 0 };
+    assert!(sent(&desk.run([Event::Recovered(recovered), Event::Node { healthy: true, chain_id: Some(1) }])).is_empty());
+    let actions = desk.run([Event::BlockStored { number: 3, newest: true }]);
+    assert_eq!(sent(&actions).iter().map(|(slot, _)| slot.nonce).collect::<Vec<_>>(), [4, 5]);
+    desk.run([Event::Price(Some(MarketPrice::Legacy(1))), Event::ChainNonce(FROM, Some(2))]);
+    assert_eq!(bound(&desk.submit(1))[0].0, 6, "a node that lags moves nothing back");
+}
+
+#[test]
+fn what_is_final_leaves_the_memory_and_its_floor_goes_into_the_next_block() {
+    let mut desk = Desk::ready(TxmgrConfig { finality_depth: 2, ..TxmgrConfig::default() });
+    let actions = desk.submit(1);
+    let hash = bound(&actions)[0].1;
+    desk.run([Event::Durable { ticket: ticket(&actions) }]);
+    desk.block(11, &[hash]);
+    assert_eq!(desk.manager.open(), (1, 0));
+    desk.block(12, &[]);
+    assert_eq!(desk.manager.open(), (0, 0));
+    let actions = desk.block(13, &[]);
+    let effects = actions.iter().find_map(|action| if let Action::Effects(effects) = action { Some(effects) } else { None });
+    assert_eq!(effects.map(|effects| effects.floors.clone()), Some(vec![(FROM, 8)]));
+}

@@ -1,0 +1,203 @@
+//! One signing address: its nonces, what it has bound, and what waits behind that.
+//!
+//! ```text
+//!            queue on disk                         in flight (gapless from `base`)
+//!   unread ──► buffer ──► bind ──► [signing][persisting][sending][tracking]…[included] ──► archived
+//!                          takes nonce base + len            oldest leaves first, base moves up
+//! ```
+//!
+//! The nonce of an element is its place plus `base`, so the sequence cannot have a gap by construction; what is not on disk
+//! yet is always the tail, so that discarding it gives the nonces back in order (row A4).
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use alloy::primitives::{Address, B256};
+
+use super::event::Waiter;
+use super::transaction::InFlight;
+
+/// What is known of an address's nonce.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NonceState {
+    /// The chain has to be asked before the first bind.
+    Unknown,
+    /// The chain is being asked.
+    Asking,
+    /// `base` plus what is in flight is the next nonce.
+    Known,
+    /// The chain is ahead of everything in flight: nothing is bound until that has drained, then the sequence goes on at
+    /// the chain's nonce.
+    Ahead(u64),
+}
+
+/// The queue of an address: on disk but for a buffer.
+#[derive(Clone, Debug, Default)]
+pub struct Waiting {
+    /// Number the next one to wait gets.
+    pub next_number: u64,
+    /// Read from disk, in order.
+    pub buffer: VecDeque<Waiter>,
+    /// Highest number read into the buffer so far.
+    pub read_up_to: Option<u64>,
+    /// On disk and not read yet.
+    pub unread: u64,
+    /// Accepted into the queue and not on disk yet.
+    pub unsaved: u64,
+    /// A read is under way; this much was unread when it began.
+    pub loading: Option<u64>,
+    /// Gas limit of the buffer's front, once estimated.
+    pub estimate: Option<u64>,
+    /// A gas estimate of the buffer's front is under way.
+    pub estimating: bool,
+    /// How often the estimate of the buffer's front has reverted.
+    pub estimate_failures: u32,
+}
+
+impl Waiting {
+    /// Nothing waits, on disk or on its way there.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.buffer.is_empty() && self.unread == 0 && self.unsaved == 0
+    }
+
+    /// Takes the front; what was found out about it is forgotten.
+    pub fn pop(&mut self) -> Option<Waiter> {
+        self.estimate = None;
+        self.estimating = false;
+        self.estimate_failures = 0;
+        self.buffer.pop_front()
+    }
+}
+
+/// One signing address.
+#[derive(Clone, Debug)]
+pub struct Orchestrator {
+    /// The address.
+    pub address: Address,
+    /// Connection that carries its transactions: one order for an address.
+    pub lane: usize,
+    /// Nonce of the first in flight.
+    pub base: u64,
+    /// What is known of the next nonce.
+    pub nonce: NonceState,
+    /// Bound, or about to be, by nonce.
+    pub in_flight: VecDeque<InFlight>,
+    /// How many of them no block holds.
+    pub unconfirmed: usize,
+    /// What waits.
+    pub waiting: Waiting,
+    /// When it has to be looked at again.
+    pub wake_at: Option<Duration>,
+    /// When it last had something to do.
+    pub active_at: Duration,
+    /// `base` has moved and is not on disk.
+    pub floor_moved: bool,
+}
+
+impl Orchestrator {
+    /// An address that has never been seen.
+    #[must_use]
+    pub fn new(address: Address, lane: usize) -> Self {
+        Self {
+            address,
+            lane,
+            base: 0,
+            nonce: NonceState::Unknown,
+            in_flight: VecDeque::new(),
+            unconfirmed: 0,
+            waiting: Waiting::default(),
+            wake_at: None,
+            active_at: Duration::ZERO,
+            floor_moved: false,
+        }
+    }
+
+    /// The nonce that the next bind takes.
+    #[must_use]
+    pub fn next_nonce(&self) -> u64 {
+        self.base + self.in_flight.len() as u64
+    }
+
+    /// The transaction at a nonce.
+    #[must_use]
+    pub fn get(&self, nonce: u64) -> Option<&InFlight> {
+        self.in_flight.get(usize::try_from(nonce.checked_sub(self.base)?).ok()?)
+    }
+
+    /// The transaction at a nonce.
+    pub fn get_mut(&mut self, nonce: u64) -> Option<&mut InFlight> {
+        self.in_flight.get_mut(usize::try_from(nonce.checked_sub(self.base)?).ok()?)
+    }
+
+    /// Finds the nonce whose attempts include this hash, whichever attempt it is (row A18). Blocks hold an address's
+    /// transactions in nonce order, so the first that no block holds yet is nearly always the one.
+    #[must_use]
+    pub fn find(&self, hash: &B256) -> Option<u64> {
+        let has = |tx: &&InFlight| tx.attempts.iter().any(|mark| mark.hash == *hash);
+        let first = self.in_flight.len() - self.unconfirmed;
+        if self.in_flight.get(first).as_ref().is_some_and(has) {
+            return Some(self.base + first as u64);
+        }
+        self.in_flight.iter().position(|tx| has(&tx)).map(|place| self.base + place as u64)
+    }
+
+    /// The chain's transaction count at the head. Never moves the sequence back: a node may lag (row A4).
+    pub fn chain_nonce(&mut self, count: u64) {
+        let next = self.next_nonce();
+        self.nonce = if count <= next {
+            NonceState::Known
+        } else if self.in_flight.is_empty() {
+            self.base = count;
+            NonceState::Known
+        } else {
+            NonceState::Ahead(count)
+        };
+    }
+
+    /// Takes what is final from the front. Returns how many left.
+    pub fn archive(&mut self, head: u64, finality_depth: u64) -> usize {
+        let mut archived = 0;
+        while let Some(included) = self.in_flight.front().and_then(|tx| tx.included) {
+            if !included.stored || included.block + finality_depth > head + 1 {
+                break;
+            }
+            self.in_flight.pop_front();
+            self.base += 1;
+            archived += 1;
+        }
+        self.floor_moved |= archived > 0;
+        if let (NonceState::Ahead(count), true) = (self.nonce, self.in_flight.is_empty()) {
+            self.base = self.base.max(count);
+            self.nonce = NonceState::Known;
+            self.floor_moved = true;
+        }
+        archived
+    }
+
+    /// True while nothing of it has to be kept in memory.
+    #[must_use]
+    pub fn is_idle(&self) -> bool {
+        self.in_flight.is_empty() && self.waiting.is_empty() && self.waiting.loading.is_none() && !self.floor_moved
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_lagging_node_never_moves_the_nonce_back() {
+        let mut address = Orchestrator::new(Address::ZERO, 0);
+        address.base = 9;
+        address.chain_nonce(4);
+        assert_eq!((address.next_nonce(), address.nonce), (9, NonceState::Known));
+    }
+
+    #[test]
+    fn an_idle_address_resyncs_when_the_chain_is_ahead() {
+        let mut address = Orchestrator::new(Address::ZERO, 0);
+        address.chain_nonce(12);
+        assert_eq!((address.next_nonce(), address.nonce), (12, NonceState::Known));
+    }
+}

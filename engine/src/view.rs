@@ -1,0 +1,206 @@
+//! A transaction as a reader sees it: its rows put together, and the status and stage that follow from them.
+//!
+//! | rows on disk | status | stage |
+//! |---|---|---|
+//! | a failure | `fatal_error` | `complete` |
+//! | no attempt | `unstarted` | `queued` |
+//! | attempts, no receipt, or one that is not deep enough | `unconfirmed` | `tracking` |
+//! | a receipt at the required depth | `confirmed` | `complete` |
+//!
+//! `in_progress` (bound, not sent yet) lasts from a commit to the send that follows it and is not told on disk: once bound, an attempt counts
+//! as maybe sent, so it is shown as `unconfirmed`. A filter by `in_progress` therefore finds nothing.
+//!
+//! Rows are read one after another, so a transaction that moves meanwhile shows an older status, never a wrong one: rows are only added.
+
+#[cfg(test)]
+pub(crate) mod testing;
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use storage::{AttemptRow, FailureRow, ReceiptRow, Store, StoreError, TransactionRow, read};
+use uuid::Uuid;
+
+/// The state of a transaction, in the names that users of such systems know.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Status {
+    /// Accepted; has no nonce yet.
+    Unstarted,
+    /// Has a nonce and is being sent for the first time.
+    InProgress,
+    /// May have been sent, and is not in a block of the required depth.
+    Unconfirmed,
+    /// In a block of the required depth.
+    Confirmed,
+    /// Ended without being mined.
+    FatalError,
+}
+
+/// Where in its life a transaction is, as far as the disk tells.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Stage {
+    /// Waits for its turn to be bound.
+    Queued,
+    /// Bound, sent, and watched.
+    Tracking,
+    /// Nothing more is done for it.
+    Complete,
+}
+
+/// Everything that is known of one transaction.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TransactionView {
+    /// Its id.
+    pub id: Uuid,
+    /// What was asked for.
+    pub transaction: TransactionRow,
+    /// Every set of bytes signed for it, oldest first.
+    pub attempts: Vec<AttemptRow>,
+    /// How it was mined.
+    pub receipt: Option<ReceiptRow>,
+    /// Why it ended without being mined.
+    pub failure: Option<FailureRow>,
+    /// When the block that made it deep enough was seen, µs since the Unix epoch; `None` if it is not yet, or if that block's row is pruned.
+    pub confirmed_at: Option<u64>,
+    /// Whether its block has the required depth.
+    confirmed: bool,
+}
+
+impl TransactionView {
+    /// The transaction with this id. `required_confirmations`: the depth that counts as confirmed; 1 is its own block.
+    pub fn read(store: &impl Store, id: Uuid, required_confirmations: u64) -> Result<Option<Self>, StoreError> {
+        let Some(transaction) = read::transaction(store, id)? else { return Ok(None) };
+        Ok(Self::complete(store, vec![(id, transaction)], required_confirmations)?.pop())
+    }
+
+    /// The transactions with these ids, in their order; unknown ones are left out.
+    pub fn read_many(store: &impl Store, ids: &[Uuid], required_confirmations: u64) -> Result<Vec<Self>, StoreError> {
+        let rows = read::transactions(store, ids)?;
+        let known = ids.iter().zip(rows).filter_map(|(id, row)| Some((*id, row?))).collect();
+        Self::complete(store, known, required_confirmations)
+    }
+
+    /// Reads what belongs to these transactions, in their order.
+    pub fn complete(
+        store: &impl Store,
+        transactions: Vec<(Uuid, TransactionRow)>,
+        required_confirmations: u64,
+    ) -> Result<Vec<Self>, StoreError> {
+        let ids: Vec<_> = transactions.iter().map(|(id, _)| *id).collect();
+        let attempts = read::attempts_of(store, &ids)?;
+        let receipts = read::receipts(store, &ids)?;
+        let failures = read::failures(store, &ids)?;
+        let mut depth = Depth::read(store, required_confirmations)?;
+        let rows = transactions.into_iter().zip(attempts).zip(receipts).zip(failures);
+        rows.map(|((((id, transaction), attempts), receipt), failure)| {
+            let (confirmed, confirmed_at) = match &receipt {
+                Some(receipt) => depth.confirmed(store, receipt)?,
+                None => (false, None),
+            };
+            Ok(Self { id, transaction, attempts, receipt, failure, confirmed_at, confirmed })
+        })
+        .collect()
+    }
+
+    /// The status that follows from the rows; the table above.
+    pub fn status(&self) -> Status {
+        match (&self.failure, self.confirmed, self.attempts.is_empty()) {
+            (Some(_), _, _) => Status::FatalError,
+            (None, true, _) => Status::Confirmed,
+            (None, false, true) => Status::Unstarted,
+            (None, false, false) => Status::Unconfirmed,
+        }
+    }
+
+    /// The stage that follows from the status.
+    pub fn stage(&self) -> Stage {
+        match self.status() {
+            Status::Unstarted => Stage::Queued,
+            Status::InProgress | Status::Unconfirmed => Stage::Tracking,
+            Status::Confirmed | Status::FatalError => Stage::Complete,
+        }
+    }
+}
+
+/// How deep blocks are, and when they became so.
+struct Depth {
+    head: Option<u64>,
+    required: u64,
+    /// Transactions of a page share few blocks.
+    seen_at: BTreeMap<u64, Option<u64>>,
+}
+
+impl Depth {
+    fn read(store: &impl Store, required: u64) -> Result<Self, StoreError> {
+        let head = read::last_head(store)?.map(|(number, _)| number);
+        Ok(Self { head, required, seen_at: BTreeMap::new() })
+    }
+
+    /// Whether the receipt's block has the required depth, and when it got there.
+    fn confirmed(&mut self, store: &impl Store, receipt: &ReceiptRow) -> Result<(bool, Option<u64>), StoreError> {
+        // Depth 1 is the block itself.
+        let deep_enough = receipt.block_number.saturating_add(self.required.saturating_sub(1));
+        if self.head.is_none_or(|head| head < deep_enough) {
+            return Ok((false, None));
+        }
+        if deep_enough == receipt.block_number && receipt.timeline.included_at.is_some() {
+            return Ok((true, receipt.timeline.included_at));
+        }
+        let seen_at = match self.seen_at.get(&deep_enough) {
+            Some(seen_at) => *seen_at,
+            None => {
+                let seen_at = read::head(store, deep_enough)?.map(|head| head.seen_at);
+                self.seen_at.insert(deep_enough, seen_at);
+                seen_at
+            }
+        };
+        Ok((true, seen_at))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::testing::History;
+    use super::*;
+
+    #[test]
+    fn a_transaction_that_waits_is_unstarted() {
+        let mut history = History::new();
+        let id = history.waiting(1, None);
+        let view = history.view(id, 1);
+        assert_eq!((view.status(), view.stage()), (Status::Unstarted, Stage::Queued));
+        assert_eq!(view.attempts, []);
+    }
+
+    #[test]
+    fn a_bound_transaction_is_unconfirmed_until_its_block_is_deep_enough() {
+        let mut history = History::new();
+        let id = history.bound(1, 0, None);
+        assert_eq!(history.view(id, 2).status(), Status::Unconfirmed);
+        history.block(10, &[id]);
+        assert_eq!(history.view(id, 2).status(), Status::Unconfirmed);
+        assert_eq!(history.view(id, 2).confirmed_at, None);
+        assert_eq!(history.view(id, 1).status(), Status::Confirmed);
+        history.block(11, &[]);
+        let view = history.view(id, 2);
+        assert_eq!((view.status(), view.stage()), (Status::Confirmed, Stage::Complete));
+        assert_eq!(view.confirmed_at, Some(History::seen_at(11)));
+    }
+
+    #[test]
+    fn a_transaction_that_failed_is_a_fatal_error_with_its_reason() {
+        let mut history = History::new();
+        let id = history.failed(1, "execution reverted");
+        let view = history.view(id, 1);
+        assert_eq!((view.status(), view.stage()), (Status::FatalError, Stage::Complete));
+        assert_eq!(view.failure.map(|failure| failure.reason).as_deref(), Some("execution reverted"));
+    }
+
+    #[test]
+    fn an_unknown_id_has_no_view() {
+        let history = History::new();
+        assert_eq!(TransactionView::read(history.store(), Uuid::max(), 1).expect("a read"), None);
+    }
+}

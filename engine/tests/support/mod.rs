@@ -1,0 +1,209 @@
+//! A real `millrace` process in a directory of its own, and a minimal HTTP client that can also speak wrongly.
+//!
+//! Everything waits for an event with a limit: a line of the log, the end of the process, a reply.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+/// Longest wait for anything: many times what a busy machine needs.
+pub(crate) const LIMIT: Duration = Duration::from_secs(60);
+/// The first account of the test mnemonic.
+pub(crate) const SIGNER: &str = "0xf39fd6e51aad88f6f4ce6ab8827279cfffb92266";
+/// An address without a key here.
+pub(crate) const STRANGER: &str = "0x000000000000000000000000000000000000dead";
+
+/// Where one test keeps its files.
+pub(crate) struct Place {
+    directory: TempDir,
+}
+
+impl Place {
+    pub(crate) fn new() -> Self {
+        Self { directory: tempfile::tempdir().expect("a temporary directory") }
+    }
+
+    pub(crate) fn data_dir(&self) -> PathBuf {
+        self.directory.path().join("data")
+    }
+
+    /// Writes a configuration for this node; `more` is appended.
+    pub(crate) fn config(&self, node: &str, more: &str) -> PathBuf {
+        let data_dir = self.data_dir();
+        let text = format!(
+            "data_dir = {data_dir:?}\n\
+             log = {{ format = \"json\" }}\n\
+             node = {{ url = \"{node}\" }}\n\
+             keys = {{ mnemonic = \"test test test test test test test test test test test junk\", count = 2 }}\n\
+             shards = {{ count = 1, executor = \"epoll\" }}\n\
+             {more}\n"
+        );
+        let file = self.directory.path().join("millrace.toml");
+        std::fs::write(&file, text).expect("a writable directory");
+        file
+    }
+}
+
+/// A dev chain with short blocks.
+pub(crate) fn devnet(listen: SocketAddr) -> devnet::Handle {
+    let config = devnet::Config { listen, block_time: Duration::from_millis(200), ..devnet::Config::default() };
+    devnet::start(config).expect("a dev chain")
+}
+
+/// A free port on the loopback interface.
+pub(crate) fn any_port() -> SocketAddr {
+    SocketAddr::from(([127, 0, 0, 1], 0))
+}
+
+fn command(arguments: &[&str], config: &Path) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_millrace"));
+    command.args(arguments).arg("--config").arg(config);
+    // The settings of whoever runs the tests are not the test's.
+    for (name, _) in std::env::vars_os() {
+        if name.to_string_lossy().starts_with("MILLRACE_") {
+            command.env_remove(name);
+        }
+    }
+    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
+    command
+}
+
+/// Runs a process that is expected to end by itself with exit code 1; gives what it said.
+pub(crate) fn failure(subcommand: &str, config: &Path) -> String {
+    let mut process = Millrace::spawn(command(&[subcommand], config));
+    let said = process.rest_of_the_log();
+    assert_eq!(process.wait().code(), Some(1), "{said}");
+    said
+}
+
+/// A running process; killed when dropped.
+pub(crate) struct Millrace {
+    process: Child,
+    log: Receiver<String>,
+    address: SocketAddr,
+}
+
+impl Millrace {
+    fn spawn(mut command: Command) -> Self {
+        let mut process = command.spawn().expect("the built binary");
+        let (lines, log) = channel();
+        let stderr = BufReader::new(process.stderr.take().expect("a piped standard error"));
+        std::thread::spawn(move || {
+            // Ends with the process, or with the test.
+            let _ = stderr.lines().map_while(Result::ok).try_for_each(|line| lines.send(line));
+        });
+        Self { process, log, address: any_port() }
+    }
+
+    /// Starts it on a free port and waits until it listens.
+    pub(crate) fn start(place: &Place, config: &Path) -> Self {
+        let mut millrace = Self::spawn(command(&["run", "--set", "api.listen=127.0.0.1:0"], config));
+        millrace.wait_for("listening");
+        let address = std::fs::read_to_string(place.data_dir().join("api.addr")).expect("the address file");
+        millrace.address = address.trim().parse().expect("an address");
+        millrace
+    }
+
+    /// Waits for this message in the log; gives its whole line.
+    pub(crate) fn wait_for(&mut self, message: &str) -> String {
+        let deadline = Instant::now() + LIMIT;
+        let mut seen = String::new();
+        loop {
+            let line = match self.log.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
+                Ok(line) => line,
+                Err(error) => panic!("no \"{message}\" in the log ({error}); it said:\n{seen}"),
+            };
+            let event: Value = serde_json::from_str(&line).unwrap_or_default();
+            if event["fields"]["message"] == message {
+                return line;
+            }
+            seen = seen + &line + "\n";
+        }
+    }
+
+    /// What it still says until it ends.
+    fn rest_of_the_log(&mut self) -> String {
+        let deadline = Instant::now() + LIMIT;
+        let mut said = String::new();
+        loop {
+            match self.log.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
+                Ok(line) => said = said + &line + "\n",
+                Err(RecvTimeoutError::Disconnected) => return said,
+                Err(RecvTimeoutError::Timeout) => panic!("it does not end; it said:\n{said}"),
+            }
+        }
+    }
+
+    /// Tells it to stop, and waits until it has.
+    pub(crate) fn stop(mut self) -> ExitStatus {
+        let id = nix::unistd::Pid::from_raw(self.process.id().try_into().expect("a process id"));
+        nix::sys::signal::kill(id, nix::sys::signal::Signal::SIGTERM).expect("a process of our own");
+        self.rest_of_the_log();
+        self.wait()
+    }
+
+    fn wait(&mut self) -> ExitStatus {
+        self.process.wait().expect("a process of our own")
+    }
+
+    /// Sends bytes as they are and reads until the server closes; status and body.
+    pub(crate) fn exchange(&self, request: &[u8]) -> (u16, String) {
+        let mut stream = TcpStream::connect(self.address).expect("the process listens");
+        stream.set_read_timeout(Some(LIMIT)).expect("a valid limit");
+        stream.write_all(request).expect("the process reads");
+        let mut reply = String::new();
+        stream.read_to_string(&mut reply).expect("a reply");
+        let (head, body) = reply.split_once("\r\n\r\n").unwrap_or_else(|| panic!("no HTTP reply: {reply:?}"));
+        let status = head.split(' ').nth(1).and_then(|status| status.parse().ok());
+        (status.unwrap_or_else(|| panic!("no status: {head:?}")), body.to_owned())
+    }
+
+    pub(crate) fn get(&self, path: &str) -> (u16, String) {
+        self.exchange(format!("GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").as_bytes())
+    }
+
+    /// Posts a body as JSON, with further header lines.
+    pub(crate) fn post_with(&self, headers: &str, body: &str) -> (u16, String) {
+        let length = body.len();
+        let head = format!("POST / HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: {length}\r\n{headers}\r\n");
+        self.exchange((head + body).as_bytes())
+    }
+
+    /// Posts a body that is answered with status 200; gives the reply.
+    pub(crate) fn post(&self, body: &str) -> Value {
+        let (status, reply) = self.post_with("Content-Type: application/json\r\n", body);
+        assert_eq!(status, 200, "{reply}");
+        serde_json::from_str(&reply).unwrap_or_else(|error| panic!("{error}: {reply}"))
+    }
+
+    /// Calls a method; gives the whole reply.
+    pub(crate) fn call(&self, method: &str, params: &Value) -> Value {
+        self.post(&json!({"jsonrpc": "2.0", "id": 1, "method": method, "params": params}).to_string())
+    }
+
+    /// Calls a method that must fail; gives code and message.
+    pub(crate) fn error(&self, method: &str, params: &Value) -> (i64, String) {
+        error_of(&self.call(method, params))
+    }
+}
+
+impl Drop for Millrace {
+    fn drop(&mut self) {
+        // Fails only where it has ended already.
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+/// Code and message of an error reply.
+pub(crate) fn error_of(reply: &Value) -> (i64, String) {
+    let error = &reply["error"];
+    let code = error["code"].as_i64().unwrap_or_else(|| panic!("no error: {reply}"));
+    (code, error["message"].as_str().expect("a message").to_owned())
+}
