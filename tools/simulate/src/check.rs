@@ -1,0 +1,66 @@
+//! What must hold at the end of a run.
+
+use std::collections::BTreeMap;
+
+use alloy::primitives::{Address, B256};
+use storage::{Store, read};
+
+use crate::load::{Book, Plan, recipient};
+use crate::node::Node;
+
+/// Every promise, checked against the simulated chain and the store; the first one broken, in words.
+pub(crate) fn invariants(book: &Book, plan: &Plan, node: &Node, store: &impl Store) -> Result<(), String> {
+    if let Some(broken) = book.broken.first() {
+        return Err(broken.clone());
+    }
+    let mined = executions(node);
+    for number in 0..plan.transactions {
+        let times = mined.get(&recipient(number)).map_or(0, Vec::len);
+        match book.accepted.get(&number) {
+            Some(id) if times != 1 => return Err(format!("number {number} ({id}) was accepted and executed {times} times")),
+            None => return Err(format!("number {number} was never accepted")),
+            Some(_) => {}
+        }
+    }
+    let strangers = mined.keys().filter(|to| !(0..plan.transactions).any(|number| recipient(number) == **to)).count();
+    if strangers > 0 {
+        return Err(format!("{strangers} recipients on chain that nobody asked for"));
+    }
+    for address in &plan.addresses {
+        let expected = (0..plan.transactions).filter(|number| plan.request(*number).from == *address).count() as u64;
+        if node.nonce(address) != expected {
+            return Err(format!("{address} has nonce {} on chain after {expected} transactions", node.nonce(address)));
+        }
+    }
+    statuses(book, &mined, store)
+}
+
+/// Recipient → block and hash of each time it was reached.
+fn executions(node: &Node) -> BTreeMap<Address, Vec<(u64, B256, B256)>> {
+    let mut mined: BTreeMap<Address, Vec<(u64, B256, B256)>> = BTreeMap::new();
+    for (number, block) in (0_u64..).zip(node.blocks()) {
+        for known in block.transactions {
+            mined.entry(known.to.unwrap_or_default()).or_default().push((number, block.hash, known.hash));
+        }
+    }
+    mined
+}
+
+/// What the store reports is what the chain holds, and nothing is left to do.
+fn statuses(book: &Book, mined: &BTreeMap<Address, Vec<(u64, B256, B256)>>, store: &impl Store) -> Result<(), String> {
+    for (number, id) in &book.accepted {
+        let receipt = read::receipt(store, *id).map_err(|error| error.to_string())?;
+        let Some(receipt) = receipt else { return Err(format!("number {number} ({id}) has no receipt in the store")) };
+        let reported = (receipt.block_number, receipt.block_hash, receipt.transaction_hash);
+        let actual = mined[&recipient(*number)][0];
+        if reported != actual {
+            return Err(format!("number {number} ({id}) is reported as {reported:?} and is {actual:?} on chain"));
+        }
+    }
+    for recovered in engine::recover::addresses(store, 1).map_err(|error| error.to_string())?.into_iter().flatten() {
+        if recovered.waiting_count > 0 || recovered.bound.iter().any(|bound| bound.receipt.is_none()) {
+            return Err(format!("work is left for {}: {} wait", recovered.address, recovered.waiting_count));
+        }
+    }
+    Ok(())
+}

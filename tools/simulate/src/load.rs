@@ -1,0 +1,124 @@
+//! Callers: each submits through the production front, repeats what it did not hear, and remembers what it was told.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::rc::Rc;
+use std::time::Duration;
+
+use alloy::primitives::{Address, Bytes, U256};
+use engine::{Engine, Submission, SubmitError};
+use storage::{Fees, Request};
+use uuid::Uuid;
+
+use crate::executor::Executor;
+use crate::store::MemoryStore;
+
+/// The engine that runs now; none while it is down.
+pub(crate) type Present = Rc<RefCell<Option<Engine<MemoryStore>>>>;
+
+/// What callers were told.
+#[derive(Default)]
+pub(crate) struct Book {
+    /// Ids of accepted transactions, by their number.
+    pub(crate) accepted: BTreeMap<u64, Uuid>,
+    /// A promise that was broken, in words.
+    pub(crate) broken: Vec<String>,
+    /// Callers that are done.
+    pub(crate) done: usize,
+}
+
+/// Transactions of one seed.
+pub(crate) struct Plan {
+    /// Signers.
+    pub(crate) addresses: Vec<Address>,
+    /// How many transactions.
+    pub(crate) transactions: u64,
+}
+
+impl Plan {
+    /// Transaction number `number`: its recipient tells its number, so that the chain can be read without the engine.
+    pub(crate) fn request(&self, number: u64) -> Request {
+        let place = usize::try_from(number % self.addresses.len() as u64).unwrap_or(0);
+        let fees = match number % 11 {
+            3 => Fees::Legacy { gas_price: 60_000_000_000 },
+            7 => Fees::Dynamic { max_fee_per_gas: 90_000_000_000, max_priority_fee_per_gas: 2_000_000_000 },
+            _ => Fees::Market,
+        };
+        let gas = (number % 13 != 5).then_some(21_000);
+        Request { from: self.addresses[place], to: Some(recipient(number)), value: U256::ONE, data: Bytes::new(), gas, fees }
+    }
+}
+
+/// The recipient that stands for a number.
+pub(crate) fn recipient(number: u64) -> Address {
+    let mut address = Address::repeat_byte(0x77);
+    address[12..].copy_from_slice(&number.to_be_bytes());
+    address
+}
+
+/// One caller: submits its numbers in batches of random size, each until it is accepted.
+pub(crate) async fn caller(executor: Executor, present: Present, book: Rc<RefCell<Book>>, plan: Rc<Plan>, mut numbers: Vec<u64>) {
+    while !numbers.is_empty() {
+        executor.sleep(executor.between(Duration::ZERO, Duration::from_millis(150))).await;
+        let Some(engine) = present.borrow().clone() else { continue };
+        let size = usize::try_from(executor.below(12) + 1).unwrap_or(1).min(numbers.len());
+        let batch: Vec<u64> = numbers.drain(..size).collect();
+        let ends = engine.submit(batch.iter().map(|number| submission(&plan, *number)).collect()).await;
+        if ends.len() != batch.len() {
+            book.borrow_mut().broken.push(format!("{} answers to {} submissions", ends.len(), batch.len()));
+        }
+        for (number, end) in batch.into_iter().zip(ends) {
+            if !note(&book, number, end) {
+                numbers.push(number);
+            }
+        }
+        repeat(&executor, &engine, &book, &plan).await;
+    }
+    book.borrow_mut().done += 1;
+}
+
+fn submission(plan: &Plan, number: u64) -> Submission {
+    Submission { request: plan.request(number), chain_id: None, idempotency_key: Some(format!("key-{number}")) }
+}
+
+/// Writes an answer down. False if it has to be asked again.
+fn note(book: &RefCell<Book>, number: u64, end: Result<Uuid, SubmitError>) -> bool {
+    let mut book = book.borrow_mut();
+    match end {
+        Ok(id) => {
+            if let Some(earlier) = book.accepted.insert(number, id).filter(|earlier| *earlier != id) {
+                book.broken.push(format!("number {number} was accepted as {earlier} and as {id}"));
+            }
+            true
+        }
+        Err(SubmitError::Busy { .. } | SubmitError::Unknown | SubmitError::Closed) => false,
+        Err(error) => {
+            book.broken.push(format!("number {number} was refused: {error}"));
+            true
+        }
+    }
+}
+
+/// Now and then: the same key again, with the same body (the same id must come) or with another (a conflict must come).
+async fn repeat(executor: &Executor, engine: &Engine<MemoryStore>, book: &Rc<RefCell<Book>>, plan: &Plan) {
+    let known: Vec<(u64, Uuid)> = book.borrow().accepted.iter().map(|(number, id)| (*number, *id)).collect();
+    if known.is_empty() || executor.below(4) > 0 {
+        return;
+    }
+    let (number, id) = known[usize::try_from(executor.below(known.len() as u64)).unwrap_or(0)];
+    let mut again = submission(plan, number);
+    let other_body = executor.below(2) == 0;
+    if other_body {
+        again.request.value = U256::from(2);
+    }
+    let end = engine.submit(vec![again]).await.pop();
+    let kept = match (&end, other_body) {
+        (Some(Ok(same)), false) => *same == id,
+        (Some(Err(SubmitError::Conflict { existing })), true) => *existing == id,
+        (Some(Err(SubmitError::Busy { .. } | SubmitError::Unknown | SubmitError::Closed)), _) => true,
+        _ => false,
+    };
+    if !kept {
+        book.borrow_mut().broken.push(format!("key of number {number} ({id}) again, other body {other_body}: {end:?}"));
+    }
+}

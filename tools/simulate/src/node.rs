@@ -1,0 +1,328 @@
+//! The simulated node: a pool with a real pool's rules, blocks, receipts, and HTTP that fails in every way it can.
+//!
+//! It executes nothing: a transaction in a block took its nonce and reached its recipient, and that is all that is asked of it.
+
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
+use std::convert::Infallible;
+use std::rc::Rc;
+use std::time::Duration;
+
+use alloy::consensus::transaction::SignerRecoverable;
+use alloy::consensus::{Transaction, TxEnvelope};
+use alloy::eips::Decodable2718;
+use alloy::primitives::{Address, B256, Bytes, keccak256};
+use http_body_util::{BodyExt, Full};
+use hyper::body::Incoming;
+use hyper::{Request, Response};
+use hyper_util::rt::TokioIo;
+use serde_json::{Value, json};
+use tokio::io::DuplexStream;
+
+use crate::executor::{Executor, Process};
+use crate::faults::{Fault, Tally};
+
+/// Whose tasks outlive the engine's crashes.
+pub(crate) const WORLD: Process = Process(0);
+/// The chain's id.
+pub(crate) const CHAIN_ID: u64 = 1337;
+/// The base fee in quiet times, wei.
+const BASE_FEE: u128 = 1_000_000_000;
+
+/// A transaction in the pool or in a block.
+#[derive(Clone, Debug)]
+pub(crate) struct Known {
+    /// Its hash.
+    pub(crate) hash: B256,
+    /// Sender.
+    pub(crate) from: Address,
+    /// Recipient.
+    pub(crate) to: Option<Address>,
+    /// Nonce.
+    pub(crate) nonce: u64,
+    max_fee: u128,
+    tip: u128,
+}
+
+/// A block.
+#[derive(Clone, Debug)]
+pub(crate) struct Block {
+    /// Its hash.
+    pub(crate) hash: B256,
+    parent: B256,
+    /// Its transactions.
+    pub(crate) transactions: Vec<Known>,
+    receipts_from: Duration,
+}
+
+struct Chain {
+    blocks: Vec<Block>,
+    pool: BTreeMap<(Address, u64), Known>,
+    nonces: BTreeMap<Address, u64>,
+    base_fee: u128,
+    receipts_lag: Duration,
+}
+
+/// The node.
+pub(crate) struct Node {
+    executor: Executor,
+    chain: RefCell<Chain>,
+    down_until: Cell<Duration>,
+    faults: RefCell<Vec<Fault>>,
+    tally: RefCell<Tally>,
+}
+
+impl Node {
+    /// A node with a first block.
+    pub(crate) fn new(executor: Executor) -> Self {
+        let genesis = Block { hash: keccak256("genesis"), parent: B256::ZERO, transactions: Vec::new(), receipts_from: Duration::ZERO };
+        let chain = Chain {
+            blocks: vec![genesis],
+            pool: BTreeMap::new(),
+            nonces: BTreeMap::new(),
+            base_fee: BASE_FEE,
+            receipts_lag: Duration::ZERO,
+        };
+        Self { executor, chain: RefCell::new(chain), down_until: Cell::default(), faults: RefCell::default(), tally: RefCell::default() }
+    }
+
+    /// Blocks at random times, about one a second, for ever.
+    pub(crate) async fn mine(self: Rc<Self>) {
+        loop {
+            let pause = self.executor.between(Duration::from_millis(300), Duration::from_millis(1500));
+            self.executor.sleep(pause).await;
+            self.chain.borrow_mut().mine(&self.executor);
+        }
+    }
+
+    /// A fault of the node or of the way to it; those of a request hit the next one.
+    pub(crate) fn fault(&self, fault: Fault) {
+        let now = self.executor.now();
+        let mut chain = self.chain.borrow_mut();
+        match fault {
+            Fault::DropOne => {
+                let place = usize::try_from(self.executor.below(chain.pool.len() as u64)).unwrap_or(0);
+                let Some(key) = chain.pool.keys().nth(place).copied() else { return };
+                chain.pool.remove(&key);
+            }
+            Fault::DropAll if chain.pool.is_empty() => return,
+            Fault::DropAll => chain.pool.clear(),
+            Fault::ReceiptsLag => chain.receipts_lag = Duration::from_secs(2),
+            Fault::NodeDown => self.down_until.set(now + self.executor.between(Duration::from_millis(100), Duration::from_secs(4))),
+            Fault::FeeSpike => chain.base_fee = BASE_FEE * 30,
+            request => {
+                self.faults.borrow_mut().push(request);
+                return;
+            }
+        }
+        self.note(fault);
+    }
+
+    /// No more faults.
+    pub(crate) fn calm(&self) {
+        self.faults.borrow_mut().clear();
+        self.down_until.set(Duration::ZERO);
+        let mut chain = self.chain.borrow_mut();
+        chain.base_fee = BASE_FEE;
+        chain.receipts_lag = Duration::ZERO;
+    }
+
+    /// Counts a fault that happened.
+    pub(crate) fn note(&self, fault: Fault) {
+        self.tally.borrow_mut().note(fault);
+    }
+
+    /// What happened.
+    pub(crate) fn tally(&self) -> Tally {
+        self.tally.borrow().clone()
+    }
+
+    /// Nobody can connect, and connections end.
+    pub(crate) fn is_down(&self) -> bool {
+        self.executor.now() < self.down_until.get()
+    }
+
+    /// All blocks.
+    pub(crate) fn blocks(&self) -> Vec<Block> {
+        self.chain.borrow().blocks.clone()
+    }
+
+    /// Transactions of an address that a block holds.
+    pub(crate) fn nonce(&self, address: &Address) -> u64 {
+        self.chain.borrow().nonces.get(address).copied().unwrap_or(0)
+    }
+
+    /// Serves one connection until it ends.
+    pub(crate) fn serve(self: &Rc<Self>, stream: DuplexStream) {
+        let node = Rc::clone(self);
+        self.executor.spawn(WORLD, async move {
+            let service = hyper::service::service_fn(|request| node.answer(request));
+            // A connection that is cut ends with an error, as it should.
+            let _ = hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;
+        });
+    }
+
+    async fn answer(&self, request: Request<Incoming>) -> Result<Response<Full<bytes::Bytes>>, Cut> {
+        let body = request.into_body().collect().await.map_err(|_| Cut)?.to_bytes();
+        self.executor.sleep(self.executor.between(Duration::ZERO, Duration::from_millis(5))).await;
+        if self.is_down() {
+            return Err(Cut);
+        }
+        let fault = self.faults.borrow_mut().pop();
+        if let Some(fault) = fault {
+            self.note(fault);
+        }
+        match fault {
+            Some(Fault::CutBefore) => return Err(Cut),
+            Some(Fault::Throttle) => {
+                let throttled = Response::builder().status(429).header("retry-after", "1").body(Full::default());
+                return throttled.map_err(|_| Cut);
+            }
+            Some(Fault::Twice) => drop(self.calls(&body)),
+            _ => {}
+        }
+        let reply = self.calls(&body);
+        match fault {
+            Some(Fault::CutAfter) => return Err(Cut),
+            Some(Fault::Late) => self.executor.sleep(Duration::from_secs(3)).await,
+            _ => self.executor.sleep(self.executor.between(Duration::ZERO, Duration::from_millis(5))).await,
+        }
+        Ok(Response::new(Full::from(reply)))
+    }
+
+    fn calls(&self, body: &[u8]) -> String {
+        match serde_json::from_slice::<Value>(body) {
+            Ok(Value::Array(calls)) => Value::Array(calls.iter().map(|call| self.call(call)).collect()).to_string(),
+            Ok(call) => self.call(&call).to_string(),
+            Err(error) => json!({"jsonrpc": "2.0", "id": null, "error": {"code": -32700, "message": error.to_string()}}).to_string(),
+        }
+    }
+
+    fn call(&self, call: &Value) -> Value {
+        let params = &call["params"];
+        let result = self.chain.borrow_mut().result(call["method"].as_str().unwrap_or_default(), params, self.executor.now());
+        match result {
+            Ok(result) => json!({"jsonrpc": "2.0", "id": call["id"], "result": result}),
+            Err(message) => json!({"jsonrpc": "2.0", "id": call["id"], "error": {"code": -32000, "message": message}}),
+        }
+    }
+}
+
+/// The connection is cut.
+#[derive(Debug)]
+struct Cut;
+
+impl std::fmt::Display for Cut {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("cut")
+    }
+}
+
+impl std::error::Error for Cut {}
+
+impl From<Infallible> for Cut {
+    fn from(never: Infallible) -> Self {
+        match never {}
+    }
+}
+
+fn hex(number: impl Into<u128>) -> String {
+    format!("0x{:x}", number.into())
+}
+
+impl Chain {
+    fn head(&self) -> u64 {
+        self.blocks.len() as u64 - 1
+    }
+
+    fn result(&mut self, method: &str, params: &Value, now: Duration) -> Result<Value, String> {
+        Ok(match method {
+            "eth_chainId" => json!(hex(CHAIN_ID)),
+            "eth_blockNumber" => json!(hex(self.head())),
+            "eth_gasPrice" => json!(hex(self.base_fee + 1_000_000_000)),
+            "eth_feeHistory" => json!({
+                "oldestBlock": hex(self.head()),
+                "baseFeePerGas": [hex(self.base_fee), hex(self.base_fee)],
+                "gasUsedRatio": [0.5],
+                "reward": [[hex(1_000_000_000_u64)]],
+            }),
+            "eth_getTransactionCount" => {
+                let address: Address = serde_json::from_value(params[0].clone()).map_err(|error| error.to_string())?;
+                json!(hex(self.nonces.get(&address).copied().unwrap_or(0)))
+            }
+            "eth_estimateGas" => json!(hex(21_000_u64)),
+            "eth_getBlockByNumber" => self.block(params[0].as_str().unwrap_or_default()),
+            "eth_getBlockReceipts" => self.receipts(params[0].as_str().unwrap_or_default(), now),
+            "eth_sendRawTransaction" => json!(self.send(params[0].as_str().unwrap_or_default())?),
+            other => return Err(format!("the method {other} does not exist/is not available")),
+        })
+    }
+
+    fn block(&self, number: &str) -> Value {
+        let place = u64::from_str_radix(number.trim_start_matches("0x"), 16).ok().and_then(|number| usize::try_from(number).ok());
+        let Some((place, block)) = place.and_then(|place| Some((place, self.blocks.get(place)?))) else { return Value::Null };
+        json!({
+            "number": hex(place as u64), "hash": block.hash, "parentHash": block.parent, "timestamp": hex(place as u64),
+            "transactions": block.transactions.iter().map(|known| known.hash).collect::<Vec<_>>(),
+        })
+    }
+
+    fn receipts(&self, hash: &str, now: Duration) -> Value {
+        let Some(place) = self.blocks.iter().position(|block| block.hash.to_string() == hash) else { return Value::Null };
+        let block = &self.blocks[place];
+        if now < block.receipts_from {
+            return Value::Null;
+        }
+        let receipt = |(index, known): (usize, &Known)| {
+            json!({
+                "transactionHash": known.hash, "transactionIndex": hex(index as u64), "blockHash": block.hash, "blockNumber": hex(place as u64),
+                "from": known.from, "to": known.to, "status": "0x1", "gasUsed": "0x5208", "effectiveGasPrice": hex(known.max_fee),
+                "contractAddress": null,
+            })
+        };
+        Value::Array(block.transactions.iter().enumerate().map(receipt).collect())
+    }
+
+    /// The pool's rules, in geth's words.
+    fn send(&mut self, raw: &str) -> Result<B256, String> {
+        let raw: Bytes = raw.parse().map_err(|_| "rlp: cannot decode".to_owned())?;
+        let envelope = TxEnvelope::decode_2718(&mut raw.as_ref()).map_err(|error| format!("rlp: {error}"))?;
+        let from = envelope.recover_signer().map_err(|_| "invalid sender".to_owned())?;
+        let tip = envelope.max_priority_fee_per_gas().unwrap_or_else(|| envelope.max_fee_per_gas());
+        let known =
+            Known { hash: keccak256(&raw), from, to: envelope.to(), nonce: envelope.nonce(), max_fee: envelope.max_fee_per_gas(), tip };
+        let next = self.nonces.get(&from).copied().unwrap_or(0);
+        if known.nonce < next {
+            return Err(format!("nonce too low: next nonce {next}, tx nonce {}", known.nonce));
+        }
+        if let Some(pooled) = self.pool.get(&(from, known.nonce)) {
+            if pooled.hash == known.hash {
+                return Err("already known".into());
+            }
+            let enough = |old: u128, new: u128| new * 100 >= old * 110;
+            if !enough(pooled.max_fee, known.max_fee) || !enough(pooled.tip, known.tip) {
+                return Err("replacement transaction underpriced".into());
+            }
+        }
+        let hash = known.hash;
+        self.pool.insert((from, known.nonce), known);
+        Ok(hash)
+    }
+
+    fn mine(&mut self, executor: &Executor) {
+        let most = executor.below(60) + 1;
+        let mut transactions = Vec::new();
+        let senders: std::collections::BTreeSet<Address> = self.pool.keys().map(|key| key.0).collect();
+        for from in senders {
+            let next = self.nonces.entry(from).or_default();
+            while (transactions.len() as u64) < most && self.pool.get(&(from, *next)).is_some_and(|known| known.max_fee >= self.base_fee) {
+                transactions.extend(self.pool.remove(&(from, *next)));
+                *next += 1;
+            }
+        }
+        let parent = self.blocks.last().map_or(B256::ZERO, |block| block.hash);
+        let hash = keccak256([parent.as_slice(), &self.head().to_be_bytes()].concat());
+        let receipts_from = executor.now() + self.receipts_lag;
+        self.blocks.push(Block { hash, parent, transactions, receipts_from });
+    }
+}

@@ -1,0 +1,66 @@
+//! The simulator's runtime room: virtual time, streams in memory that lead to the simulated node.
+
+use std::future::Future;
+use std::io;
+use std::rc::Rc;
+use std::time::Duration;
+
+use hyper_util::rt::TokioIo;
+use netio::Room;
+use tokio::io::DuplexStream;
+
+use crate::executor::{Executor, Process};
+use crate::node::Node;
+
+/// Virtual time zero, since the Unix epoch.
+pub(crate) const EPOCH: Duration = Duration::from_secs(1_800_000_000);
+/// Bytes that a stream holds before its writer waits.
+const STREAM_BYTES: usize = 64 * 1024;
+
+/// A room of one process.
+#[derive(Clone)]
+pub(crate) struct SimRoom {
+    executor: Executor,
+    process: Process,
+    node: Rc<Node>,
+}
+
+impl SimRoom {
+    /// A room whose tasks end with the process.
+    pub(crate) const fn new(executor: Executor, process: Process, node: Rc<Node>) -> Self {
+        Self { executor, process, node }
+    }
+}
+
+impl Room for SimRoom {
+    type Stream = TokioIo<DuplexStream>;
+
+    fn now(&self) -> Duration {
+        self.executor.now()
+    }
+
+    fn unix_time(&self) -> Duration {
+        EPOCH + self.executor.now()
+    }
+
+    fn sleep(&self, duration: Duration) -> impl Future<Output = ()> + 'static {
+        self.executor.sleep(duration)
+    }
+
+    fn spawn(&self, task: impl Future<Output = ()> + 'static) {
+        self.executor.spawn(self.process, task);
+    }
+
+    fn connect(&self, _host: &str, _port: u16) -> impl Future<Output = io::Result<Self::Stream>> + 'static {
+        let (executor, node) = (self.executor.clone(), Rc::clone(&self.node));
+        async move {
+            executor.sleep(executor.between(Duration::ZERO, Duration::from_millis(2))).await;
+            if node.is_down() {
+                return Err(io::Error::from(io::ErrorKind::ConnectionRefused));
+            }
+            let (ours, theirs) = tokio::io::duplex(STREAM_BYTES);
+            node.serve(theirs);
+            Ok(TokioIo::new(ours))
+        }
+    }
+}
