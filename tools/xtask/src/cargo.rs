@@ -1,0 +1,88 @@
+//! Cargo, always with the same target directory.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, ensure};
+
+/// The cargo that runs this, or the one on the path.
+fn program() -> std::ffi::OsString {
+    std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into())
+}
+
+/// The workspace's root directory.
+pub(crate) fn workspace_root() -> anyhow::Result<PathBuf> {
+    let output =
+        Command::new(program()).args(["locate-project", "--workspace", "--message-format", "plain"]).output().context("starting cargo")?;
+    ensure!(output.status.success(), "not inside the project: {}", String::from_utf8_lossy(&output.stderr).trim());
+    let manifest = PathBuf::from(String::from_utf8(output.stdout)?.trim());
+    Ok(manifest.parent().context("a manifest has a directory")?.to_owned())
+}
+
+/// Where everything is built: `CARGO_TARGET_DIR` if set, else the user's cache directory, which outlives the checkout.
+pub(crate) fn target_dir() -> anyhow::Result<PathBuf> {
+    let set = |name| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+    choose_target_dir(set("CARGO_TARGET_DIR"), set("XDG_CACHE_HOME"), set("HOME"))
+        .context("none of CARGO_TARGET_DIR, XDG_CACHE_HOME and HOME is set; set one to say where to build")
+}
+
+fn choose_target_dir(set: Option<PathBuf>, cache: Option<PathBuf>, home: Option<PathBuf>) -> Option<PathBuf> {
+    set.or_else(|| cache.or_else(|| home.map(|home| home.join(".cache"))).map(|cache| cache.join("millrace/target")))
+}
+
+/// A cargo command in the workspace, building into [`target_dir`].
+pub(crate) fn cargo(root: &Path, arguments: &[&str]) -> anyhow::Result<Command> {
+    let mut command = Command::new(program());
+    command.args(arguments).current_dir(root).env("CARGO_TARGET_DIR", target_dir()?);
+    Ok(command)
+}
+
+/// The workspace's binaries.
+#[derive(Debug)]
+pub(crate) struct Binaries {
+    /// The engine.
+    pub(crate) millrace: PathBuf,
+    /// The embedded dev chain.
+    pub(crate) devnet: PathBuf,
+    /// The load.
+    pub(crate) load: PathBuf,
+    /// The simulator.
+    pub(crate) simulate: PathBuf,
+}
+
+/// Builds the binaries, and says where they are.
+///
+/// Always the whole workspace: cargo unites the features of what it builds together, so that each selection of packages would
+/// compile the dependencies anew, and none would share them with `cargo test --workspace`.
+pub(crate) fn build_binaries(root: &Path) -> anyhow::Result<Binaries> {
+    let command = cargo(root, &["build", "--release", "--workspace", "--bins"])?;
+    crate::process::run("cargo build", &command)?;
+    let directory = absolute(root, target_dir()?).join("release");
+    let binary = |name| directory.join(name);
+    Ok(Binaries { millrace: binary("millrace"), devnet: binary("devnet"), load: binary("load"), simulate: binary("simulate") })
+}
+
+/// A relative target directory is relative to where cargo runs.
+fn absolute(root: &Path, directory: PathBuf) -> PathBuf {
+    if directory.is_absolute() { directory } else { root.join(directory) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_target_directory_is_the_set_one_or_in_the_cache() {
+        let path = |text: &str| Some(PathBuf::from(text));
+        assert_eq!(choose_target_dir(path("/t"), path("/c"), path("/h")), path("/t"));
+        assert_eq!(choose_target_dir(None, path("/c"), path("/h")), path("/c/millrace/target"));
+        assert_eq!(choose_target_dir(None, None, path("/h")), path("/h/.cache/millrace/target"));
+        assert_eq!(choose_target_dir(None, None, None), None);
+    }
+
+    #[test]
+    fn a_relative_target_directory_is_taken_from_the_root() {
+        assert_eq!(absolute(Path::new("/r"), PathBuf::from("t")), PathBuf::from("/r/t"));
+        assert_eq!(absolute(Path::new("/r"), PathBuf::from("/t")), PathBuf::from("/t"));
+    }
+}

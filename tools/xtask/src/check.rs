@@ -1,0 +1,122 @@
+//! `check`, `test` and `simulate`.
+//!
+//! `check` takes minutes and belongs before every commit. `test` is what continuous integration runs: it ends with cargo's own
+//! result lines, and a test that was skipped fails it, because a chain that is missing must not look like a chain that passed.
+
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use anyhow::{Context, bail, ensure};
+use clap::Args;
+
+use crate::cargo::{build_binaries, cargo};
+use crate::demo::options::{DemoOptions, NodeKind};
+use crate::process::{self, Child};
+use crate::{demo, setup};
+
+/// Simulator seeds in `check`: a minute's worth.
+const CHECK_SEEDS: u64 = 200;
+/// Transactions of the demos in `test`.
+const TEST_TRANSACTIONS: u64 = 5_000;
+/// Kills of the demos in `test` that kill.
+const TEST_KILLS: u32 = 2;
+
+/// Options of `simulate`.
+#[derive(Args, Clone, Copy, Debug)]
+pub(crate) struct SimulateOptions {
+    /// How many seeds.
+    #[arg(long)]
+    seeds: u64,
+    /// The first seed.
+    #[arg(long, default_value_t = 0)]
+    from: u64,
+}
+
+/// Carries out `cargo xtask check`.
+pub(crate) fn check(root: &Path) -> anyhow::Result<()> {
+    setup::build_tools()?;
+    process::run("cargo fmt", &cargo(root, &["fmt", "--all", "--check"])?)?;
+    process::run("cargo clippy", &cargo(root, &["clippy", "--release", "--workspace", "--all-targets", "--", "-D", "warnings"])?)?;
+    let mut docs = cargo(root, &["doc", "--release", "--workspace", "--no-deps", "--document-private-items"])?;
+    docs.env("RUSTDOCFLAGS", "-D warnings");
+    process::run("cargo doc", &docs)?;
+    run_tests(&cargo(root, &["test", "--release", "--workspace", "--lib", "--bins"])?)?;
+    simulate(root, &SimulateOptions { seeds: CHECK_SEEDS, from: 0 })
+}
+
+/// Carries out `cargo xtask test`.
+pub(crate) fn test(root: &Path) -> anyhow::Result<()> {
+    let anvil = setup::anvil(root)?;
+    check(root)?;
+    for node in [NodeKind::Devnet, NodeKind::Anvil] {
+        for kills in [0, TEST_KILLS] {
+            demo::demo(&DemoOptions::small(node, TEST_TRANSACTIONS, kills))?;
+        }
+    }
+    let mut tests = cargo(root, &["test", "--release", "--workspace", "--tests"])?;
+    tests.env("MILLRACE_ANVIL", anvil);
+    run_tests(&tests)
+}
+
+/// Carries out `cargo xtask simulate`.
+pub(crate) fn simulate(root: &Path, options: &SimulateOptions) -> anyhow::Result<()> {
+    let mut command = Command::new(build_binaries(root)?.simulate);
+    command.args(["--seeds", &options.seeds.to_string(), "--from", &options.from.to_string()]);
+    process::run("the simulator", &command)
+}
+
+/// Runs a `cargo test`, shows its output as it comes, and fails if a test failed or was skipped.
+fn run_tests(command: &Command) -> anyhow::Result<()> {
+    let mut child = Child::start_with_output("cargo test", command, Stdio::piped(), Stdio::inherit())?;
+    let output = BufReader::new(child.take_stdout().context("cargo's output is piped")?);
+    let mut count = Count::default();
+    for line in output.lines() {
+        let line = line.context("reading cargo's output")?;
+        count.read(&line);
+        writeln!(std::io::stdout().lock(), "{line}")?;
+    }
+    let status = child.wait()?;
+    ensure!(status.success(), "cargo test failed ({status}): {}", process::describe(command));
+    if count.ignored > 0 {
+        bail!("{} tests were skipped; a test that does not run proves nothing", count.ignored);
+    }
+    ensure!(count.passed > 0, "cargo test ran no test: {}", process::describe(command));
+    Ok(())
+}
+
+/// Sums of cargo's result lines.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Count {
+    passed: u64,
+    ignored: u64,
+}
+
+impl Count {
+    fn read(&mut self, line: &str) {
+        let Some(results) = line.strip_prefix("test result: ") else {
+            return;
+        };
+        for part in results.split([';', '.']) {
+            match part.trim().split_once(' ') {
+                Some((number, "passed")) => self.passed += number.parse::<u64>().unwrap_or(0),
+                Some((number, "ignored")) => self.ignored += number.parse::<u64>().unwrap_or(0),
+                _ => {}
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn result_lines_are_summed() {
+        let mut count = Count::default();
+        count.read("running 3 tests");
+        count.read("test result: ok. 3 passed; 0 failed; 1 ignored; 0 measured; 0 filtered out; finished in 0.00s");
+        count.read("test result: FAILED. 12 passed; 1 failed; 0 ignored; 0 measured; 0 filtered out; finished in 1.20s");
+        assert_eq!(count, Count { passed: 15, ignored: 1 });
+    }
+}

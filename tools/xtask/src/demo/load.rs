@@ -1,0 +1,187 @@
+//! The load of a demo, as child processes: fund, run, verify, and the floor of signing.
+
+use std::io::{BufRead as _, BufReader, IsTerminal as _};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, bail, ensure};
+use serde::Deserialize;
+
+use super::report::LoadResult;
+use crate::process::{self, Child};
+
+/// Between two progress lines where there is no terminal for a live one.
+const PLAIN_INTERVAL: Duration = Duration::from_secs(5);
+/// Status with which `load` says that it worked and found a transaction that was not executed exactly once.
+const STATUS_NOT_EXACTLY_ONCE: i32 = 2;
+
+/// Where everything of a demo's load is.
+#[derive(Debug)]
+pub(crate) struct Load<'a> {
+    /// The binary.
+    pub(crate) binary: &'a Path,
+    /// Directory for keys, record and result.
+    pub(crate) room: &'a Path,
+    /// The chain's JSON-RPC.
+    pub(crate) node: &'a str,
+    /// Seed of keys and recipients.
+    pub(crate) seed: u64,
+}
+
+/// A line of `load run --progress json`.
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq)]
+pub(crate) struct ProgressLine {
+    elapsed_s: f64,
+    /// Transactions the engine has accepted.
+    pub(crate) accepted: u64,
+    included: u64,
+    open: Option<u64>,
+}
+
+impl Load<'_> {
+    /// The key file.
+    pub(crate) fn keys(&self) -> PathBuf {
+        self.room.join("keys.txt")
+    }
+
+    fn record(&self) -> PathBuf {
+        self.room.join("record.json")
+    }
+
+    fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(self.binary);
+        command.args(arguments);
+        command
+    }
+
+    /// Funds `addresses` addresses and writes their keys.
+    pub(crate) fn fund(&self, addresses: u64) -> anyhow::Result<()> {
+        let mut command =
+            self.command(&["fund", "--node", self.node, "--addresses", &addresses.to_string(), "--seed", &self.seed.to_string()]);
+        command.arg("--keys-out").arg(self.keys());
+        process::run("load fund", &command)
+    }
+
+    /// Starts a run of `transactions` with at most `outstanding` of them between offer and block.
+    pub(crate) fn run(&self, api: &str, transactions: u64, outstanding: u64) -> anyhow::Result<Run> {
+        let mut command = self.command(&[
+            "run",
+            "--api",
+            api,
+            "--node",
+            self.node,
+            "--seed",
+            &self.seed.to_string(),
+            "--progress",
+            "json",
+            "--no-verify",
+        ]);
+        command.args(["--transactions", &transactions.to_string(), "--outstanding", &outstanding.to_string()]);
+        command.arg("--keys").arg(self.keys()).arg("--record").arg(self.record());
+        Run::start(&command, transactions)
+    }
+
+    /// Checks the run against the chain.
+    pub(crate) fn verify(&self, api: &str) -> anyhow::Result<LoadResult> {
+        let result = self.room.join("result.json");
+        let mut command = self.command(&["verify", "--api", api, "--node", self.node]);
+        command.arg("--keys").arg(self.keys()).arg("--record").arg(self.record());
+        command.arg("--report").arg(format!("json:{}", result.display()));
+        let status = Child::start("load verify", &command)?.wait()?;
+        ensure!(status.success() || status.code() == Some(STATUS_NOT_EXACTLY_ONCE), "load verify failed ({status})");
+        let text = std::fs::read(&result).with_context(|| format!("reading {}", result.display()))?;
+        serde_json::from_slice(&text).context("load verify wrote a result that this xtask does not know; build both from one commit")
+    }
+}
+
+/// CPU time of signing and encoding one transfer on this machine, now, in µs.
+pub(crate) fn sign_floor(binary: &Path) -> anyhow::Result<f64> {
+    #[derive(Deserialize)]
+    struct Floor {
+        sign_us: f64,
+    }
+    let mut command = Command::new(binary);
+    command.arg("sign-floor");
+    let mut child = Child::start_with_output("load sign-floor", &command, Stdio::piped(), Stdio::inherit())?;
+    let text = std::io::read_to_string(child.take_stdout().context("the output is piped")?)?;
+    let status = child.wait()?;
+    ensure!(status.success(), "load sign-floor failed ({status})");
+    let floor: Floor = serde_json::from_str(&text).with_context(|| format!("load sign-floor printed `{}`", text.trim()))?;
+    Ok(floor.sign_us)
+}
+
+/// A run under way; ends when dropped.
+#[derive(Debug)]
+pub(crate) struct Run {
+    child: Child,
+    lines: Receiver<std::io::Result<String>>,
+    transactions: u64,
+    last_shown: Instant,
+    is_terminal: bool,
+}
+
+impl Run {
+    fn start(command: &Command, transactions: u64) -> anyhow::Result<Self> {
+        let mut child = Child::start_with_output("load run", command, Stdio::piped(), Stdio::inherit())?;
+        let stdout = child.take_stdout().context("the output is piped")?;
+        let (sender, lines) = channel();
+        // Ends with the child's output, or when nobody listens any more.
+        std::thread::spawn(move || BufReader::new(stdout).lines().try_for_each(|line| sender.send(line)));
+        Ok(Self { child, lines, transactions, last_shown: Instant::now(), is_terminal: std::io::stderr().is_terminal() })
+    }
+
+    /// The next progress line, waited for no longer than `patience`: `Ok(Some(None))` if none came, `Ok(None)` when the run is over.
+    pub(crate) fn next(&mut self, patience: Duration) -> anyhow::Result<Option<Option<ProgressLine>>> {
+        match self.lines.recv_timeout(patience) {
+            Ok(line) => {
+                let line = line.context("reading the load's progress")?;
+                let progress = parse(&line)?;
+                self.show(&progress);
+                Ok(Some(Some(progress)))
+            }
+            Err(RecvTimeoutError::Timeout) => Ok(Some(None)),
+            Err(RecvTimeoutError::Disconnected) => Ok(None),
+        }
+    }
+
+    /// Waits for the end, which must be a good one.
+    pub(crate) fn finish(mut self) -> anyhow::Result<()> {
+        let status = self.child.wait()?;
+        if !status.success() {
+            bail!("load run failed ({status})");
+        }
+        Ok(())
+    }
+
+    /// The load draws a live line itself where stderr is a terminal; elsewhere a plain one now and then tells that all is well.
+    fn show(&mut self, progress: &ProgressLine) {
+        if self.is_terminal || self.last_shown.elapsed() < PLAIN_INTERVAL {
+            return;
+        }
+        self.last_shown = Instant::now();
+        let open = progress.open.map_or_else(|| "engine away".to_owned(), |open| format!("{open} open"));
+        eprintln!(
+            "xtask: {:.0} s: {} of {} accepted, {} in blocks, {open}",
+            progress.elapsed_s, progress.accepted, self.transactions, progress.included
+        );
+    }
+}
+
+fn parse(line: &str) -> anyhow::Result<ProgressLine> {
+    serde_json::from_str(line).with_context(|| format!("the load printed `{line}` in place of its progress"))
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn a_progress_line_is_read_also_while_the_engine_is_away() {
+        let line = r#"{"event":"progress","elapsed_s":1.5,"offered":400,"sent":400,"accepted":200,"included":0,"open":null,"repeated":2}"#;
+        assert_eq!(parse(line).unwrap(), ProgressLine { elapsed_s: 1.5, accepted: 200, included: 0, open: None });
+        assert!(parse("something else").is_err());
+    }
+}

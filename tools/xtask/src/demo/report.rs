@@ -1,0 +1,273 @@
+//! The report of a demo: a table for people, and the same figures as JSON.
+
+use std::fmt::Write as _;
+
+use anyhow::Context;
+use serde::{Deserialize, Serialize};
+
+use super::engine::Used;
+
+/// What `load verify` writes, as far as a report needs it.
+#[derive(Clone, Debug, Deserialize)]
+pub(crate) struct LoadResult {
+    offered: u64,
+    sent: u64,
+    accepted: u64,
+    included: u64,
+    confirmed: u64,
+    dropped: u64,
+    duplicated: u64,
+    repeated: u64,
+    tps: f64,
+    latency_ms: Milestones<LoadQuantiles>,
+}
+
+/// One value for each milestone of a transaction.
+#[derive(Clone, Debug, Serialize, Deserialize, PartialEq)]
+pub(crate) struct Milestones<T> {
+    durable: T,
+    sent: T,
+    included: T,
+    confirmed: T,
+}
+
+/// Quantiles as `load verify` writes them, in milliseconds.
+#[derive(Clone, Debug, Deserialize)]
+struct LoadQuantiles {
+    #[serde(flatten)]
+    quantiles: Quantiles,
+    unknown: u64,
+}
+
+/// Quantiles in milliseconds; null where nothing is known.
+#[derive(Clone, Debug, Serialize, Deserialize, PartialEq)]
+pub(crate) struct Quantiles {
+    p50: Option<f64>,
+    p90: Option<f64>,
+    p99: Option<f64>,
+    p999: Option<f64>,
+    max: Option<f64>,
+}
+
+/// The figures of a demo. The fields are the keys of its JSON.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct Report {
+    offered: u64,
+    sent: u64,
+    accepted: u64,
+    included: u64,
+    confirmed: u64,
+    dropped: u64,
+    duplicated: u64,
+    tps: f64,
+    cpu_us_per_tx: f64,
+    sign_us: f64,
+    cpu_ratio: f64,
+    http_requests_per_tx: f64,
+    rpc_calls_per_tx: f64,
+    fsyncs_per_tx: f64,
+    peak_rss_mb: f64,
+    latency_ms: Milestones<Quantiles>,
+}
+
+/// What a table says beside the figures.
+#[derive(Clone, Debug)]
+pub(crate) struct Setting {
+    /// Name of the chain.
+    pub(crate) node: &'static str,
+    /// Signing addresses.
+    pub(crate) addresses: u64,
+    /// The executor asked for.
+    pub(crate) executor: &'static str,
+    /// Kills asked for and done.
+    pub(crate) kills: u32,
+    /// The seed.
+    pub(crate) seed: u64,
+    /// Cores of the machine.
+    pub(crate) cores: usize,
+    /// Signing and encoding before and after the run, µs.
+    pub(crate) sign_us: [f64; 2],
+}
+
+impl Report {
+    /// Puts together what the load found and what the engine used.
+    pub(crate) fn new(load: &LoadResult, used: &Used, sign_us: [f64; 2]) -> anyhow::Result<Self> {
+        // Without a confirmed transaction there is no cost of one; the counts below then tell the story.
+        let per_tx = |total: f64| {
+            if load.confirmed == 0 { 0.0 } else { total / load.confirmed as f64 }
+        };
+        let counter = |value: Option<f64>, name: &str| value.with_context(|| format!("the engine's /metrics has no {name}"));
+        let sign_us = (sign_us[0] + sign_us[1]) / 2.0;
+        let cpu_us_per_tx = per_tx(used.cpu.micros() as f64);
+        let of = |milestone: &LoadQuantiles| milestone.quantiles.clone();
+        Ok(Self {
+            offered: load.offered,
+            sent: load.sent,
+            accepted: load.accepted,
+            included: load.included,
+            confirmed: load.confirmed,
+            dropped: load.dropped,
+            duplicated: load.duplicated,
+            tps: load.tps,
+            cpu_us_per_tx,
+            sign_us,
+            cpu_ratio: cpu_us_per_tx / sign_us,
+            http_requests_per_tx: per_tx(counter(used.counters.http_requests, "millrace_rpc_http_requests_total")?),
+            rpc_calls_per_tx: per_tx(counter(used.counters.rpc_calls, "millrace_rpc_calls_total")?),
+            fsyncs_per_tx: per_tx(counter(used.counters.fsyncs, "millrace_fsyncs_total")?),
+            peak_rss_mb: used.peak_memory_kib as f64 / 1024.0,
+            latency_ms: Milestones {
+                durable: of(&load.latency_ms.durable),
+                sent: of(&load.latency_ms.sent),
+                included: of(&load.latency_ms.included),
+                confirmed: of(&load.latency_ms.confirmed),
+            },
+        })
+    }
+
+    /// Whether every transaction was mined exactly once.
+    pub(crate) fn is_exactly_once(&self) -> bool {
+        self.offered == self.accepted && self.accepted == self.confirmed && self.dropped == 0 && self.duplicated == 0
+    }
+
+    /// The table.
+    pub(crate) fn table(&self, load: &LoadResult, setting: &Setting) -> String {
+        let mut table = String::new();
+        let Setting { node, addresses, executor, kills, seed, cores, sign_us } = setting;
+        let mut line = |text: String| {
+            writeln!(table, "{}", text.trim_end()).expect("writing to a String cannot fail");
+        };
+        let rule = || "─".repeat(84);
+        line(rule());
+        line(format!("millrace demo   {} transfers from {addresses} addresses into {node}, blocks of 1 s", self.offered));
+        line(format!("                executor {executor}, {kills} kills, seed {seed}, {cores} cores shared with chain and load"));
+        line(rule());
+        line(format!(
+            "{:<12}{:>10}   {:<12}{:>10}   {:<12}{:>10}",
+            "offered", self.offered, "included", self.included, "dropped", self.dropped
+        ));
+        line(format!(
+            "{:<12}{:>10}   {:<12}{:>10}   {:<12}{:>10}",
+            "sent", self.sent, "confirmed", self.confirmed, "duplicated", self.duplicated
+        ));
+        line(format!(
+            "{:<12}{:>10}   {:<12}{:>10.0}   {:<12}{:>10}",
+            "accepted", self.accepted, "TPS", self.tps, "repeated", load.repeated
+        ));
+        line(rule());
+        line(format!("{:<22}{:>10}{:>10}{:>10}{:>10}{:>10}{:>10}", "latency, ms", "p50", "p90", "p99", "p99.9", "max", "unknown"));
+        let milestones = &load.latency_ms;
+        for (name, milestone) in [
+            ("request to durable", &milestones.durable),
+            ("request to sent", &milestones.sent),
+            ("request to included", &milestones.included),
+            ("request to confirmed", &milestones.confirmed),
+        ] {
+            let Quantiles { p50, p90, p99, p999, max } = &milestone.quantiles;
+            let cells: String = [p50, p90, p99, p999, max]
+                .map(|value| value.map_or_else(|| format!("{:>10}", "-"), |value| format!("{value:>10.1}")))
+                .concat();
+            line(format!("{name:<22}{cells}{:>10}", milestone.unknown));
+        }
+        line(rule());
+        let [before, after] = sign_us;
+        line(format!("{:<44}{:>10.1} µs", "engine CPU for a transaction", self.cpu_us_per_tx));
+        line(format!("{:<44}{:>10.1} µs   (before {before:.1}, after {after:.1})", "bare sign and encode", self.sign_us));
+        line(format!("{:<44}{:>10.2}", "ratio", self.cpu_ratio));
+        line(format!("{:<44}{:>10.4}", "HTTP requests to the node for a transaction", self.http_requests_per_tx));
+        line(format!("{:<44}{:>10.4}", "RPC calls to the node for a transaction", self.rpc_calls_per_tx));
+        line(format!("{:<44}{:>10.4}", "fsyncs for a transaction", self.fsyncs_per_tx));
+        line(format!("{:<44}{:>10.1} MB", "peak memory of the engine", self.peak_rss_mb));
+        line(rule());
+        let verdict = if self.is_exactly_once() {
+            "every transaction was mined exactly once"
+        } else {
+            "NOT every transaction was mined exactly once"
+        };
+        line(verdict.to_owned());
+        table
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::super::engine::Counters;
+    use super::*;
+    use crate::usage::CpuTime;
+
+    fn load_result(confirmed: u64, dropped: u64) -> LoadResult {
+        let quantiles = serde_json::json!({"p50": 1.0, "p90": 2.0, "p99": 3.0, "p999": 4.0, "max": null, "known": 9, "unknown": 1});
+        serde_json::from_value(serde_json::json!({
+            "offered": 10, "sent": 10, "accepted": 10, "included": 10, "confirmed": confirmed, "dropped": dropped, "duplicated": 0,
+            "repeated": 3, "tps": 123.4, "failed": 0,
+            "latency_ms": {"durable": quantiles, "sent": quantiles, "included": quantiles, "confirmed": quantiles},
+        }))
+        .unwrap()
+    }
+
+    fn used() -> Used {
+        let counters = Counters { http_requests: Some(5.0), rpc_calls: Some(20.0), fsyncs: Some(1.0) };
+        Used { cpu: CpuTime::default(), peak_memory_kib: 2048, counters }
+    }
+
+    #[test]
+    fn the_json_has_exactly_the_promised_keys() {
+        let report = serde_json::to_value(Report::new(&load_result(10, 0), &used(), [17.0, 19.0]).unwrap()).unwrap();
+        let keys = |value: &serde_json::Value| value.as_object().unwrap().keys().cloned().collect::<std::collections::BTreeSet<_>>();
+        let set = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
+        let expected = set(&[
+            "offered",
+            "sent",
+            "accepted",
+            "included",
+            "confirmed",
+            "dropped",
+            "duplicated",
+            "tps",
+            "cpu_us_per_tx",
+            "sign_us",
+            "cpu_ratio",
+            "http_requests_per_tx",
+            "rpc_calls_per_tx",
+            "fsyncs_per_tx",
+            "peak_rss_mb",
+            "latency_ms",
+        ]);
+        assert_eq!(keys(&report), expected);
+        assert_eq!(keys(&report["latency_ms"]), set(&["durable", "sent", "included", "confirmed"]));
+        assert_eq!(keys(&report["latency_ms"]["sent"]), set(&["p50", "p90", "p99", "p999", "max"]));
+        assert_eq!(
+            (report["sign_us"].as_f64(), report["rpc_calls_per_tx"].as_f64(), report["peak_rss_mb"].as_f64()),
+            (Some(18.0), Some(2.0), Some(2.0))
+        );
+    }
+
+    #[test]
+    fn exactly_once_needs_every_transaction_confirmed() {
+        let is_good = |confirmed, dropped| Report::new(&load_result(confirmed, dropped), &used(), [18.0; 2]).unwrap().is_exactly_once();
+        assert!(is_good(10, 0));
+        assert!(!is_good(9, 0));
+        assert!(!is_good(10, 1));
+    }
+
+    #[test]
+    fn a_counter_the_engine_does_not_have_is_an_error_and_not_a_zero() {
+        let mut used = used();
+        used.counters.fsyncs = None;
+        let message = format!("{:#}", Report::new(&load_result(10, 0), &used, [18.0; 2]).unwrap_err());
+        assert!(message.contains("millrace_fsyncs_total"), "{message}");
+    }
+
+    #[test]
+    fn the_table_names_the_settings_and_says_what_is_unknown() {
+        let load = load_result(10, 0);
+        let setting = Setting { node: "devnet", addresses: 64, executor: "auto", kills: 5, seed: 99, cores: 2, sign_us: [17.0, 19.0] };
+        let table = Report::new(&load, &used(), setting.sign_us).unwrap().table(&load, &setting);
+        for expected in ["devnet", "64 addresses", "5 kills", "seed 99", "2 cores", "before 17.0, after 19.0", "exactly once", "unknown"] {
+            assert!(table.contains(expected), "no `{expected}` in\n{table}");
+        }
+        let widths: Vec<usize> = table.lines().filter(|line| line.starts_with("request to")).map(|line| line.chars().count()).collect();
+        assert_eq!(widths, [82; 4]);
+    }
+}

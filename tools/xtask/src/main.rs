@@ -1,0 +1,64 @@
+//! `cargo xtask`: the project's own commands.
+//!
+//! | command | does |
+//! |---|---|
+//! | `setup` | checks what the machine lacks and installs it where it may |
+//! | `demo` | set-up, build, a chain, the engine, load, and one table |
+//! | `check` | format, clippy, docs, unit tests, some simulator seeds |
+//! | `test` | set-up, check, demos and integration tests on devnet and anvil |
+//! | `simulate` | seeds of the simulator |
+//!
+//! Everything is built into one target directory outside the checkout, because RocksDB takes long to compile and a fresh clone
+//! should find it again. Every process started here ends with this one, however it ends (see [`process`]).
+#![allow(clippy::print_stderr, reason = "a command-line tool tells its user on stderr how it is getting on")]
+
+mod cargo;
+mod check;
+mod demo;
+mod process;
+mod setup;
+mod usage;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// The project's own commands.
+#[derive(Debug, Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask")]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Check what this machine lacks to build and test, and install it where that is allowed.
+    Setup,
+    /// Put transactions through the engine into a chain, and print what became of each.
+    Demo(demo::options::DemoOptions),
+    /// Format, clippy and docs without warnings, unit tests, some simulator seeds.
+    Check,
+    /// Set-up, check, and then demos and integration tests on devnet and on anvil.
+    Test,
+    /// Run seeds of the simulator.
+    Simulate(check::SimulateOptions),
+}
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let outcome = process::end_children_on_signals().and_then(|()| match cli.command {
+        Command::Setup => setup::everything(&cargo::workspace_root()?),
+        Command::Demo(options) => demo::demo(&options),
+        Command::Check => check::check(&cargo::workspace_root()?),
+        Command::Test => check::test(&cargo::workspace_root()?),
+        Command::Simulate(options) => check::simulate(&cargo::workspace_root()?, &options),
+    });
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("xtask: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
