@@ -47,11 +47,7 @@ impl Bell {
             }
             self.rope.sleeper.register(context.waker());
             // A ring between the look and the registration would have found nobody to wake.
-            if self.take() {
-                Poll::Ready(())
-            } else {
-                Poll::Pending
-            }
+            if self.take() { Poll::Ready(()) } else { Poll::Pending }
         })
     }
 

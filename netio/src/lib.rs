@@ -35,7 +35,4 @@ pub mod rpc;
 
 pub use bell::Bell;
 pub use room::{Chosen, Executor, Room, RoomError, Tenant, choose, open, within};
-pub use rpc::{
-    CallError, Calls, Count, Counts, End, Endpoint, EndpointError, Exchange, Fault, Lane, Limits,
-    RpcError,
-};
+pub use rpc::{CallError, Calls, Count, Counts, End, Endpoint, EndpointError, Exchange, Fault, Lane, Limits, RpcError};

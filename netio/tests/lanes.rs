@@ -32,12 +32,7 @@ fn lane<R: Room>(room: &R, url: &str) -> Lane<R> {
 
 fn lane_with<R: Room>(room: &R, url: &str, limits: Limits) -> Lane<R> {
     let endpoint: Endpoint = url.parse().unwrap();
-    Lane::new(
-        room.clone(),
-        Arc::new(endpoint),
-        limits,
-        Arc::new(Counts::new()),
-    )
+    Lane::new(room.clone(), Arc::new(endpoint), limits, Arc::new(Counts::new()))
 }
 
 /// `n` calls whose params are `[index]`.
@@ -437,11 +432,7 @@ impl<R: Room> Room for InMemory<R> {
         self.0.spawn(task);
     }
 
-    fn connect(
-        &self,
-        _host: &str,
-        _port: u16,
-    ) -> impl Future<Output = io::Result<Self::Stream>> + 'static {
+    fn connect(&self, _host: &str, _port: u16) -> impl Future<Output = io::Result<Self::Stream>> + 'static {
         ready(Ok(in_memory(|node| self.0.spawn(node))))
     }
 }

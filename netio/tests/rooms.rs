@@ -220,16 +220,11 @@ impl Tenant for SaysWhichCpu {
 #[test]
 fn a_pinned_room_runs_where_it_was_told() {
     let cpus = rustix::thread::sched_getaffinity(None).unwrap();
-    let cpu = (0..rustix::thread::CpuSet::MAX_CPU)
-        .rev()
-        .find(|&cpu| cpus.is_set(cpu))
-        .unwrap();
+    let cpu = (0..rustix::thread::CpuSet::MAX_CPU).rev().find(|&cpu| cpus.is_set(cpu)).unwrap();
     for executor in [Executor::Auto, Executor::Epoll] {
         let (tell, told) = mpsc::channel();
         let chosen = choose(executor).unwrap();
-        thread::spawn(move || open(chosen, Some(cpu), SaysWhichCpu(tell)).unwrap())
-            .join()
-            .unwrap();
+        thread::spawn(move || open(chosen, Some(cpu), SaysWhichCpu(tell)).unwrap()).join().unwrap();
         assert_eq!(told.recv().unwrap(), cpu);
     }
 }
@@ -239,10 +234,7 @@ fn a_processor_that_does_not_exist_is_named() {
     for cpu in [900, 1_000_000] {
         let error = open(Chosen::Epoll, Some(cpu), Nobody).unwrap_err();
         assert!(matches!(error, RoomError::Cpu { .. }));
-        assert!(
-            error.to_string().contains(&format!("processor {cpu}")),
-            "{error}"
-        );
+        assert!(error.to_string().contains(&format!("processor {cpu}")), "{error}");
     }
 }
 
@@ -252,9 +244,7 @@ fn rooms_can_be_opened_one_after_another_and_side_by_side_on_threads() {
         let chosen = choose(executor).unwrap();
         open(chosen, None, Nobody).unwrap();
         open(chosen, None, Nobody).unwrap();
-        let rooms: Vec<_> = (0..8)
-            .map(|_| thread::spawn(move || open(chosen, None, Nobody)))
-            .collect();
+        let rooms: Vec<_> = (0..8).map(|_| thread::spawn(move || open(chosen, None, Nobody))).collect();
         for room in rooms {
             room.join().unwrap().unwrap();
         }

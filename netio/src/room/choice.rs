@@ -11,8 +11,7 @@ use serde::Deserialize;
 use super::glommio;
 
 /// What to do where the kernel knows no io_uring at all, or not enough of it.
-const REMEDY_KERNEL: &str =
-    "run on Linux 5.8 or newer built with CONFIG_IO_URING, or set executor = \"epoll\"";
+const REMEDY_KERNEL: &str = "run on Linux 5.8 or newer built with CONFIG_IO_URING, or set executor = \"epoll\"";
 
 const FORBIDDEN_SWITCH: &str = "/proc/sys/kernel/io_uring_disabled";
 
@@ -66,9 +65,7 @@ pub enum RoomError {
         source: io::Error,
     },
     /// The thread could not be pinned.
-    #[error(
-        "cannot pin this thread to processor {cpu}: {reason}; see `nproc` and the container's cpuset for those it may use"
-    )]
+    #[error("cannot pin this thread to processor {cpu}: {reason}; see `nproc` and the container's cpuset for those it may use")]
     Cpu {
         /// The processor asked for, numbered from 0.
         cpu: usize,
@@ -98,54 +95,40 @@ pub fn choose(executor: Executor) -> Result<Chosen, RoomError> {
 
 /// Wall-clock time since 1970, for the rooms; 0 on a machine whose clock is set before that.
 pub(super) fn unix_time() -> Duration {
-    SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .unwrap_or_default()
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
 }
 
 /// Fewer bytes may be locked (`RLIMIT_MEMLOCK`) than an executor needs.
 pub(super) fn too_little_locked_memory(allowed_bytes: u64, needed_bytes: u64) -> RoomError {
     RoomError::IoUring {
-        reason: format!(
-            "{} KiB of locked memory are allowed and {} KiB are needed",
-            allowed_bytes / 1024,
-            needed_bytes / 1024
-        ),
-        remedy: "raise `ulimit -l` (systemd: LimitMEMLOCK; docker: --ulimit memlock), or set executor = \"epoll\""
-            .to_owned(),
+        reason: format!("{} KiB of locked memory are allowed and {} KiB are needed", allowed_bytes / 1024, needed_bytes / 1024),
+        remedy: "raise `ulimit -l` (systemd: LimitMEMLOCK; docker: --ulimit memlock), or set executor = \"epoll\"".to_owned(),
     }
 }
 
 /// The library gave up in its own way; it does so where the kernel lacks operations it needs.
 pub(super) fn library_panicked() -> RoomError {
-    RoomError::IoUring {
-        reason: "its library panicked".to_owned(),
-        remedy: REMEDY_KERNEL.to_owned(),
-    }
+    RoomError::IoUring { reason: "its library panicked".to_owned(), remedy: REMEDY_KERNEL.to_owned() }
 }
 
 /// The kernel refused a ring.
 pub(super) fn io_uring_refused(error: &io::Error) -> RoomError {
     // The switch is absent before Linux 6.6, which then cannot be what forbids it.
     let switch = std::fs::read_to_string(FORBIDDEN_SWITCH).unwrap_or_default();
-    RoomError::IoUring {
-        reason: error.to_string(),
-        remedy: remedy(error.kind(), switch.trim()),
-    }
+    RoomError::IoUring { reason: error.to_string(), remedy: remedy(error.kind(), switch.trim()) }
 }
 
 fn remedy(kind: io::ErrorKind, switch: &str) -> String {
     match (kind, switch) {
-        (io::ErrorKind::PermissionDenied, "1" | "2") => format!(
-            "kernel.io_uring_disabled is {switch}: set it to 0 (`sysctl kernel.io_uring_disabled=0`), or set executor = \"epoll\""
-        ),
+        (io::ErrorKind::PermissionDenied, "1" | "2") => {
+            format!("kernel.io_uring_disabled is {switch}: set it to 0 (`sysctl kernel.io_uring_disabled=0`), or set executor = \"epoll\"")
+        }
         (io::ErrorKind::PermissionDenied, _) => {
             "allow io_uring_setup, io_uring_enter and io_uring_register in the container's seccomp profile, or set executor = \"epoll\""
                 .to_owned()
         }
         (io::ErrorKind::OutOfMemory, _) => {
-            "raise `ulimit -l` (systemd: LimitMEMLOCK; docker: --ulimit memlock), or set executor = \"epoll\""
-                .to_owned()
+            "raise `ulimit -l` (systemd: LimitMEMLOCK; docker: --ulimit memlock), or set executor = \"epoll\"".to_owned()
         }
         _ => REMEDY_KERNEL.to_owned(),
     }
@@ -159,14 +142,8 @@ mod tests {
     fn the_settings_names_are_those_of_the_executors() {
         let read = |name: &str| serde_json::from_value::<Executor>(name.into());
         assert_eq!(read("auto").expect("known"), Executor::Auto);
-        assert_eq!(
-            read(&Chosen::IoUring.to_string()).expect("known"),
-            Executor::IoUring
-        );
-        assert_eq!(
-            read(&Chosen::Epoll.to_string()).expect("known"),
-            Executor::Epoll
-        );
+        assert_eq!(read(&Chosen::IoUring.to_string()).expect("known"), Executor::IoUring);
+        assert_eq!(read(&Chosen::Epoll.to_string()).expect("known"), Executor::Epoll);
         assert!(read("threads").is_err());
     }
 
@@ -179,9 +156,6 @@ mod tests {
         assert!(remedy(OutOfMemory, "0").contains("LimitMEMLOCK"));
         assert!(remedy(Unsupported, "").contains("Linux 5.8"));
         let error = too_little_locked_memory(256 * 1024, 512 * 1024).to_string();
-        assert!(
-            error.contains("256 KiB") && error.contains("ulimit -l"),
-            "{error}"
-        );
+        assert!(error.contains("256 KiB") && error.contains("ulimit -l"), "{error}");
     }
 }

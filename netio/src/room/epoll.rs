@@ -23,9 +23,7 @@ pub(super) fn run(tenant: impl Tenant) -> Result<(), RoomError> {
         .max_blocking_threads(BLOCKING_THREADS_MAX)
         .build()
         .map_err(|source| RoomError::Epoll { source })?;
-    let room = EpollRoom {
-        opened: Instant::now(),
-    };
+    let room = EpollRoom { opened: Instant::now() };
     let tasks = LocalSet::new();
     // On the heap: the runtime would otherwise carry a shard's whole state through its stack frames.
     tasks.block_on(&runtime, Box::pin(tenant.live(room)));
@@ -57,11 +55,7 @@ impl Room for EpollRoom {
         drop(tokio::task::spawn_local(task));
     }
 
-    fn connect(
-        &self,
-        host: &str,
-        port: u16,
-    ) -> impl Future<Output = io::Result<Self::Stream>> + 'static {
+    fn connect(&self, host: &str, port: u16) -> impl Future<Output = io::Result<Self::Stream>> + 'static {
         let host = host.to_owned();
         async move {
             let stream = TcpStream::connect((host.as_str(), port)).await?;

@@ -55,10 +55,7 @@ pub(super) fn probe() -> Result<(), RoomError> {
 /// Runs the tenant on an executor of its own; ends the tasks that outlive it.
 pub(super) fn run(tenant: impl Tenant) -> Result<(), RoomError> {
     build()?.run(async {
-        let room = UringRoom {
-            opened: Instant::now(),
-            tasks: Rc::default(),
-        };
+        let room = UringRoom { opened: Instant::now(), tasks: Rc::default() };
         let done = Bell::new();
         let life = {
             let (room, done) = (room.clone(), done.clone());
@@ -78,17 +75,13 @@ pub(super) fn run(tenant: impl Tenant) -> Result<(), RoomError> {
 /// Lets `task` run when its turn comes. glommio's plain spawn would poll it inside the caller's own turn, with whatever the
 /// caller has borrowed.
 fn schedule(task: impl Future<Output = ()> + 'static) {
-    ::glommio::spawn_local_into(task, TaskQueueHandle::default())
-        .expect("an executor keeps its default queue to its end")
-        .detach();
+    ::glommio::spawn_local_into(task, TaskQueueHandle::default()).expect("an executor keeps its default queue to its end").detach();
 }
 
 fn build() -> Result<LocalExecutor, RoomError> {
     may_run()?;
     // Unbound: the thread is pinned already, for both executors in the same way.
-    let builder = LocalExecutorBuilder::new(Placement::Unbound)
-        .io_memory(REGISTERED_BYTES)
-        .ring_depth(RING_DEPTH);
+    let builder = LocalExecutorBuilder::new(Placement::Unbound).io_memory(REGISTERED_BYTES).ring_depth(RING_DEPTH);
     match catch_unwind(AssertUnwindSafe(|| builder.make())) {
         Ok(made) => made.map_err(|error| choice::io_uring_refused(&error.into())),
         Err(_) => Err(choice::library_panicked()),
@@ -100,14 +93,9 @@ fn build() -> Result<LocalExecutor, RoomError> {
 fn may_run() -> Result<(), RoomError> {
     let allowed_bytes = getrlimit(Resource::Memlock).current;
     if let Some(allowed_bytes) = allowed_bytes.filter(|&bytes| bytes < LOCKED_BYTES_MIN) {
-        return Err(choice::too_little_locked_memory(
-            allowed_bytes,
-            LOCKED_BYTES_MIN,
-        ));
+        return Err(choice::too_little_locked_memory(allowed_bytes, LOCKED_BYTES_MIN));
     }
-    io_uring::IoUring::new(PROBE_RING_DEPTH)
-        .map(drop)
-        .map_err(|error| choice::io_uring_refused(&error))
+    io_uring::IoUring::new(PROBE_RING_DEPTH).map(drop).map_err(|error| choice::io_uring_refused(&error))
 }
 
 #[derive(Clone)]
@@ -138,17 +126,10 @@ impl Room for UringRoom {
         Tasks::spawn(&self.tasks, task);
     }
 
-    fn connect(
-        &self,
-        host: &str,
-        port: u16,
-    ) -> impl Future<Output = io::Result<Self::Stream>> + 'static {
+    fn connect(&self, host: &str, port: u16) -> impl Future<Output = io::Result<Self::Stream>> + 'static {
         let host = host.to_owned();
         async move {
-            let mut outcome = Err(io::Error::new(
-                io::ErrorKind::NotFound,
-                format!("the name {host} has no address"),
-            ));
+            let mut outcome = Err(io::Error::new(io::ErrorKind::NotFound, format!("the name {host} has no address")));
             for address in resolve(host, port).await? {
                 outcome = dial(address).await;
                 if outcome.is_ok() {
@@ -171,9 +152,7 @@ async fn resolve(host: String, port: u16) -> io::Result<Vec<SocketAddr>> {
     if let Ok(address) = host.parse::<IpAddr>() {
         return Ok(vec![SocketAddr::new(address, port)]);
     }
-    ::glommio::executor()
-        .spawn_blocking(move || Ok((host.as_str(), port).to_socket_addrs()?.collect()))
-        .await
+    ::glommio::executor().spawn_blocking(move || Ok((host.as_str(), port).to_socket_addrs()?.collect())).await
 }
 
 /// The register of a room's tasks.

@@ -53,11 +53,7 @@ pub trait Room: Clone + 'static {
 
     /// Opens a byte stream to `host` (a name or an address literal, without brackets) at `port`. The addresses of a name are
     /// tried in the resolver's order; the error is that of the last one. Nothing limits its time: see [`within`].
-    fn connect(
-        &self,
-        host: &str,
-        port: u16,
-    ) -> impl Future<Output = io::Result<Self::Stream>> + 'static;
+    fn connect(&self, host: &str, port: u16) -> impl Future<Output = io::Result<Self::Stream>> + 'static;
 }
 
 /// What lives in a room: it gets the room and runs until it is done.
@@ -81,11 +77,7 @@ pub fn open(chosen: Chosen, cpu: Option<usize>, tenant: impl Tenant) -> Result<(
 }
 
 /// `work`'s outcome, or `None` if it took longer than `limit`; it is dropped then. Work that is ready at once costs no timer.
-pub async fn within<R: Room, T>(
-    room: &R,
-    limit: Duration,
-    work: impl Future<Output = T>,
-) -> Option<T> {
+pub async fn within<R: Room, T>(room: &R, limit: Duration, work: impl Future<Output = T>) -> Option<T> {
     let mut work = pin!(work);
     if let std::task::Poll::Ready(outcome) = futures_util::poll!(work.as_mut()) {
         return Some(outcome);

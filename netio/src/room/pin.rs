@@ -9,15 +9,9 @@ use super::RoomError;
 /// Binds the calling thread to processor `cpu`, numbered from 0.
 pub(super) fn this_thread(cpu: usize) -> Result<(), RoomError> {
     if cpu >= CpuSet::MAX_CPU {
-        return Err(RoomError::Cpu {
-            cpu,
-            reason: format!("the system numbers processors 0 to {}", CpuSet::MAX_CPU - 1),
-        });
+        return Err(RoomError::Cpu { cpu, reason: format!("the system numbers processors 0 to {}", CpuSet::MAX_CPU - 1) });
     }
     let mut processors = CpuSet::new();
     processors.set(cpu);
-    sched_setaffinity(None, &processors).map_err(|error| RoomError::Cpu {
-        cpu,
-        reason: error.to_string(),
-    })
+    sched_setaffinity(None, &processors).map_err(|error| RoomError::Cpu { cpu, reason: error.to_string() })
 }

@@ -23,10 +23,7 @@ impl Backoff {
 
     /// The connection failed or broke at `now`.
     pub(super) fn fail(&mut self, now: Duration, limits: &Limits) {
-        let wait = limits
-            .backoff_min
-            .saturating_mul(2_u32.saturating_pow(self.failures))
-            .min(limits.backoff_max);
+        let wait = limits.backoff_min.saturating_mul(2_u32.saturating_pow(self.failures)).min(limits.backoff_max);
         self.failures = self.failures.saturating_add(1);
         self.until = now + wait / 2 + fraction(wait / 2, now);
     }
@@ -56,11 +53,7 @@ mod tests {
     use super::*;
 
     fn limits() -> Limits {
-        Limits {
-            backoff_min: Duration::from_millis(10),
-            backoff_max: Duration::from_millis(100),
-            ..Limits::default()
-        }
+        Limits { backoff_min: Duration::from_millis(10), backoff_max: Duration::from_millis(100), ..Limits::default() }
     }
 
     #[test]

@@ -45,8 +45,7 @@ impl Calls {
             batch.extend_from_slice(b"[\"0x");
             let begin = batch.len();
             batch.resize(begin + 2 * raw.len(), 0);
-            const_hex::encode_to_slice(raw, &mut batch[begin..])
-                .expect("two digits fit for each byte");
+            const_hex::encode_to_slice(raw, &mut batch[begin..]).expect("two digits fit for each byte");
             batch.extend_from_slice(b"\"]");
         });
     }
@@ -189,11 +188,7 @@ mod tests {
     #[test]
     fn a_call_fits_while_both_limits_hold() {
         let calls = three();
-        let limits = |batch_calls, batch_bytes| Limits {
-            batch_calls,
-            batch_bytes,
-            ..Limits::default()
-        };
+        let limits = |batch_calls, batch_bytes| Limits { batch_calls, batch_bytes, ..Limits::default() };
         assert!(calls.fits(10, &limits(4, calls.bytes() + 10)));
         assert!(!calls.fits(11, &limits(4, calls.bytes() + 10)));
         assert!(!calls.fits(10, &limits(3, calls.bytes() + 10)));

@@ -51,39 +51,25 @@ pub(super) enum Broken {
 
 impl<R: Room> Connection<R> {
     /// Connects, and leaves hyper's task to the room.
-    pub(super) async fn open(
-        room: &R,
-        endpoint: &Arc<Endpoint>,
-        limits: &Limits,
-    ) -> Result<Self, Fault> {
+    pub(super) async fn open(room: &R, endpoint: &Arc<Endpoint>, limits: &Limits) -> Result<Self, Fault> {
         let failed = |reason: String| Fault::Connect(format!("{endpoint}: {reason}"));
         let dialled = room.connect(endpoint.host(), endpoint.port());
         let stream = within(room, limits.connect_timeout, dialled)
             .await
             .ok_or_else(|| failed(format!("no connection within {:?}", limits.connect_timeout)))?
             .map_err(|error| failed(error.to_string()))?;
-        let (sender, connection) = http1::handshake(stream)
-            .await
-            .map_err(|error| failed(error.to_string()))?;
+        let (sender, connection) = http1::handshake(stream).await.map_err(|error| failed(error.to_string()))?;
         let node = Arc::clone(endpoint);
         room.spawn(async move {
             if let Err(error) = connection.await {
                 tracing::debug!("the connection to {node} ended: {error}");
             }
         });
-        Ok(Self {
-            room: room.clone(),
-            endpoint: Arc::clone(endpoint),
-            sender,
-        })
+        Ok(Self { room: room.clone(), endpoint: Arc::clone(endpoint), sender })
     }
 
     /// Posts `body` and reads the whole reply.
-    pub(super) async fn exchange(
-        &mut self,
-        limits: &Limits,
-        body: Bytes,
-    ) -> Result<HttpReply, Broken> {
+    pub(super) async fn exchange(&mut self, limits: &Limits, body: Bytes) -> Result<HttpReply, Broken> {
         let ready = within(&self.room, limits.request_timeout, self.sender.ready()).await;
         if !matches!(ready, Some(Ok(()))) {
             return Err(Broken::NotSent);
@@ -101,9 +87,7 @@ impl<R: Room> Connection<R> {
             })?;
             read(response, limits.reply_bytes_max, unix_time).await
         };
-        within(&self.room, limits.request_timeout, work)
-            .await
-            .unwrap_or(Err(Broken::TimedOut))
+        within(&self.room, limits.request_timeout, work).await.unwrap_or(Err(Broken::TimedOut))
     }
 }
 
@@ -118,25 +102,13 @@ fn post(endpoint: &Endpoint, body: Bytes) -> Request<Full<Bytes>> {
 }
 
 fn broken(error: &hyper::Error) -> Broken {
-    if error.is_parse() {
-        Broken::Unreadable(error.to_string())
-    } else {
-        Broken::Cut
-    }
+    if error.is_parse() { Broken::Unreadable(error.to_string()) } else { Broken::Cut }
 }
 
 /// Takes the body in. One that comes in a single piece is not copied, and a longer one is copied once.
-async fn read(
-    response: Response<Incoming>,
-    bytes_max: usize,
-    unix_time: Duration,
-) -> Result<HttpReply, Broken> {
+async fn read(response: Response<Incoming>, bytes_max: usize, unix_time: Duration) -> Result<HttpReply, Broken> {
     let (head, mut body) = response.into_parts();
-    let too_large = |bytes: u64| {
-        Broken::TooLarge(format!(
-            "a reply of {bytes} bytes or more, and {bytes_max} are allowed"
-        ))
-    };
+    let too_large = |bytes: u64| Broken::TooLarge(format!("a reply of {bytes} bytes or more, and {bytes_max} are allowed"));
     let announced = body.size_hint().lower();
     if announced > bytes_max as u64 {
         return Err(too_large(announced));
@@ -165,11 +137,7 @@ async fn read(
     Ok(HttpReply {
         status: head.status,
         retry_after: retry_after(&head.headers, unix_time),
-        body: if joined.is_empty() {
-            whole
-        } else {
-            joined.into()
-        },
+        body: if joined.is_empty() { whole } else { joined.into() },
     })
 }
 

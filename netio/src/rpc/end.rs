@@ -80,9 +80,7 @@ pub enum Fault {
 }
 
 fn wait(retry_after: Option<Duration>) -> String {
-    retry_after.map_or_else(String::new, |wait| {
-        format!(", the next one in {} s", wait.as_secs())
-    })
+    retry_after.map_or_else(String::new, |wait| format!(", the next one in {} s", wait.as_secs()))
 }
 
 /// Why a single call has no result.
@@ -124,36 +122,14 @@ pub enum CallError {
 
 impl CallError {
     pub(super) fn rejected(method: &str, endpoint: &Endpoint, error: RpcError) -> Self {
-        Self::Rejected {
-            method: method.to_owned(),
-            endpoint: endpoint.to_string(),
-            error,
-        }
+        Self::Rejected { method: method.to_owned(), endpoint: endpoint.to_string(), error }
     }
 
-    pub(super) fn unanswered(
-        method: &str,
-        endpoint: &Endpoint,
-        fault: Fault,
-        retry_after: Option<Duration>,
-    ) -> Self {
-        Self::Unanswered {
-            method: method.to_owned(),
-            endpoint: endpoint.to_string(),
-            fault,
-            retry_after,
-        }
+    pub(super) fn unanswered(method: &str, endpoint: &Endpoint, fault: Fault, retry_after: Option<Duration>) -> Self {
+        Self::Unanswered { method: method.to_owned(), endpoint: endpoint.to_string(), fault, retry_after }
     }
 
-    pub(super) fn unreadable(
-        method: &str,
-        endpoint: &Endpoint,
-        reason: &impl fmt::Display,
-    ) -> Self {
-        Self::Unreadable {
-            method: method.to_owned(),
-            endpoint: endpoint.to_string(),
-            reason: reason.to_string(),
-        }
+    pub(super) fn unreadable(method: &str, endpoint: &Endpoint, reason: &impl fmt::Display) -> Self {
+        Self::Unreadable { method: method.to_owned(), endpoint: endpoint.to_string(), reason: reason.to_string() }
     }
 }

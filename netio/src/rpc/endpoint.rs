@@ -79,14 +79,10 @@ impl FromStr for Endpoint {
         match uri.scheme_str() {
             Some("http") => {}
             Some(other) => {
-                return Err(EndpointError::Scheme {
-                    scheme: format!("{other}://"),
-                });
+                return Err(EndpointError::Scheme { scheme: format!("{other}://") });
             }
             None => {
-                return Err(EndpointError::Scheme {
-                    scheme: "no scheme".to_owned(),
-                });
+                return Err(EndpointError::Scheme { scheme: "no scheme".to_owned() });
             }
         }
         let authority = uri.authority().ok_or_else(|| malformed("no host"))?;
@@ -101,18 +97,14 @@ impl FromStr for Endpoint {
         Ok(Self {
             host,
             port: authority.port_u16().unwrap_or(HTTP_PORT),
-            target: path
-                .unwrap_or_else(|| PathAndQuery::from_static("/"))
-                .into(),
+            target: path.unwrap_or_else(|| PathAndQuery::from_static("/")).into(),
             authority: HeaderValue::from_str(authority.as_str()).map_err(malformed)?,
         })
     }
 }
 
 fn malformed(reason: impl fmt::Display) -> EndpointError {
-    EndpointError::Malformed {
-        reason: reason.to_string(),
-    }
+    EndpointError::Malformed { reason: reason.to_string() }
 }
 
 impl fmt::Display for Endpoint {

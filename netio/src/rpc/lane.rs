@@ -41,15 +41,7 @@ enum Failure {
 impl<R: Room> Lane<R> {
     /// A lane that is not connected yet. The numbers in `limits` hold for its whole life.
     pub fn new(room: R, endpoint: Arc<Endpoint>, limits: Limits, counts: Arc<Counts>) -> Self {
-        Self {
-            room,
-            endpoint,
-            limits,
-            counts,
-            connection: None,
-            backoff: Backoff::default(),
-            calls_max: limits.batch_calls.max(1),
-        }
+        Self { room, endpoint, limits, counts, connection: None, backoff: Backoff::default(), calls_max: limits.batch_calls.max(1) }
     }
 
     /// The node it leads to.
@@ -69,10 +61,7 @@ impl<R: Room> Lane<R> {
     /// rest of a backoff and [`Limits::connect_timeout`]. A dropped future drops the connection: its calls are then
     /// as ambiguous as after a cut.
     pub async fn exchange(&mut self, calls: &Calls) -> Exchange {
-        let mut exchange = Exchange {
-            ends: Vec::with_capacity(calls.len()),
-            retry_after: None,
-        };
+        let mut exchange = Exchange { ends: Vec::with_capacity(calls.len()), retry_after: None };
         while exchange.ends.len() < calls.len() {
             let begin = exchange.ends.len();
             let run = begin..calls.len().min(begin + self.calls_max);
@@ -107,11 +96,7 @@ impl<R: Room> Lane<R> {
     ///
     /// # Errors
     /// The node refuses it, no answer comes, or its result is not a `T`.
-    pub async fn call<T: DeserializeOwned>(
-        &mut self,
-        method: &str,
-        params: &impl Serialize,
-    ) -> Result<T, CallError> {
+    pub async fn call<T: DeserializeOwned>(&mut self, method: &str, params: &impl Serialize) -> Result<T, CallError> {
         let mut calls = Calls::new();
         calls.push(method, params);
         let reply = match self.request(&calls, 0..1).await {
@@ -120,12 +105,12 @@ impl<R: Room> Lane<R> {
                 return Err(CallError::unanswered(method, &self.endpoint, fault, None));
             }
         };
-        let unanswered =
-            |fault| CallError::unanswered(method, &self.endpoint, fault, reply.retry_after);
+        let unanswered = |fault| CallError::unanswered(method, &self.endpoint, fault, reply.retry_after);
         match judge(&reply, 0..1) {
             Verdict::Answers(mut answers) => match answers.remove(0) {
-                Answer::Result(result) => serde_json::from_str(result.get())
-                    .map_err(|error| CallError::unreadable(method, &self.endpoint, &error)),
+                Answer::Result(result) => {
+                    serde_json::from_str(result.get()).map_err(|error| CallError::unreadable(method, &self.endpoint, &error))
+                }
                 Answer::Error(error) => Err(CallError::rejected(method, &self.endpoint, error)),
                 Answer::Missing(fault) => {
                     self.counts.faults.add(1);
@@ -137,9 +122,7 @@ impl<R: Room> Lane<R> {
                 Err(unanswered(fault))
             }
             // Only batches are refused as such; a single call is not one.
-            Verdict::TooLarge(words) | Verdict::NoBatches(words) => {
-                Err(unanswered(Fault::Malformed(words)))
-            }
+            Verdict::TooLarge(words) | Verdict::NoBatches(words) => Err(unanswered(Fault::Malformed(words))),
         }
     }
 
@@ -207,11 +190,7 @@ impl<R: Room> Lane<R> {
 
     fn learn(&mut self, calls_max: usize, words: &str) {
         self.calls_max = calls_max.max(1);
-        tracing::info!(
-            "{} refuses the batch ({words}): from now on {} calls a request",
-            self.endpoint,
-            self.calls_max
-        );
+        tracing::info!("{} refuses the batch ({words}): from now on {} calls a request", self.endpoint, self.calls_max);
     }
 }
 

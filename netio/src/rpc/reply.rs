@@ -45,28 +45,20 @@ pub(super) enum Verdict<'a> {
 /// Reads the reply to a request with the calls whose ids are `run`.
 pub(super) fn judge(reply: &HttpReply, run: Range<usize>) -> Verdict<'_> {
     if reply.status == StatusCode::TOO_MANY_REQUESTS {
-        return Verdict::Doubt(Fault::Throttled {
-            retry_after: reply.retry_after,
-        });
+        return Verdict::Doubt(Fault::Throttled { retry_after: reply.retry_after });
     }
     if reply.status == StatusCode::PAYLOAD_TOO_LARGE {
         let words = format!("HTTP status {}", reply.status);
         return if run.len() > 1 {
             Verdict::TooLarge(words)
         } else {
-            Verdict::Doubt(Fault::TooLarge(format!(
-                "the node refuses the request of a single call with {words}"
-            )))
+            Verdict::Doubt(Fault::TooLarge(format!("the node refuses the request of a single call with {words}")))
         };
     }
     match parse(&reply.body) {
         Err(reason) => without_json(reply, run.len(), reason),
         Ok(mut said) if run.len() > 1 && said.len() == 1 => match said.remove(0) {
-            Said {
-                id,
-                error: Some(error),
-                ..
-            } => to_the_batch(reply, run, id, error),
+            Said { id, error: Some(error), .. } => to_the_batch(reply, run, id, error),
             one => by_id(reply, run, vec![one]),
         },
         Ok(said) => by_id(reply, run, said),
@@ -85,9 +77,7 @@ struct Said<'a> {
 }
 
 /// A result of `null` is a result: that of a receipt that is not there yet.
-fn present<'de: 'a, 'a, D: Deserializer<'de>>(
-    deserializer: D,
-) -> Result<Option<&'a RawValue>, D::Error> {
+fn present<'de: 'a, 'a, D: Deserializer<'de>>(deserializer: D) -> Result<Option<&'a RawValue>, D::Error> {
     <&RawValue>::deserialize(deserializer).map(Some)
 }
 
@@ -113,11 +103,7 @@ fn without_json(reply: &HttpReply, calls: usize, reason: String) -> Verdict<'sta
     if calls > 1 && cannot_read_batches(status) {
         return Verdict::NoBatches(format!("HTTP status {status}"));
     }
-    Verdict::Doubt(if status.is_success() {
-        Fault::Malformed(reason)
-    } else {
-        http_fault(status, &detail(&reply.body))
-    })
+    Verdict::Doubt(if status.is_success() { Fault::Malformed(reason) } else { http_fault(status, &detail(&reply.body)) })
 }
 
 /// Statuses by which a server says that it could not make sense of the request, so that it did nothing.
@@ -133,18 +119,11 @@ fn cannot_read_batches(status: StatusCode) -> bool {
 }
 
 /// One error came back for many calls. reth and other servers give it no id; geth gives it the id of the first call.
-fn to_the_batch<'a>(
-    reply: &HttpReply,
-    run: Range<usize>,
-    id: Option<&'a RawValue>,
-    error: RpcError,
-) -> Verdict<'a> {
+fn to_the_batch<'a>(reply: &HttpReply, run: Range<usize>, id: Option<&'a RawValue>, error: RpcError) -> Verdict<'a> {
     let words = error.message.to_ascii_lowercase();
     let says = |any: &[&str]| any.iter().any(|word| words.contains(word));
     if says(&["rate limit", "request rate", "too many requests"]) {
-        return Verdict::Doubt(Fault::Throttled {
-            retry_after: reply.retry_after,
-        });
+        return Verdict::Doubt(Fault::Throttled { retry_after: reply.retry_after });
     }
     // Invalid request, unknown method, unreadable JSON: the node did not see calls in it. Gateways use 5xx for what they do not know.
     let unread = id.is_none() && matches!(error.code, -32600 | -32601 | -32700);
@@ -155,11 +134,7 @@ fn to_the_batch<'a>(
             Verdict::NoBatches(error.to_string())
         };
     }
-    let lone = Said {
-        id,
-        result: None,
-        error: Some(error),
-    };
+    let lone = Said { id, result: None, error: Some(error) };
     by_id(reply, run, vec![lone])
 }
 
@@ -179,11 +154,7 @@ fn by_id<'a>(reply: &HttpReply, run: Range<usize>, said: Vec<Said<'a>>) -> Verdi
     }
     Verdict::Answers(
         run.zip(answers)
-            .map(|(call, answer)| {
-                answer.unwrap_or_else(|| {
-                    Answer::Missing(Fault::Malformed(format!("it has no answer with id {call}")))
-                })
-            })
+            .map(|(call, answer)| answer.unwrap_or_else(|| Answer::Missing(Fault::Malformed(format!("it has no answer with id {call}")))))
             .collect(),
     )
 }
@@ -191,31 +162,21 @@ fn by_id<'a>(reply: &HttpReply, run: Range<usize>, said: Vec<Said<'a>>) -> Verdi
 fn answer(status: StatusCode, said: Said<'_>) -> Answer<'_> {
     match (said.error, said.result) {
         // A gateway that lost its node says so in JSON-RPC's form, with a status of 5xx: that is not the node's word.
-        (Some(error), _) if status.is_server_error() => {
-            Answer::Missing(http_fault(status, &error.to_string()))
-        }
+        (Some(error), _) if status.is_server_error() => Answer::Missing(http_fault(status, &error.to_string())),
         (Some(error), _) => Answer::Error(error),
         (None, Some(result)) => Answer::Result(result),
-        (None, None) => Answer::Missing(Fault::Malformed(
-            "an answer has neither result nor error".to_owned(),
-        )),
+        (None, None) => Answer::Missing(Fault::Malformed("an answer has neither result nor error".to_owned())),
     }
 }
 
 fn http_fault(status: StatusCode, detail: &str) -> Fault {
-    Fault::Http {
-        status: status.as_u16(),
-        detail: detail.to_owned(),
-    }
+    Fault::Http { status: status.as_u16(), detail: detail.to_owned() }
 }
 
 /// The beginning of a body, fit for a log line.
 fn detail(body: &[u8]) -> String {
     let beginning = &body[..body.len().min(DETAIL_BYTES_MAX)];
-    String::from_utf8_lossy(beginning)
-        .split_whitespace()
-        .collect::<Vec<_>>()
-        .join(" ")
+    String::from_utf8_lossy(beginning).split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
 #[cfg(test)]
@@ -223,11 +184,7 @@ mod tests {
     use super::*;
 
     fn reply(status: u16, body: &str) -> HttpReply {
-        HttpReply {
-            status: StatusCode::from_u16(status).expect("a status"),
-            retry_after: None,
-            body: body.to_owned().into(),
-        }
+        HttpReply { status: StatusCode::from_u16(status).expect("a status"), retry_after: None, body: body.to_owned().into() }
     }
 
     /// What a reply to `calls` calls says, in short.
@@ -259,22 +216,12 @@ mod tests {
 
     #[test]
     fn a_call_left_out_or_answered_with_nothing_is_in_doubt_alone() {
-        assert_eq!(
-            said(
-                200,
-                r#"[{"id":1,"result":1},{"id":9,"result":2},{"id":2}]"#,
-                3
-            ),
-            "? 1 ?"
-        );
+        assert_eq!(said(200, r#"[{"id":1,"result":1},{"id":9,"result":2},{"id":2}]"#, 3), "? 1 ?");
     }
 
     #[test]
     fn the_first_of_two_answers_to_a_call_counts() {
-        assert_eq!(
-            said(200, r#"[{"id":0,"result":1},{"id":0,"result":2}]"#, 1),
-            "1"
-        );
+        assert_eq!(said(200, r#"[{"id":0,"result":1},{"id":0,"result":2}]"#, 1), "1");
     }
 
     #[test]
@@ -288,8 +235,7 @@ mod tests {
 
     #[test]
     fn geth_and_reth_refuse_a_batch_in_their_own_ways() {
-        let geth =
-            r#"[{"jsonrpc":"2.0","id":0,"error":{"code":-32600,"message":"batch too large"}}]"#;
+        let geth = r#"[{"jsonrpc":"2.0","id":0,"error":{"code":-32600,"message":"batch too large"}}]"#;
         let reth = r#"{"jsonrpc":"2.0","error":{"code":-32010,"message":"The batch request was too large","data":"Exceeded max limit of 100"},"id":null}"#;
         let none = r#"{"jsonrpc":"2.0","error":{"code":-32005,"message":"Batched requests are not supported by this server"},"id":null}"#;
         assert_eq!(said(200, geth, 5), "too large");
@@ -348,20 +294,14 @@ mod tests {
 
     #[test]
     fn error_data_is_kept() {
-        let reply = reply(
-            200,
-            r#"{"id":0,"error":{"code":3,"message":"execution reverted","data":"0x08c3"}}"#,
-        );
+        let reply = reply(200, r#"{"id":0,"error":{"code":3,"message":"execution reverted","data":"0x08c3"}}"#);
         let Verdict::Answers(answers) = judge(&reply, 0..1) else {
             panic!("no answers");
         };
         let Answer::Error(error) = &answers[0] else {
             panic!("no error");
         };
-        assert_eq!(
-            error.data.as_ref().map(|data| data.get()),
-            Some("\"0x08c3\"")
-        );
+        assert_eq!(error.data.as_ref().map(|data| data.get()), Some("\"0x08c3\""));
     }
 
     #[test]

@@ -32,11 +32,7 @@ pub fn lives(executor: Executor, tenant: impl Tenant) {
     });
     let limit = Duration::from_secs(TEST_SECONDS_MAX);
     let waited = is_done.recv_timeout(limit);
-    assert_ne!(
-        waited,
-        Err::<(), _>(mpsc::RecvTimeoutError::Timeout),
-        "the room hangs"
-    );
+    assert_ne!(waited, Err::<(), _>(mpsc::RecvTimeoutError::Timeout), "the room hangs");
     if let Err(panic) = room.join() {
         std::panic::resume_unwind(panic);
     }

@@ -70,11 +70,7 @@ impl Asked {
     /// The reply of a node that does what it is asked: each result is the call's params.
     pub fn echo(&self) -> Act {
         let answers: Vec<Value> = self.calls().iter().map(answer).collect();
-        if self.is_batch() {
-            Act::json(&Value::Array(answers))
-        } else {
-            Act::json(&answers[0])
-        }
+        if self.is_batch() { Act::json(&Value::Array(answers)) } else { Act::json(&answers[0]) }
     }
 }
 
@@ -115,12 +111,7 @@ impl Node {
             let seen = Arc::clone(&seen);
             thread::spawn(move || serve(listener, &seen, taken, Arc::new(Mutex::new(script))))
         };
-        Self {
-            address,
-            seen,
-            orders: Some(orders),
-            thread: Some(thread),
-        }
+        Self { address, seen, orders: Some(orders), thread: Some(thread) }
     }
 
     /// A node that does what it is asked.
@@ -164,23 +155,11 @@ impl Drop for Node {
 
 /// A port on which nobody listens.
 pub fn free_port() -> u16 {
-    TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
-        .unwrap()
-        .local_addr()
-        .unwrap()
-        .port()
+    TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap().port()
 }
 
-fn serve(
-    listener: TcpListener,
-    seen: &Arc<Seen>,
-    mut orders: mpsc::UnboundedReceiver<std::sync::mpsc::Sender<()>>,
-    script: Script,
-) {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_io()
-        .build()
-        .unwrap();
+fn serve(listener: TcpListener, seen: &Arc<Seen>, mut orders: mpsc::UnboundedReceiver<std::sync::mpsc::Sender<()>>, script: Script) {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build().unwrap();
     let (hang_up, _) = watch::channel(());
     LocalSet::new().block_on(&runtime, async move {
         let listener = tokio::net::TcpListener::from_std(listener).unwrap();
@@ -210,11 +189,7 @@ fn serve(
 }
 
 /// Serves one connection, over whatever bytes travel.
-async fn converse<S: hyper::rt::Read + hyper::rt::Write + Unpin>(
-    stream: S,
-    seen: Arc<Seen>,
-    script: Script,
-) {
+async fn converse<S: hyper::rt::Read + hyper::rt::Write + Unpin>(stream: S, seen: Arc<Seen>, script: Script) {
     let service = service_fn(|request: Request<Incoming>| {
         let (seen, script) = (Arc::clone(&seen), Arc::clone(&script));
         async move {
@@ -224,9 +199,7 @@ async fn converse<S: hyper::rt::Read + hyper::rt::Write + Unpin>(
         }
     });
     // A cut is an error of the service, and of the connection.
-    let _ = http1::Builder::new()
-        .serve_connection(stream, service)
-        .await;
+    let _ = http1::Builder::new().serve_connection(stream, service).await;
 }
 
 async fn read(request: Request<Incoming>, seen: &Seen) -> Asked {
@@ -238,11 +211,7 @@ async fn read(request: Request<Incoming>, seen: &Seen) -> Asked {
         .collect();
     let body = request.into_body().collect().await.unwrap().to_bytes();
     let mut list = seen.asked.lock().unwrap();
-    let asked = Asked {
-        number: list.len(),
-        headers,
-        body: serde_json::from_slice(&body).unwrap(),
-    };
+    let asked = Asked { number: list.len(), headers, body: serde_json::from_slice(&body).unwrap() };
     list.push(asked.clone());
     asked
 }
@@ -261,32 +230,20 @@ async fn perform(act: Act) -> io::Result<Response<BoxBody<Bytes, io::Error>>> {
         Act::Cut => Err(cut()),
         Act::CutMidway(beginning) => {
             let frames = [Ok(Frame::data(Bytes::from(beginning))), Err(cut())];
-            Ok(Response::new(BoxBody::new(StreamBody::new(stream::iter(
-                frames,
-            )))))
+            Ok(Response::new(BoxBody::new(StreamBody::new(stream::iter(frames)))))
         }
         Act::Pieces(pieces) => {
-            let frames = pieces
-                .into_iter()
-                .map(|piece| Ok(Frame::data(Bytes::from(piece))));
-            Ok(Response::new(BoxBody::new(StreamBody::new(stream::iter(
-                frames,
-            )))))
+            let frames = pieces.into_iter().map(|piece| Ok(Frame::data(Bytes::from(piece))));
+            Ok(Response::new(BoxBody::new(StreamBody::new(stream::iter(frames)))))
         }
         Act::Silence => std::future::pending().await,
     }
 }
 
 /// One end of an in-memory stream whose other end a node serves that does what it is asked. `spawn` runs the node's side.
-pub fn in_memory(
-    spawn: impl FnOnce(std::pin::Pin<Box<dyn Future<Output = ()>>>),
-) -> TokioIo<tokio::io::DuplexStream> {
+pub fn in_memory(spawn: impl FnOnce(std::pin::Pin<Box<dyn Future<Output = ()>>>)) -> TokioIo<tokio::io::DuplexStream> {
     let (ours, theirs) = tokio::io::duplex(64); // small, so that every message takes many reads and writes
     let script: Script = Arc::new(Mutex::new(Asked::echo));
-    spawn(Box::pin(converse(
-        TokioIo::new(theirs),
-        Arc::default(),
-        script,
-    )));
+    spawn(Box::pin(converse(TokioIo::new(theirs), Arc::default(), script)));
     TokioIo::new(ours)
 }
