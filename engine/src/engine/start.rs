@@ -158,7 +158,7 @@ pub fn assemble<S: Store>(config: &Config, shards: usize, surroundings: Surround
 }
 
 fn node(config: &Config) -> anyhow::Result<Node> {
-    let endpoint: Endpoint = config.node.url.parse().map_err(|error| anyhow!("node.url = \"{}\": {error}", config.node.url))?;
+    let endpoint: Endpoint = config.node.url.parse().map_err(|error| anyhow!("node.url: {error}"))?;
     let limits = Limits {
         batch_calls: config.node.batch_calls,
         batch_bytes: config.node.batch_bytes,

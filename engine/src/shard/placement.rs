@@ -9,8 +9,8 @@ const SPREAD: u64 = 0x9e37_79b9_7f4a_7c15;
 #[must_use]
 pub fn shard_of(address: &Address, shards: usize) -> usize {
     let word = |at: usize| u64::from_be_bytes(address[at..at + 8].try_into().expect("eight bytes"));
-    let mixed = (word(0) ^ word(8).rotate_left(21) ^ word(12).rotate_left(42)).wrapping_mul(SPREAD) >> 32;
-    usize::try_from(mixed % shards.max(1) as u64).expect("below the number of shards")
+    let mixed = (word(0) ^ word(8).rotate_left(21) ^ word(12)).wrapping_mul(SPREAD);
+    usize::try_from((mixed >> 32) % shards.max(1) as u64).expect("below the number of shards")
 }
 
 #[cfg(test)]

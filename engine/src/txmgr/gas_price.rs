@@ -121,10 +121,10 @@ impl GasPrice {
         }
     }
 
-    /// When to quote again for those who wait, if the node gave no price.
+    /// When those who wait for a price have to quote again; `None` while an answer is on its way, which wakes them.
     #[must_use]
-    pub const fn retry_at(&self) -> Duration {
-        self.ask_again_at
+    pub const fn retry_at(&self) -> Option<Duration> {
+        if self.asking { None } else { Some(self.ask_again_at) }
     }
 
     /// Forgets the cached price: the node called it too low. It stays the last known good one.

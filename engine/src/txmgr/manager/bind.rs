@@ -91,7 +91,7 @@ impl Manager {
                 break;
             };
             let Some(fees) = self.price_for(fees, now, actions) else {
-                self.price_waiters.insert(number);
+                self.wait_for_price(number);
                 break;
             };
             let Some(waiter) = self.at(number).waiting.pop() else { break };

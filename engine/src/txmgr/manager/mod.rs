@@ -17,8 +17,7 @@
 //! record of it is on disk; bytes whose fate is unknown are sent again as they are. It may lose nothing. What it cannot do
 //! now it keeps and says so in the metrics, and goes on when the cause has gone.
 //!
-//! Each file holds what one kind of event does: [`submit`], [`bind`], [`commit`], [`send`], [`reprice`], [`block`],
-//! [`recover`]. Events are handled in runs; [`Manager::flush`] ends a run with one commit and full requests.
+//! Each file holds what one kind of event does: `submit`, `bind`, `commit`, `send`, `reprice`, `block`, `recover`. Events are handled in runs; [`Manager::flush`] ends a run with one commit and full requests.
 
 mod bind;
 mod block;
@@ -119,7 +118,7 @@ impl Manager {
     /// [`Self::sign`] and [`Self::flush`].
     pub fn handle(&mut self, event: Event, now: Now, actions: &mut Vec<Action>) {
         match event {
-            Event::Recovered(address) => self.recovered(address, now, actions),
+            Event::Recovered(address) => self.recovered(&address, now, actions),
             Event::Submit(accept, reply_to) => self.submit(accept, reply_to, now, actions),
             Event::Signed(results) => self.signed(results, now, actions),
             Event::Durable { ticket } => self.durable(ticket, now, actions),

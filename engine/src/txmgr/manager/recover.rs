@@ -8,7 +8,7 @@ use super::Manager;
 impl Manager {
     /// Puts an address back as the disk holds it. Its bound transactions count as maybe sent and are sent again, as they
     /// are, once the chain has been read up to its head.
-    pub(super) fn recovered(&mut self, recovered: Recovered, now: Now, actions: &mut Vec<Action>) {
+    pub(super) fn recovered(&mut self, recovered: &Recovered, now: Now, actions: &mut Vec<Action>) {
         let number = self.number(recovered.address);
         let address = &mut self.addresses[number as usize];
         address.base = recovered.floor;

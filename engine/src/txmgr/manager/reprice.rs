@@ -61,6 +61,14 @@ impl Manager {
         quote.price.map(MarketPrice::fees)
     }
 
+    /// Looks at the address again when the answer on its way comes, or when the node may be asked again.
+    pub(super) fn wait_for_price(&mut self, number: u32) {
+        self.price_waiters.insert(number);
+        if let Some(at) = self.gas_price.retry_at() {
+            self.wake(number, at);
+        }
+    }
+
     /// A further attempt at a higher price, or the same bytes once more where there can be none.
     fn reprice(&mut self, slot: Slot, now: Now, actions: &mut Vec<Action>) {
         let market = self.market(now, actions);
@@ -72,7 +80,7 @@ impl Manager {
             return;
         }
         if market.is_none() {
-            self.price_waiters.insert(slot.address);
+            self.wait_for_price(slot.address);
             return;
         }
         match increase(&tx.fees(), market, percent, cap) {
@@ -121,8 +129,7 @@ impl Manager {
                 self.look(number, now, actions);
                 self.pump(number, now, actions);
             } else {
-                self.price_waiters.insert(number);
-                self.wake(number, self.gas_price.retry_at());
+                self.wait_for_price(number);
             }
         }
     }

@@ -13,7 +13,9 @@ impl Manager {
         let number = self.number(row.request.from);
         self.freshen(number, now);
         let bindable = self.at(number).waiting.is_empty() && self.window_open(number);
-        if let (true, Some(gas), Some(fees)) = (bindable, row.request.gas, self.price_for(row.request.fees, now, actions)) {
+        // A price is asked for only by what can use it now.
+        let fees = if bindable { self.price_for(row.request.fees, now, actions) } else { None };
+        if let (Some(gas), Some(fees)) = (row.request.gas, fees) {
             let unsaved = Unsaved { row, body_hash, reply_to: Some(reply_to), queue_number: None };
             self.bind(number, id, unsaved, gas, fees, now);
             return;

@@ -347,3 +347,33 @@ fn what_is_final_leaves_the_memory_and_its_floor_goes_into_the_next_block() {
     let effects = actions.iter().find_map(|action| if let Action::Effects(effects) = action { Some(effects) } else { None });
     assert_eq!(effects.map(|effects| effects.floors.clone()), Some(vec![(FROM, 8)]));
 }
+
+#[test]
+fn a_price_that_the_node_did_not_give_is_asked_for_again_without_a_new_submission() {
+    let mut desk = Desk::new(TxmgrConfig::default());
+    let actions = desk.submit(1);
+    desk.run([Event::Durable { ticket: ticket(&actions) }]);
+    desk.run([
+        Event::Node { healthy: true, chain_id: Some(1) },
+        Event::BlockStored { number: 1, newest: true },
+        Event::ChainNonce(FROM, Some(0)),
+    ]);
+    let waiter = super::super::event::Waiter { queue_number: 0, id: Uuid::from_u128(1), row: accept(0).row };
+    let actions = desk.run([Event::Loaded(FROM, Some(vec![waiter]))]);
+    assert!(actions.iter().any(|action| matches!(action, Action::FetchPrice)));
+    let actions = desk.run([Event::Price(None)]);
+    let wake = actions.iter().find_map(|action| if let Action::WakeAt(at) = action { Some(*at) } else { None });
+    // Another look in between asks nothing, and must not lose the wake either.
+    desk.run([Event::ChainNonce(FROM, Some(0))]);
+    desk.now = wake.expect("somebody has to ask again");
+    let actions = desk.run([Event::Tick]);
+    assert!(actions.iter().any(|action| matches!(action, Action::FetchPrice)));
+    let actions = desk.run([Event::Price(Some(MarketPrice::Legacy(100)))]);
+    assert_eq!(bound(&actions).len(), 1);
+}
+
+#[test]
+fn a_submission_that_cannot_be_bound_now_asks_for_no_price() {
+    let mut desk = Desk::new(TxmgrConfig::default());
+    assert!(!desk.submit(1).iter().any(|action| matches!(action, Action::FetchPrice)));
+}
