@@ -3,7 +3,7 @@
 //! What was read in glommio 0.9.0 and is relied on:
 //! - a wake from another thread goes through an unbounded channel and an eventfd that is armed before the executor sleeps, so it
 //!   is never lost and needs no polling; each such wake of one task holds one of 32,767 references, so foreign wakes must be merged,
-//!   which a [`Bell`](crate::Bell) does;
+//!   which a [`Bell`] does;
 //! - freeing a task whose join handle is alive races with a foreign thread that drops the task's last waker. So nothing that is
 //!   woken from outside runs in the executor's main future, and every handle is detached at once;
 //! - an executor never drops tasks that are asleep when it ends: their sockets would stay open. So the room keeps a register of
