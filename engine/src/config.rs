@@ -186,9 +186,7 @@ impl Default for ShardsConfig {
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct GasConfig {
-    /// Says in so many words where prices come from; a fixed price beside `market` is refused as a contradiction.
-    pub price: Option<PriceSource>,
-    /// Fixed price for every transaction that names none: fee cap in wei. The node is asked where it is not given.
+    /// Fixed price for every transaction that names none: fee cap in wei. Without it the node's fee history decides.
     #[serde(deserialize_with = "wei")]
     pub max_fee_per_gas: Option<u128>,
     /// Tip that goes with `max_fee_per_gas`, in wei.
@@ -202,7 +200,10 @@ pub struct GasConfig {
     pub percentile: f64,
     /// Increase of a resubmission, in percent (at least 10, the replacement rule of the pools).
     pub increase_percent: u32,
-    /// No price goes above this fee cap, in wei.
+    /// Fixed increase of a resubmission, in wei, in place of the percentage; never less than the pools' 10 %.
+    #[serde(deserialize_with = "wei")]
+    pub increase_step_wei: Option<u128>,
+    /// No price that millrace chooses goes above this fee cap, in wei. Closing a nonce that can no longer carry its request is exempt.
     #[serde(deserialize_with = "wei")]
     pub cap_max_fee_per_gas: Option<u128>,
     /// A gas estimate is multiplied by this.
@@ -212,27 +213,17 @@ pub struct GasConfig {
 impl Default for GasConfig {
     fn default() -> Self {
         Self {
-            price: None,
             max_fee_per_gas: None,
             max_priority_fee_per_gas: None,
             cache_ms: 30_000,
             history_blocks: 20,
             percentile: 85.0,
             increase_percent: 10,
+            increase_step_wei: None,
             cap_max_fee_per_gas: None,
             limit_factor: 1.5,
         }
     }
-}
-
-/// Where the price of a transaction that names none comes from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum PriceSource {
-    /// The node's fee history.
-    Market,
-    /// `max_fee_per_gas` and `max_priority_fee_per_gas`.
-    Fixed,
 }
 
 /// The public transaction manager.

@@ -87,6 +87,7 @@ fn main() -> ExitCode {
 
 fn check_config(settings: &Settings) -> anyhow::Result<()> {
     let config = Config::load(&settings.config, &settings.set)?;
+    log_filter(&config.log)?;
     let keys = Keyring::load(&config.keys)?;
     let addresses = keys.addresses().count();
     writeln!(
@@ -129,7 +130,11 @@ fn run(settings: &Settings) -> anyhow::Result<()> {
     // Gone already, or left behind: the next start writes it anew.
     let _ = std::fs::remove_file(&address_file);
     tracing::info!("stopped");
-    ended.and(stopped)
+    match (ended, stopped) {
+        // The thread's own reason, behind what was seen of it from outside.
+        (Err(ended), Err(reason)) => Err(reason.context(ended.to_string())),
+        (ended, stopped) => ended.and(stopped),
+    }
 }
 
 /// Returns when the process should stop: `Err` if it has to.
@@ -191,10 +196,13 @@ fn write_address(file: &Path, address: SocketAddr) -> anyhow::Result<()> {
     written.with_context(|| format!("cannot write {}", file.display()))
 }
 
+fn log_filter(log: &LogConfig) -> anyhow::Result<EnvFilter> {
+    EnvFilter::try_new(&log.filter)
+        .with_context(|| format!("log.filter = \"{}\" is no filter: write a level, or target=level pairs after commas", log.filter))
+}
+
 fn start_log(log: &LogConfig) -> anyhow::Result<()> {
-    let filter = EnvFilter::try_new(&log.filter)
-        .with_context(|| format!("log.filter = \"{}\" is no filter: write a level, or target=level pairs after commas", log.filter))?;
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr);
+    let builder = tracing_subscriber::fmt().with_env_filter(log_filter(log)?).with_writer(io::stderr);
     let started = match log.format {
         LogFormat::Human => builder.with_ansi(io::IsTerminal::is_terminal(&io::stderr())).try_init(),
         LogFormat::Json => builder.json().try_init(),

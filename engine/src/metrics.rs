@@ -63,6 +63,14 @@ metrics! {
     rpc_http_requests: Counter = "millrace_rpc_http_requests_total", Unit::Count;
     /// JSON-RPC calls to the node; a batch has many.
     rpc_calls: Counter = "millrace_rpc_calls_total", Unit::Count;
+    /// Bytes of request bodies handed to connections to the node.
+    rpc_bytes_sent: Counter = "millrace_rpc_bytes_sent_total", Unit::Bytes;
+    /// Bytes of reply bodies received from the node.
+    rpc_bytes_received: Counter = "millrace_rpc_bytes_received_total", Unit::Bytes;
+    /// Connections to the node that were opened.
+    rpc_connects: Counter = "millrace_rpc_connects_total", Unit::Count;
+    /// Attempts to connect to the node that failed, and requests that left a call without an answer.
+    rpc_faults: Counter = "millrace_rpc_faults_total", Unit::Count;
     /// Synced writes of the database.
     fsyncs: Counter = "millrace_fsyncs_total", Unit::Count;
     /// Records written to the database.

@@ -50,11 +50,16 @@ fn recovered(store: &impl Store, address: Address) -> Result<Recovered, StoreErr
         }
         ids.extend(page);
     }
+    // A gap is where the chain was ahead and the sequence went on behind it; that happens only when everything before has been
+    // archived, even if the floor that says so was not written any more.
+    if let Some(gap) = ids.windows(2).rposition(|pair| pair[1].0 != pair[0].0 + 1) {
+        ids.drain(..=gap);
+    }
     // The first nonce of an address that has archived nothing yet is that of its first transaction.
     let floor = ids.first().map_or(floor, |(nonce, _)| *nonce);
     let bound = bound_rows(store, &ids.into_iter().map(|(_, id)| id).collect::<Vec<_>>())?;
-    let (waiting, waiting_count) = queue(store, &address)?;
-    Ok(Recovered { address, floor, bound, waiting, waiting_count })
+    let (last_queue_number, waiting_count) = queue(store, &address)?;
+    Ok(Recovered { address, floor, bound, last_queue_number, waiting_count })
 }
 
 fn bound_rows(store: &impl Store, ids: &[Uuid]) -> Result<Vec<BoundRow>, StoreError> {
@@ -73,13 +78,13 @@ fn bound_rows(store: &impl Store, ids: &[Uuid]) -> Result<Vec<BoundRow>, StoreEr
         .collect())
 }
 
-/// First and last number of a queue, and how many are in it.
-fn queue(store: &impl Store, address: &Address) -> Result<(Option<(u64, u64)>, u64), StoreError> {
-    let (mut ends, mut count): (Option<(u64, u64)>, u64) = (None, 0);
+/// Last number of a queue, and how many are in it.
+fn queue(store: &impl Store, address: &Address) -> Result<(Option<u64>, u64), StoreError> {
+    let (mut last, mut count) = (None, 0);
     loop {
-        let page = read::waiting(store, address, ends.map(|(_, last)| last), PAGE)?;
-        let (Some(first), Some(last)) = (page.first(), page.last()) else { return Ok((ends, count)) };
-        ends = Some((ends.map_or(first.0, |ends| ends.0), last.0));
+        let page = read::waiting(store, address, last, PAGE)?;
+        let Some(entry) = page.last() else { return Ok((last, count)) };
+        last = Some(entry.0);
         count += page.len() as u64;
     }
 }

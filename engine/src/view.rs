@@ -10,6 +10,11 @@
 //! `in_progress` (bound, not sent yet) lasts from a commit to the send that follows it and is not told on disk: once bound, an attempt counts
 //! as maybe sent, so it is shown as `unconfirmed`. A filter by `in_progress` therefore finds nothing.
 //!
+//! For the same reason three of the seven [`Stage`]s are shown. What a shard does with a transaction between two commits is in its memory only:
+//! a first price and signature (`retrieveGasPrice`, `signing`) are made while it is `queued` on disk; further ones, a closing reason
+//! (`statusUpdate`) and the send (`submitting`) while it is bound, which is shown as `tracking`. `complete` waits for the required depth here,
+//! and for the stored block there.
+//!
 //! Rows are read one after another, so a transaction that moves meanwhile shows an older status, never a wrong one: rows are only added.
 
 #[cfg(test)]
@@ -20,6 +25,8 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use storage::{AttemptRow, FailureRow, ReceiptRow, Store, StoreError, TransactionRow, read};
 use uuid::Uuid;
+
+use crate::txmgr::stage::Stage;
 
 /// The state of a transaction, in the names that users of such systems know.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -35,18 +42,6 @@ pub enum Status {
     Confirmed,
     /// Ended without being mined.
     FatalError,
-}
-
-/// Where in its life a transaction is, as far as the disk tells.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Stage {
-    /// Waits for its turn to be bound.
-    Queued,
-    /// Bound, sent, and watched.
-    Tracking,
-    /// Nothing more is done for it.
-    Complete,
 }
 
 /// Everything that is known of one transaction.
@@ -114,7 +109,7 @@ impl TransactionView {
         }
     }
 
-    /// The stage that follows from the status.
+    /// The stage that follows from the status: the last one whose beginning is on disk.
     pub fn stage(&self) -> Stage {
         match self.status() {
             Status::Unstarted => Stage::Queued,

@@ -34,5 +34,5 @@ pub mod room;
 pub mod rpc;
 
 pub use bell::Bell;
-pub use room::{Chosen, Executor, Room, RoomError, Tenant, choose, open, within};
+pub use room::{Chosen, Executor, Room, RoomError, Tenant, choose, open, processors, within};
 pub use rpc::{CallError, Calls, Count, Counts, End, Endpoint, EndpointError, Exchange, Fault, Lane, Limits, RpcError};

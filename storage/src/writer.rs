@@ -97,8 +97,8 @@ impl WriterState {
         self.fsyncs.load(Ordering::Relaxed)
     }
 
-    fn set_healthy(&self, healthy: bool) {
-        self.healthy.store(healthy, Ordering::Release);
+    fn set_healthy(&self, healthy: bool) -> bool {
+        self.healthy.swap(healthy, Ordering::AcqRel) != healthy
     }
 
     fn count_fsync(&self) {
@@ -204,6 +204,31 @@ pub fn writer<S: Store>(store: S, wakes: Vec<Wake>, capacity: usize) -> Result<(
     Ok((writer, links))
 }
 
+impl<S> Drop for Writer<S> {
+    /// Nobody appends any more: shards that wait for an answer must hear of it.
+    fn drop(&mut self) {
+        self.set_healthy(false);
+        self.wake_shards();
+    }
+}
+
+impl<S> Writer<S> {
+    /// Health is everybody's business: a change wakes all shards.
+    fn set_healthy(&mut self, healthy: bool) {
+        if self.state.set_healthy(healthy) {
+            self.ports.iter_mut().for_each(|port| port.rang = true);
+        }
+    }
+
+    fn wake_shards(&mut self) {
+        for port in &mut self.ports {
+            if std::mem::take(&mut port.rang) {
+                (port.wake)();
+            }
+        }
+    }
+}
+
 impl<S: Store> Writer<S> {
     /// Counters and health, to share with metrics and readiness.
     #[must_use]
@@ -251,14 +276,14 @@ impl<S: Store> Writer<S> {
             }
             Append::Refused(error) => {
                 tracing::error!(%error, sequence = self.sequence, "an append was refused");
-                self.state.set_healthy(false);
+                self.set_healthy(false);
                 self.refuse();
                 Turn::Wrote
             }
             Append::Unknown(error) => {
                 tracing::error!(%error, sequence = self.sequence, "an append failed with unknown outcome; opening the store again");
                 self.state.count_fsync();
-                self.state.set_healthy(false);
+                self.set_healthy(false);
                 self.answer(Outcome::Unknown);
                 self.wake_shards();
                 self.unresolved = true;
@@ -307,7 +332,7 @@ impl<S: Store> Writer<S> {
             self.durable(found);
         } else if found == self.sequence {
             tracing::warn!(sequence = found, "the unknown append is not on disk");
-            self.state.set_healthy(true);
+            self.set_healthy(true);
             self.refuse();
         } else {
             tracing::error!(
@@ -323,7 +348,7 @@ impl<S: Store> Writer<S> {
     fn durable(&mut self, sequence: u64) {
         self.sequence = sequence;
         self.state.count_append(self.batch.records.len(), self.batch.bytes);
-        self.state.set_healthy(true);
+        self.set_healthy(true);
         self.answer(Outcome::Durable);
         self.batch.clear();
     }
@@ -343,14 +368,6 @@ impl<S: Store> Writer<S> {
     fn answer(&mut self, outcome: Outcome) {
         for ticket in &self.batch.tickets {
             self.ports[ticket.port].answer(ticket.ticket, outcome);
-        }
-    }
-
-    fn wake_shards(&mut self) {
-        for port in &mut self.ports {
-            if std::mem::take(&mut port.rang) {
-                (port.wake)();
-            }
         }
     }
 }

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full};
-use hyper::body::{Body, Incoming};
+use hyper::body::Incoming;
 use hyper::header::{ALLOW, CONNECTION, CONTENT_TYPE, HeaderMap, HeaderValue, ORIGIN};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
@@ -185,8 +185,8 @@ enum NoBody {
 /// Reads a body of at most `limit` bytes. One that is too long is read on for as much again, since a client that is still
 /// writing would not see the answer.
 async fn read_body<'a>(mut body: Incoming, limit: usize, bodies: &'a Semaphore) -> Result<(Vec<u8>, Option<SemaphorePermit<'a>>), NoBody> {
-    let announced = usize::try_from(body.size_hint().lower()).unwrap_or(usize::MAX);
-    let mut kept = Vec::with_capacity(announced.min(limit));
+    // Grows with what has arrived and has its room: an announced length costs nothing yet.
+    let mut kept = Vec::new();
     let mut room: Option<SemaphorePermit<'a>> = None;
     let mut length = 0_usize;
     while let Some(frame) = body.frame().await {

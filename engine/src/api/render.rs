@@ -9,7 +9,8 @@ use storage::{AttemptFees, AttemptRow, ReceiptRow};
 use uuid::Uuid;
 
 use crate::query::Page;
-use crate::view::{Stage, Status, TransactionView};
+use crate::txmgr::stage::Stage;
+use crate::view::{Status, TransactionView};
 
 /// The object of `ptx_getTransaction`.
 #[derive(Serialize)]

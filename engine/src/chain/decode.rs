@@ -48,6 +48,8 @@ impl From<WireHeader> for Header {
 #[serde(rename_all = "camelCase")]
 struct WireReceipt {
     from: Address,
+    #[serde(default)]
+    block_hash: Option<B256>,
     transaction_hash: B256,
     transaction_index: U64,
     #[serde(default)]
@@ -83,9 +85,11 @@ pub fn receipts_from_json(json: &str) -> Result<Option<Vec<SeenReceipt>>, serde_
     Ok(wire.map(|receipts| receipts.into_iter().map(Into::into).collect()))
 }
 
-/// One receipt, from the result of `eth_getTransactionReceipt`.
-pub(super) fn receipt_from_json(json: &str) -> Result<Option<SeenReceipt>, serde_json::Error> {
-    Ok(serde_json::from_str::<Option<WireReceipt>>(json)?.map(Into::into))
+/// One receipt, from the result of `eth_getTransactionReceipt`; `None` for null, and for one of another block than `block`: the
+/// chain has moved in between.
+pub(super) fn receipt_from_json(json: &str, block: &B256) -> Result<Option<SeenReceipt>, serde_json::Error> {
+    let wire: Option<WireReceipt> = serde_json::from_str(json)?;
+    Ok(wire.filter(|receipt| receipt.block_hash.is_none_or(|hash| hash == *block)).map(Into::into))
 }
 
 #[cfg(test)]

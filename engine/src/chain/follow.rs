@@ -15,6 +15,11 @@ use crate::txmgr::{BlockEffects, Event, SeenBlock, SeenReceipt};
 /// JSON-RPC's code for a method that the node does not have.
 const METHOD_NOT_FOUND: i64 = -32601;
 
+/// Looks at a block without receipts after which they are asked for by transaction hash.
+const OTHER_WAY_AFTER: u32 = 20;
+/// Looks at a block without receipts after which that is a trouble: nothing more is bound or sent into a chain that cannot be read.
+const TROUBLE_AFTER: u32 = 100;
+
 /// Where blocks go: the shards, and shard 0's way to the store.
 pub trait BlockStore {
     /// Number of shards.
@@ -53,6 +58,8 @@ pub struct Follow<R: Room> {
     pub finality_depth: u64,
     /// The checkpoint.
     pub stored: Option<Stored>,
+    /// Looks at the next block that found no receipts.
+    pub missing: u32,
 }
 
 impl<R: Room> Follow<R> {
@@ -60,20 +67,27 @@ impl<R: Room> Follow<R> {
     pub async fn run(mut self, blocks: impl BlockStore) {
         let mut follower = Follower::new(self.stored);
         let mut by_hash = false;
+        let mut told = None;
         loop {
-            match self.round(&mut follower, &mut by_hash, &blocks).await {
+            let healthy = match self.round(&mut follower, &mut by_hash, &blocks).await {
                 Ok(()) => {
                     if self.status.set_trouble(None) {
                         tracing::info!("the node answers");
                     }
+                    true
                 }
                 Err(Stop::Later(trouble)) => {
-                    blocks.tell(|| Event::Node { healthy: false, chain_id: None }).await;
                     if self.status.set_trouble(Some(trouble.clone())) {
                         tracing::warn!(trouble, "not ready; trying again");
                     }
+                    false
                 }
                 Err(Stop::Ended) => return,
+            };
+            // Only news wakes the shards: an idle one is not woken by every look at the head.
+            if told.replace(healthy) != Some(healthy) {
+                let chain_id = self.status.chain_id();
+                blocks.tell(|| Event::Node { healthy, chain_id }).await;
             }
             self.room.sleep(self.poll_interval).await;
         }
@@ -85,8 +99,6 @@ impl<R: Room> Follow<R> {
             self.learn_chain().await?;
         }
         follower.head(self.ask::<U64>("eth_blockNumber", &[(); 0]).await?.to());
-        let chain_id = self.status.chain_id();
-        blocks.tell(|| Event::Node { healthy: true, chain_id }).await;
         while let Some(number) = follower.next() {
             let Some(header) = self.ask::<Option<Header>>("eth_getBlockByNumber", &(U64::from(number), false)).await? else {
                 return Ok(());
@@ -96,7 +108,10 @@ impl<R: Room> Follow<R> {
                     "block {number} of the node follows {parent}, the stored chain ends in {ours}: the chain was reorganised, or this is another chain"
                 )));
             }
-            let Some(receipts) = self.receipts(&header, by_hash).await? else { return Ok(()) };
+            // A list that is shorter than the block is an index that lags, not the block's truth.
+            let receipts = self.receipts(&header, by_hash).await?.filter(|receipts| receipts.len() == header.transactions.len());
+            let Some(receipts) = receipts else { return self.receipts_missing(number, by_hash) };
+            self.missing = 0;
             self.store(follower, &header, receipts, blocks).await?;
         }
         Ok(())
@@ -140,6 +155,16 @@ impl<R: Room> Follow<R> {
         }
     }
 
+    /// The node does not know a block's receipts. After a while the other way to ask is tried, and then it is a trouble.
+    fn receipts_missing(&mut self, number: u64, by_hash: &mut bool) -> Result<(), Stop> {
+        self.missing += 1;
+        *by_hash |= self.missing == OTHER_WAY_AFTER;
+        if self.missing < TROUBLE_AFTER {
+            return Ok(());
+        }
+        Err(Stop::Later(format!("the node has given no receipts of block {number} at {} looks", self.missing)))
+    }
+
     async fn receipts_one_by_one(&mut self, header: &Header) -> Result<Option<Vec<SeenReceipt>>, Stop> {
         let mut receipts = Vec::with_capacity(header.transactions.len());
         let mut calls = Calls::new();
@@ -148,7 +173,7 @@ impl<R: Room> Follow<R> {
         }
         for end in if calls.is_empty() { Vec::new() } else { self.lane.exchange(&calls).await.ends } {
             match end {
-                End::Answered(Ok(json)) => match receipt_from_json(json.get()) {
+                End::Answered(Ok(json)) => match receipt_from_json(json.get(), &header.hash) {
                     Ok(Some(receipt)) => receipts.push(receipt),
                     Ok(None) => return Ok(None),
                     Err(error) => return Err(Stop::Later(format!("eth_getTransactionReceipt cannot be read: {error}"))),

@@ -96,7 +96,7 @@ fn check_file<T: serde::de::DeserializeOwned>(path: &Path, text: &str) -> Result
     let fail = |key: String, span: Option<Range<usize>>, message: &str| {
         let (line, column) = position(text, span.map_or(0, |span| span.start));
         let message = redact(&key, message);
-        ConfigError::File { path: path.to_owned(), line, column, key, message }
+        ConfigError::File { path: path.to_owned(), line, column, key: shown(&key).into(), message }
     };
     let deserializer = toml::Deserializer::parse(text).map_err(|error| fail(String::new(), error.span(), error.message()))?;
     serde_path_to_error::deserialize(deserializer).map_err(|error| {
@@ -113,13 +113,27 @@ fn position(text: &str, offset: usize) -> (usize, usize) {
     (before.matches('\n').count() + 1, before[line_start..].chars().count() + 1)
 }
 
-/// What an error may say about a key: nothing that was found under `keys`, which may be a secret in the wrong place.
+/// The settings of the section whose keys and values are not repeated.
+const KEYS_SETTINGS: [&str; 3] = ["keys.file", "keys.mnemonic", "keys.count"];
+
+/// Whether this key is in the section where anything may be a secret in the wrong place.
+fn is_secret(key: &str) -> bool {
+    key.split('.').next().is_some_and(|section| section.trim().eq_ignore_ascii_case("keys"))
+}
+
+/// What an error may show of a key: under `keys` only what is a setting; anything else may be words of a mnemonic.
+fn shown(key: &str) -> &str {
+    if is_secret(key) && !KEYS_SETTINGS.contains(&key) { "keys" } else { key }
+}
+
+/// What an error may say about a key: nothing that was found under `keys`.
 fn redact(key: &str, message: &str) -> String {
-    let secret = key == "keys" || key.starts_with("keys.");
-    if secret && !message.contains("unknown field") {
-        "has a value of the wrong type (not repeated here, it may be a secret)".into()
-    } else {
+    if !is_secret(key) {
         message.into()
+    } else if message.contains("unknown field") {
+        "has an unknown key (not repeated here, it may be a secret); there are `file`, `mnemonic` and `count`".into()
+    } else {
+        "has a value of the wrong type (not repeated here, it may be a secret)".into()
     }
 }
 
@@ -134,10 +148,11 @@ impl Setting {
     fn from_flag(flag: &str) -> Result<Self, ConfigError> {
         let (key, value) = flag.split_once('=').ok_or_else(|| ConfigError::Setting {
             origin: "--set".into(),
-            key: flag.into(),
+            // What follows the first word may be the value.
+            key: shown(flag.split_whitespace().next().unwrap_or_default()).into(),
             message: "has no value; write --set section.key=value".into(),
         })?;
-        Ok(Self { origin: format!("--set {key}"), key: key.into(), value: value.into() })
+        Ok(Self { origin: format!("--set {}", shown(key)), key: key.into(), value: value.into() })
     }
 }
 
@@ -145,6 +160,8 @@ fn environment_settings(variables: impl Iterator<Item = (String, String)>) -> Ve
     let mut settings: Vec<_> = variables
         .filter_map(|(name, value)| {
             let key = name.strip_prefix(ENVIRONMENT_PREFIX)?.to_ascii_lowercase().replace("__", ".");
+            let secret = shown(&key) != key;
+            let name = if secret { "MILLRACE_KEYS__…" } else { name.as_str() };
             Some(Setting { origin: format!("environment variable {name}"), key, value })
         })
         .collect();
@@ -170,7 +187,7 @@ fn setting_error(error: &figment::Error) -> ConfigError {
     let key = error.path.join(".");
     let origin = error.metadata.as_ref().map_or_else(|| "settings".into(), |metadata| metadata.name.to_string());
     let message = redact(&key, &error.kind.to_string());
-    ConfigError::Setting { origin, key, message }
+    ConfigError::Setting { origin, key: shown(&key).into(), message }
 }
 
 #[cfg(test)]
@@ -271,6 +288,21 @@ mod tests {
         assert!(wrong_place.contains("MILLRACE_KEYS__COUNT") && !wrong_place.contains("junk"), "{wrong_place}");
         let unclosed = error(&format!("data_dir = \"d\"\n[keys]\nmnemonic = \"{words}\n"), &[], &[]);
         assert!(!unclosed.contains("junk"), "{unclosed}");
+        for (text, environment, set) in [
+            (format!("data_dir = \"d\"\n[keys]\n\"{words}\" = 1\n"), ("X", ""), "api.readers=1"),
+            (format!("data_dir = \"d\"\n[keys]\n{words}\n"), ("X", ""), "api.readers=1"),
+            (format!("data_dir = \"d\"\nkeys = \"{words}\"\n"), ("X", ""), "api.readers=1"),
+            (GOOD.to_owned(), ("MILLRACE_KEYS__TEST TEST JUNK", "1"), "api.readers=1"),
+            (GOOD.to_owned(), ("X", ""), "keys.mnemonic test test junk"),
+            (GOOD.to_owned(), ("X", ""), "keys test test junk"),
+            (GOOD.to_owned(), ("X", ""), "keys.test test junk=1"),
+            (GOOD.to_owned(), ("X", ""), "keys.mnemonic.test test junk=1"),
+            (GOOD.to_owned(), ("X", ""), "keys=test test junk"),
+        ] {
+            let told = error(&text, &[environment], &[set]);
+            assert!(told.contains("keys") || told.contains("millrace.toml:3:"), "{told}");
+            assert!(!told.to_lowercase().contains("junk"), "{told}");
+        }
         let text = "data_dir = \"d\"\n[node]\nurl = \"http://127.0.0.1:8545\"\n";
         let config = load(text, &[("MILLRACE_KEYS__MNEMONIC", words)], &[]).expect("good settings");
         let debug = format!("{config:?}");

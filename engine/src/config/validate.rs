@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 
 use netio::rpc::Endpoint;
 
-use super::{Config, PriceSource};
+use super::Config;
 
 /// A body shorter than this holds no useful batch.
 const MIN_BODY_BYTES: u32 = 1024;
@@ -91,15 +91,6 @@ impl Config {
                 .say(format!("gas.max_priority_fee_per_gas = {tip} is above gas.max_fee_per_gas = {cap}: no node accepts that; lower it")),
             (Some(_), None) => findings.say("gas.max_fee_per_gas needs gas.max_priority_fee_per_gas beside it: set both"),
             (None, Some(_)) => findings.say("gas.max_priority_fee_per_gas needs gas.max_fee_per_gas beside it: set both"),
-            _ => {}
-        }
-        match (gas.price, gas.max_fee_per_gas) {
-            (Some(PriceSource::Market), Some(fixed)) => {
-                findings.say(format!("gas.price = \"market\" contradicts gas.max_fee_per_gas = {fixed}: leave one of them out"));
-            }
-            (Some(PriceSource::Fixed), None) => {
-                findings.say("gas.price = \"fixed\" needs gas.max_fee_per_gas and gas.max_priority_fee_per_gas: set both");
-            }
             _ => {}
         }
         if let (Some(cap), Some(fixed)) = (gas.cap_max_fee_per_gas, gas.max_fee_per_gas)
@@ -216,13 +207,12 @@ mod tests {
             c.txmgr.required_confirmations = 3;
         });
         assert!(depth.contains("txmgr.finality_depth = 2"), "{depth}");
-        let price = findings(|c| {
-            c.gas.price = Some(PriceSource::Market);
+        let above_the_cap = findings(|c| {
             c.gas.max_fee_per_gas = Some(7);
             c.gas.max_priority_fee_per_gas = Some(1);
+            c.gas.cap_max_fee_per_gas = Some(6);
         });
-        assert!(price.contains("contradicts"), "{price}");
-        assert!(findings(|c| c.gas.price = Some(PriceSource::Fixed)).contains("gas.price = \"fixed\" needs"));
+        assert!(above_the_cap.contains("gas.cap_max_fee_per_gas = 6"), "{above_the_cap}");
         assert!(findings(|c| c.gas.max_fee_per_gas = Some(7)).contains("set both"));
         let tip = findings(|c| {
             c.gas.max_fee_per_gas = Some(7);

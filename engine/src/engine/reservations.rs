@@ -4,6 +4,7 @@
 //! body it tells whose the key is, if that is certain; otherwise the key is tried again, for what reserved it may itself
 //! turn out to be in conflict with what is on disk.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use alloy::primitives::B256;
@@ -47,6 +48,16 @@ impl Reservations {
         }
     }
 
+    /// The outcome is not known yet: who waits is told so; the key stays reserved.
+    pub fn unknown(&self, key: &str) {
+        if let Some(mut reservation) = self.keys.get_mut(key) {
+            for waiting in reservation.waiting.drain(..) {
+                // A caller that has gone away does not mind.
+                let _ = waiting.send(Err(SubmitError::Unknown));
+            }
+        }
+    }
+
     fn reserve(&self, key: &str, body_hash: B256) -> Reserved {
         match self.keys.entry(key.to_owned()) {
             Entry::Vacant(free) => {
@@ -65,34 +76,31 @@ impl Reservations {
 /// Keys reserved by one call. What it has not handed to a shard when it ends is freed.
 pub(super) struct Guard {
     reservations: Arc<Reservations>,
-    ours: Vec<String>,
+    ours: HashSet<String>,
 }
 
 impl Guard {
-    pub(super) const fn new(reservations: Arc<Reservations>) -> Self {
-        Self { reservations, ours: Vec::new() }
+    pub(super) fn new(reservations: Arc<Reservations>) -> Self {
+        Self { reservations, ours: HashSet::new() }
     }
 
     pub(super) fn reserve(&mut self, key: &str, body_hash: B256) -> Reserved {
         let reserved = self.reservations.reserve(key, body_hash);
         if matches!(reserved, Reserved::Ours) {
-            self.ours.push(key.to_owned());
+            self.ours.insert(key.to_owned());
         }
         reserved
     }
 
     pub(super) fn release(&mut self, key: &str, end: &End) {
-        self.ours.retain(|ours| ours != key);
+        self.ours.remove(key);
         self.reservations.release(key, end);
     }
 
     /// A shard has them now, and frees them when it is certain.
     pub(super) fn handed_over(&mut self, keys: &[String]) {
-        if keys.len() == self.ours.len() {
-            self.ours.clear();
-        } else {
-            let keys: std::collections::HashSet<&String> = keys.iter().collect();
-            self.ours.retain(|ours| !keys.contains(ours));
+        for key in keys {
+            self.ours.remove(key);
         }
     }
 }

@@ -19,7 +19,7 @@ use crate::readers::Readers;
 use crate::recover;
 use crate::shard::mailbox::Mailbox;
 use crate::shard::{FollowParts, Node, Shard, ShardParts};
-use crate::txmgr::Settings;
+use crate::txmgr::{Recovered, Settings};
 
 /// Commits of one shard that may be on their way to disk: many more than fit one group commit, few enough to bound memory.
 const COMMITS_IN_THE_AIR: usize = 256;
@@ -30,7 +30,8 @@ const PINNED_FROM_CORES: usize = 4;
 
 /// The threads of a running engine.
 pub struct Running {
-    mailboxes: Vec<Mailbox>,
+    stop_shards: Arc<AtomicBool>,
+    bells: Vec<Bell>,
     shards: Vec<JoinHandle<anyhow::Result<()>>>,
     readers: Readers<RocksStore>,
     reader_threads: Vec<JoinHandle<()>>,
@@ -43,6 +44,9 @@ impl Running {
     /// A thread that has ended although nobody stopped it.
     #[must_use]
     pub fn died(&self) -> Option<String> {
+        if self.reader_threads.iter().any(JoinHandle::is_finished) {
+            return Some("a reader has ended".into());
+        }
         if self.writer.is_finished() {
             return Some("the submission writer has ended".into());
         }
@@ -56,9 +60,8 @@ impl Running {
     /// # Errors
     /// What made a thread end early.
     pub fn stop(self) -> anyhow::Result<()> {
-        for mailbox in &self.mailboxes {
-            mailbox.stop();
-        }
+        self.stop_shards.store(true, Ordering::Release);
+        self.bells.iter().for_each(Bell::ring);
         let shards: Vec<_> = self.shards.into_iter().map(|shard| shard.join().map_err(|_| anyhow!("a shard panicked"))).collect();
         self.reader_threads.iter().for_each(|_| self.readers.end_one());
         for reader in self.reader_threads {
@@ -79,8 +82,10 @@ pub struct Assembly<S: Store> {
     pub shards: Vec<ShardParts<S>>,
     /// The writer, to be turned.
     pub writer: storage::Writer<S>,
-    /// Every shard's mailbox.
-    pub mailboxes: Vec<Mailbox>,
+    /// Set to end the shards; then each of the bells is rung.
+    pub stop: Arc<AtomicBool>,
+    /// Wakes the shards.
+    pub bells: Vec<Bell>,
 }
 
 /// What an assembly is made with.
@@ -106,6 +111,7 @@ pub struct Surroundings<S: Store> {
 pub fn assemble<S: Store>(config: &Config, shards: usize, surroundings: Surroundings<S>) -> anyhow::Result<Assembly<S>> {
     let Surroundings { store, readers, keys, clock, salt, metrics } = surroundings;
     let recovered = recover::addresses(&store, shards).context("cannot read what is open from the store")?;
+    keys_of_open_work(&recovered, &keys)?;
     let stored = recover::checkpoint(&store).context("cannot read the checkpoint from the store")?;
     let node = node(config)?;
     let counts = Arc::clone(&node.counts);
@@ -115,6 +121,7 @@ pub fn assemble<S: Store>(config: &Config, shards: usize, surroundings: Surround
     let (writer, links) = writer(store, wakes, COMMITS_IN_THE_AIR).context("cannot start the submission writer")?;
     let boxes: Vec<_> = bells.iter().map(|bell| Mailbox::new(bell.clone(), config.shards.mailbox)).collect();
     let mailboxes: Vec<Mailbox> = boxes.iter().map(|(mailbox, _, _)| mailbox.clone()).collect();
+    let stop = Arc::new(AtomicBool::new(false));
     let reservations = Arc::new(Reservations::default());
     let status = Arc::new(ChainStatus::new());
     let mut follow = Some(FollowParts {
@@ -124,7 +131,7 @@ pub fn assemble<S: Store>(config: &Config, shards: usize, surroundings: Surround
         poll_interval: Duration::from_millis(config.node.poll_interval_ms),
         stored,
     });
-    let parts = boxes.into_iter().zip(bells).zip(links).zip(recovered);
+    let parts = boxes.into_iter().zip(bells.clone()).zip(links).zip(recovered);
     let shards = parts
         .map(|((((_, mailbox, held), bell), link), recovered)| ShardParts {
             mailbox,
@@ -137,12 +144,14 @@ pub fn assemble<S: Store>(config: &Config, shards: usize, surroundings: Surround
             metrics: metrics.clone(),
             reservations: Arc::clone(&reservations),
             held,
+            writer: writer.state(),
+            stop: Arc::clone(&stop),
             recovered,
             follow: follow.take(),
         })
         .collect();
     let engine = Engine::new(EngineParts {
-        mailboxes: mailboxes.clone(),
+        mailboxes,
         readers,
         reservations,
         ids: Ids::new(salt),
@@ -154,7 +163,19 @@ pub fn assemble<S: Store>(config: &Config, shards: usize, surroundings: Surround
         metrics,
         clock,
     });
-    Ok(Assembly { engine, shards, writer, mailboxes })
+    Ok(Assembly { engine, shards, writer, stop, bells })
+}
+
+/// A request must not fail because the wrong key file was given: nothing is started without the keys of what is open.
+fn keys_of_open_work(recovered: &[Vec<Recovered>], keys: &Keyring) -> anyhow::Result<()> {
+    let open = |address: &&Recovered| address.waiting_count > 0 || address.bound.iter().any(|bound| bound.receipt.is_none());
+    let mut missing = recovered.iter().flatten().filter(open).filter(|address| !keys.contains(&address.address));
+    let Some(first) = missing.next() else { return Ok(()) };
+    let more = missing.count();
+    Err(anyhow!(
+        "no signing key for {} (and {more} more addresses), which has transactions that are not mined yet: give the keys that were used before (keys.file, keys.mnemonic, keys.count)",
+        first.address
+    ))
 }
 
 fn node(config: &Config) -> anyhow::Result<Node> {
@@ -194,19 +215,20 @@ pub fn start(config: &Config, metrics: Metrics) -> anyhow::Result<(Engine<RocksS
     // Two starts of one directory cannot overlap, so the low bits of the clock are enough.
     let salt = clock().subsec_nanos() ^ std::process::id();
     let surroundings = Surroundings { store, readers: readers.clone(), keys, clock, salt, metrics };
-    let Assembly { engine, shards, writer, mailboxes } = assemble(config, shards, surroundings)?;
+    let Assembly { engine, shards, writer, stop: stop_shards, bells } = assemble(config, shards, surroundings)?;
     let writer_state = writer.state();
     let stop = Arc::new(AtomicBool::new(false));
     let flag = Arc::clone(&stop);
     let writer = std::thread::Builder::new().name("writer".into()).spawn(move || storage::run(writer, flag))?;
-    let pin = cores >= PINNED_FROM_CORES;
+    let processors = netio::processors();
+    let pin = processors.len() >= PINNED_FROM_CORES;
     let shards = shards
         .into_iter()
         .enumerate()
-        .map(|(number, parts)| shard_thread(number, executor, pin.then_some(number % cores), parts))
+        .map(|(number, parts)| shard_thread(number, executor, pin.then(|| processors[number % processors.len()]), parts))
         .collect::<Result<Vec<_>, _>>()?;
     tracing::info!(shards = shards.len(), ?executor, pinned = pin, "running");
-    Ok((engine, Running { mailboxes, shards, readers, reader_threads, writer, writer_state, stop }))
+    Ok((engine, Running { stop_shards, bells, shards, readers, reader_threads, writer, writer_state, stop }))
 }
 
 fn shard_thread<S: Store>(

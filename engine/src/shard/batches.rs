@@ -58,8 +58,12 @@ impl Batches {
                 self.reservations.release(&key, &result);
             }
         }
-        if batch.answers[index].is_none() {
-            batch.answers[index] = Some(result);
+        if !last && let Some(key) = &batch.keys[index] {
+            self.reservations.unknown(key);
+        }
+        // Once the caller has been told there is no answer to keep.
+        if let Some(answer) = batch.answers.get_mut(index).filter(|answer| answer.is_none()) {
+            *answer = Some(result);
             batch.unanswered -= 1;
         }
         if batch.unanswered == 0
@@ -67,7 +71,6 @@ impl Batches {
         {
             // A caller that has gone away has its transactions all the same.
             let _ = reply.send(batch.answers.drain(..).flatten().collect());
-            batch.answers = vec![Some(Err(SubmitError::Unknown)); batch.keys.len()];
         }
         if batch.uncertain == 0 {
             self.waiting.remove(&to.batch);

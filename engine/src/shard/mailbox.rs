@@ -31,8 +31,6 @@ pub enum Mail {
     Block(SeenBlock, Sender<BlockEffects>),
     /// Something that the follower tells every shard.
     Tell(Box<Event>),
-    /// End after what has been handed over is on disk.
-    Stop,
 }
 
 /// The sending end of a shard's mailbox.
@@ -75,7 +73,7 @@ impl Mailbox {
                 self.held.fetch_sub(count, Ordering::AcqRel);
                 match mail {
                     Mail::Submit(batch) => Err(batch),
-                    Mail::Block(..) | Mail::Tell(_) | Mail::Stop => unreachable!("a submission was sent"),
+                    Mail::Block(..) | Mail::Tell(_) => unreachable!("a submission was sent"),
                 }
             }
         }
@@ -86,12 +84,5 @@ impl Mailbox {
         let sent = self.sender.send_async(mail).await.is_ok();
         self.bell.ring();
         sent
-    }
-
-    /// Asks the shard to end. From a thread outside the rooms.
-    pub fn stop(&self) {
-        // A shard that is gone has ended already.
-        let _ = self.sender.send(Mail::Stop);
-        self.bell.ring();
     }
 }

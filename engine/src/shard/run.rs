@@ -2,12 +2,12 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use alloy::primitives::{Address, Bytes};
 use flume::{Receiver, Sender};
 use netio::{Bell, Calls, End, Lane, Room};
-use storage::{Commit, Outcome as Written, Record, ShardLink, Store};
+use storage::{Commit, Outcome as Written, Record, ShardLink, Store, WriterState};
 
 use super::asks::{Ask, Node, answer};
 use super::batches::Batches;
@@ -22,7 +22,7 @@ use crate::readers::Readers;
 use crate::txmgr::outcome::{Outcome, refused};
 use crate::txmgr::{Action, BlockEffects, Counted, Event, Manager, Now, Recovered, SeenBlock, SendEnd, Settings, Slot, Waiter};
 
-/// Most submissions that one run takes in: about 5 ms of signing, so that replies and blocks do not wait longer.
+/// A run ends when it has this many signatures to make or submissions taken in: about 5 ms, so that nothing waits longer.
 const RUN: usize = 256;
 /// Tickets of blocks; the manager's count from 1 and never get here.
 const BLOCK_TICKET: u64 = 1 << 63;
@@ -63,6 +63,10 @@ pub struct ShardParts<S: Store> {
     pub reservations: Arc<Reservations>,
     /// Submissions that are not answered, shared with the mailbox's other end.
     pub held: Arc<AtomicUsize>,
+    /// What the writer knows.
+    pub writer: Arc<WriterState>,
+    /// Set when the shard shall end.
+    pub stop: Arc<AtomicBool>,
     /// What the disk holds of its addresses.
     pub recovered: Vec<Recovered>,
     /// The follower, on shard 0.
@@ -95,6 +99,9 @@ pub struct Shard<R: Room, S: Store> {
     block: Option<(Record, Sender<()>)>,
     block_effects: Option<Sender<BlockEffects>>,
     actions: Vec<Action>,
+    writer: Arc<WriterState>,
+    store_healthy: bool,
+    stop: Arc<AtomicBool>,
     stopping: bool,
 }
 
@@ -116,6 +123,7 @@ impl<R: Room, S: Store> Shard<R, S> {
                 poll_interval: follow.poll_interval,
                 finality_depth: parts.settings.txmgr.finality_depth,
                 stored: follow.stored,
+                missing: 0,
             };
             room.spawn(follower.run(blocks));
         }
@@ -136,6 +144,9 @@ impl<R: Room, S: Store> Shard<R, S> {
             block: None,
             block_effects: None,
             actions: Vec::new(),
+            writer: parts.writer,
+            store_healthy: true,
+            stop: parts.stop,
             stopping: false,
             room,
         };
@@ -153,7 +164,9 @@ impl<R: Room, S: Store> Shard<R, S> {
                 // Replies and other tasks of this core get their turn between two runs.
                 yield_now().await;
             }
-            if self.stopping && self.link.in_the_air() == 0 && self.outbox.is_empty() {
+            // A store that cannot answer is not waited for: what it has not confirmed was never acknowledged.
+            let handed_over = self.link.in_the_air() == 0 && self.outbox.is_empty();
+            if self.stopping && (handed_over || !self.store_healthy) {
                 return;
             }
         }
@@ -162,7 +175,10 @@ impl<R: Room, S: Store> Shard<R, S> {
     /// One bounded run. True if there is more to do.
     fn turn(&mut self) -> bool {
         self.acks();
-        while let Some(home) = self.home.pop() {
+        self.health();
+        while self.manager.jobs() < RUN
+            && let Some(home) = self.home.pop()
+        {
             match home {
                 Home::Event(event) => self.handle(event),
                 Home::Sent(lane, number, event) => {
@@ -189,13 +205,29 @@ impl<R: Room, S: Store> Shard<R, S> {
         self.manager.handle(event, now, &mut self.actions);
     }
 
+    /// Looks whether the store can be written and whether the shard shall end: both stop binding and sending.
+    fn health(&mut self) {
+        let healthy = self.writer.healthy();
+        if healthy != std::mem::replace(&mut self.store_healthy, healthy) && !self.stopping {
+            self.handle(Event::Store { healthy });
+        }
+        if !self.stopping && self.stop.load(Ordering::Acquire) {
+            self.stopping = true;
+            self.handle(Event::Store { healthy: false });
+        }
+    }
+
     fn acks(&mut self) {
         while let Some(ack) = self.link.next_ack() {
             if ack.epoch > self.epoch {
                 self.epoch = ack.epoch;
-                // What has not been handed over builds on what was refused.
+                // What has not been handed over builds on what was refused; a block builds on nothing.
+                let block_lost = self.outbox.iter().any(|commit| commit.ticket & BLOCK_TICKET != 0);
                 self.outbox.clear();
                 self.handle(Event::Refused);
+                if block_lost {
+                    self.submit_block();
+                }
             }
             let (ticket, block) = (ack.ticket, ack.ticket & BLOCK_TICKET != 0);
             match (ack.outcome, block) {
@@ -224,7 +256,7 @@ impl<R: Room, S: Store> Shard<R, S> {
     /// Takes mail in, up to a run; none while commits wait for room at the writer.
     fn mail(&mut self) -> bool {
         let mut taken = 0;
-        while taken < RUN && self.outbox.is_empty() {
+        while taken < RUN && self.outbox.is_empty() && !self.stopping {
             let Ok(mail) = self.mailbox.try_recv() else { return false };
             match mail {
                 Mail::Submit(batch) => {
@@ -238,10 +270,9 @@ impl<R: Room, S: Store> Shard<R, S> {
                     self.handle(Event::Block(block));
                 }
                 Mail::Tell(event) => self.handle(*event),
-                Mail::Stop => self.stopping = true,
             }
         }
-        self.outbox.is_empty()
+        self.outbox.is_empty() && !self.stopping
     }
 
     fn sign(&mut self) {
@@ -281,7 +312,7 @@ impl<R: Room, S: Store> Shard<R, S> {
             match action {
                 Action::Commit { ticket, records } => self.commit(Commit { ticket, epoch: self.epoch, records }),
                 Action::Send { lane, attempts } => self.send(lane, attempts),
-                Action::FetchPrice => self.asks.push(Ask::Price),
+                Action::FetchPrice => self.asks.push_front(Ask::Price),
                 Action::FetchNonce(address) => self.asks.push(Ask::Nonce(address)),
                 Action::Estimate(id, request) => self.asks.push(Ask::Estimate(id, request)),
                 Action::Load { address, after, limit } => self.load(address, after, limit),
@@ -301,7 +332,7 @@ impl<R: Room, S: Store> Shard<R, S> {
     }
 
     fn send(&mut self, number: usize, attempts: Vec<(Slot, Bytes)>) {
-        let Some(mut lane) = self.lanes[number].take() else { return };
+        let mut lane = self.lanes[number].take().expect("the manager sends on free lanes only");
         self.metrics.attempts_sent.increment(attempts.len() as u64);
         let home = self.home.clone();
         self.room.spawn(async move {

@@ -181,8 +181,8 @@ pub struct Recovered {
     pub floor: u64,
     /// Bound from the floor on, gapless.
     pub bound: Vec<BoundRow>,
-    /// First and last number of the queue, if anything waits.
-    pub waiting: Option<(u64, u64)>,
+    /// Last number of the queue, if anything waits.
+    pub last_queue_number: Option<u64>,
     /// How many wait.
     pub waiting_count: u64,
 }
@@ -233,6 +233,11 @@ pub enum Event {
         number: u64,
         /// The node had no newer block when this one was read.
         newest: bool,
+    },
+    /// Appends succeed, or have stopped to (row A15): nothing is sent or bound meanwhile.
+    Store {
+        /// They do.
+        healthy: bool,
     },
     /// The node answers, or has stopped to; its chain id is known from the first time on.
     Node {

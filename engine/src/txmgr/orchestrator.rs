@@ -63,10 +63,21 @@ impl Waiting {
 
     /// Takes the front; what was found out about it is forgotten.
     pub fn pop(&mut self) -> Option<Waiter> {
+        self.forget_front();
+        self.buffer.pop_front()
+    }
+
+    /// Puts one back into its place; what was found out about the front is forgotten, for it may be another one now.
+    pub fn put_back(&mut self, waiter: Waiter) {
+        self.forget_front();
+        let place = self.buffer.partition_point(|other| other.queue_number < waiter.queue_number);
+        self.buffer.insert(place, waiter);
+    }
+
+    fn forget_front(&mut self) {
         self.estimate = None;
         self.estimating = false;
         self.estimate_failures = 0;
-        self.buffer.pop_front()
     }
 }
 
@@ -93,6 +104,9 @@ pub struct Orchestrator {
     pub active_at: Duration,
     /// `base` has moved and is not on disk.
     pub floor_moved: bool,
+    /// The node calls this nonce used, and no block holds one of our hashes for it: somebody else has used it. Nothing more is
+    /// bound until a block shows otherwise.
+    pub displaced: Option<u64>,
 }
 
 impl Orchestrator {
@@ -110,6 +124,7 @@ impl Orchestrator {
             wake_at: None,
             active_at: Duration::ZERO,
             floor_moved: false,
+            displaced: None,
         }
     }
 
@@ -140,6 +155,13 @@ impl Orchestrator {
             return Some(self.base + first as u64);
         }
         self.in_flight.iter().position(|tx| has(&tx)).map(|place| self.base + place as u64)
+    }
+
+    /// The first nonce that no block holds.
+    #[must_use]
+    pub fn oldest_unconfirmed(&self) -> Option<u64> {
+        let place = self.in_flight.iter().position(|tx| tx.included.is_none())?;
+        Some(self.base + place as u64)
     }
 
     /// The chain's transaction count at the head. Never moves the sequence back: a node may lag (row A4).
@@ -173,12 +195,6 @@ impl Orchestrator {
             self.floor_moved = true;
         }
         archived
-    }
-
-    /// True while nothing of it has to be kept in memory.
-    #[must_use]
-    pub fn is_idle(&self) -> bool {
-        self.in_flight.is_empty() && self.waiting.is_empty() && self.waiting.loading.is_none() && !self.floor_moved
     }
 }
 

@@ -32,10 +32,28 @@ pub struct Unsaved {
     pub row: TransactionRow,
     /// Digest of its body.
     pub body_hash: B256,
-    /// Who waits for the answer; `None` if it was accepted earlier and bound from the queue.
-    pub reply_to: Option<ReplyTo>,
-    /// Its place in the queue, if it was accepted earlier.
-    pub queue_number: Option<u64>,
+    /// Where it goes back to if its record does not reach the disk.
+    pub origin: Origin,
+}
+
+/// Where a transaction came from when it was bound.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Origin {
+    /// A caller, who waits for the answer: nothing of it is on disk.
+    Caller(ReplyTo),
+    /// This place of its address's queue: it was accepted earlier.
+    Queue(u64),
+}
+
+impl Origin {
+    /// The caller, if one waits.
+    #[must_use]
+    pub const fn caller(self) -> Option<ReplyTo> {
+        match self {
+            Self::Caller(to) => Some(to),
+            Self::Queue(_) => None,
+        }
+    }
 }
 
 /// What is being done with a transaction right now. One thing at a time.
@@ -99,6 +117,8 @@ pub struct InFlight {
     pub sent_at: u64,
     /// When the newest attempt was made, for the resubmission interval.
     pub attempted_at: Duration,
+    /// The node last called its nonce used.
+    pub nonce_used: bool,
     /// Head when the newest attempt was known to be with a node (the seed's `BroadCastBeforeBlockNum`).
     pub sent_before_block: Option<u64>,
     /// The send failed this often in a row.
@@ -130,6 +150,7 @@ impl InFlight {
             durable_at: 0,
             sent_at: 0,
             attempted_at: now,
+            nonce_used: false,
             sent_before_block: None,
             failures: 0,
             not_before: Duration::ZERO,
@@ -165,6 +186,7 @@ impl InFlight {
             durable_at: 0,
             sent_at: 0,
             attempted_at: now,
+            nonce_used: false,
             sent_before_block: None,
             failures: 0,
             not_before: Duration::ZERO,

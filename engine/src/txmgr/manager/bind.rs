@@ -5,19 +5,22 @@
 
 use std::time::Duration;
 
-use alloy::primitives::Address;
+use alloy::primitives::{Address, B256};
 use storage::{AttemptFees, AttemptRow, FailureRow, Fees, Record};
 use uuid::Uuid;
 
-use super::super::event::{Action, Now, SignJob, Signed, Slot, Waiter};
+use super::super::event::{Accept, Action, Now, SignJob, Signed, Slot, Waiter};
+use super::super::increase::capped;
 use super::super::orchestrator::NonceState;
-use super::super::transaction::{InFlight, Mark, Unsaved, Work};
+use super::super::transaction::{InFlight, Mark, Origin, Unsaved, Work};
 use super::Manager;
 use super::commit::Saved;
 use crate::engine::SubmitError;
 
 /// Waiting transactions read from disk at once: enough for a run, little enough for 100,000 addresses.
 const LOAD: usize = 256;
+/// Most gas that a transaction may take (EIP-7825): a factor must not push an estimate above it.
+const GAS_CAP: u64 = 1 << 24;
 /// An address that had nothing to do for this long may have been used by another wallet: the chain is asked again.
 const NONCE_TRUSTED_FOR: Duration = Duration::from_secs(10);
 
@@ -28,8 +31,10 @@ impl Manager {
         self.node_healthy
             && self.caught_up
             && self.store_healthy
+            && self.bind_again_at.is_none()
             && self.chain_id.is_some()
             && address.nonce == NonceState::Known
+            && address.displaced.is_none()
             && address.unconfirmed < self.settings.txmgr.max_in_flight
     }
 
@@ -58,7 +63,7 @@ impl Manager {
             Fees::Dynamic { max_fee_per_gas, max_priority_fee_per_gas } => {
                 Some(AttemptFees::Dynamic { max_fee_per_gas, max_priority_fee_per_gas })
             }
-            Fees::Market => self.market(now, actions),
+            Fees::Market => Some(capped(self.market(now, actions)?, self.settings.gas.cap_max_fee_per_gas)),
         }
     }
 
@@ -95,8 +100,7 @@ impl Manager {
                 break;
             };
             let Some(waiter) = self.at(number).waiting.pop() else { break };
-            let unsaved =
-                Unsaved { row: waiter.row, body_hash: Default::default(), reply_to: None, queue_number: Some(waiter.queue_number) };
+            let unsaved = Unsaved { row: waiter.row, body_hash: B256::ZERO, origin: Origin::Queue(waiter.queue_number) };
             self.bind(number, id, unsaved, gas, fees, now);
         }
         // What cannot be bound yet stays on disk: only an open window reads ahead.
@@ -165,7 +169,7 @@ impl Manager {
         waiting.estimating = false;
         match estimate {
             // Gas limits are far below 2^52, where a product of floats is exact enough.
-            Some(Ok(gas)) => waiting.estimate = Some((gas as f64 * factor).ceil() as u64),
+            Some(Ok(gas)) => waiting.estimate = Some(gas.max(((gas as f64 * factor).ceil() as u64).min(GAS_CAP))),
             Some(Err(reason)) => {
                 waiting.estimate_failures += 1;
                 if waiting.estimate_failures < tries {
@@ -217,6 +221,7 @@ impl Manager {
                     tx.work = Work::None;
                     tx.attempted_at = now.elapsed;
                     tx.resubmit_due = false;
+                    self.advance(signed.slot, now, actions);
                 }
                 Err(reason) => self.unsigned(signed.slot, &reason, now, actions),
             }
@@ -244,8 +249,10 @@ impl Manager {
             return;
         }
         let unsaved = tx.unsaved.as_ref().expect("kept until the first record is on disk");
-        let queue_number = unsaved.queue_number;
-        let accepted = queue_number.is_none().then(|| (unsaved.row.clone(), unsaved.body_hash));
+        let (accepted, queue_number) = match unsaved.origin {
+            Origin::Caller(_) => (Some((unsaved.row.clone(), unsaved.body_hash)), None),
+            Origin::Queue(number) => (None, Some(number)),
+        };
         self.records.push(Record::Bound { id, from, accepted, queue_number, attempt });
         self.saved.push(Saved::Bound { slot, id, raw });
     }
@@ -256,13 +263,12 @@ impl Manager {
         let failed = tail.remove(0);
         let reason = format!("no signature: {reason}");
         if let Some(unsaved) = failed.unsaved {
-            match (unsaved.reply_to, unsaved.queue_number) {
-                (Some(to), _) => actions.push(Action::Reply { to, result: Err(SubmitError::Invalid(reason)), last: true }),
-                (None, Some(queue_number)) => {
-                    self.at(slot.address).waiting.buffer.push_front(Waiter { queue_number, id: failed.id, row: unsaved.row });
+            match unsaved.origin {
+                Origin::Caller(to) => actions.push(Action::Reply { to, result: Err(SubmitError::Invalid(reason)), last: true }),
+                Origin::Queue(queue_number) => {
+                    self.at(slot.address).waiting.put_back(Waiter { queue_number, id: failed.id, row: unsaved.row });
                     self.fail_front(slot.address, reason, now);
                 }
-                (None, None) => {}
             }
         }
         self.rebind(slot.address, tail, now, actions);
@@ -280,20 +286,17 @@ impl Manager {
 
     /// Binds discarded transactions anew, in their order.
     fn rebind(&mut self, number: u32, tail: Vec<InFlight>, now: Now, actions: &mut Vec<Action>) {
-        let mut queued = Vec::new();
         for tx in tail {
             let Some(unsaved) = tx.unsaved else { continue };
-            match (unsaved.reply_to, unsaved.queue_number) {
-                (Some(to), _) => {
-                    let accept = super::super::event::Accept { id: tx.id, row: unsaved.row, body_hash: unsaved.body_hash };
+            match unsaved.origin {
+                Origin::Caller(to) => {
+                    let accept = Accept { id: tx.id, row: unsaved.row, body_hash: unsaved.body_hash };
                     self.submit(accept, to, now, actions);
                 }
-                (None, Some(queue_number)) => queued.push(Waiter { queue_number, id: tx.id, row: unsaved.row }),
-                (None, None) => {}
+                Origin::Queue(queue_number) => {
+                    self.at(number).waiting.put_back(Waiter { queue_number, id: tx.id, row: unsaved.row });
+                }
             }
-        }
-        for waiter in queued.into_iter().rev() {
-            self.at(number).waiting.buffer.push_front(waiter);
         }
         self.pump(number, now, actions);
     }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use alloy::primitives::Bytes;
 use storage::{FailureRow, ReceiptRow, Timeline};
 
 use super::super::event::{Action, BlockEffects, Counted, Now, SeenBlock, SeenReceipt, Slot};
@@ -27,8 +28,8 @@ impl Manager {
                 (address.address, address.base)
             })
             .collect();
-        if !touched.is_empty() && self.touched.back().is_none_or(|last| last.0 < block.number) {
-            self.touched.push_back((block.number, touched));
+        if !touched.is_empty() {
+            self.touched.entry(block.number).or_default().extend(touched);
         }
         actions.push(Action::Effects(effects));
     }
@@ -48,6 +49,9 @@ impl Manager {
         if first_time {
             address.unconfirmed -= 1;
         }
+        if address.displaced == Some(slot.nonce) {
+            address.displaced = None;
+        }
     }
 
     /// The block's write is on disk: its transactions are in, older ones reach their depths, and the window moves on.
@@ -66,7 +70,7 @@ impl Manager {
         for address in &changed {
             self.depths(*address, number, now, actions);
         }
-        self.touched.retain(|(block, _)| (number + 1).saturating_sub(*block) < finality);
+        self.touched.retain(|block, _| (number + 1).saturating_sub(*block) < finality);
         self.resend_oldest(now, actions);
         for address in changed {
             self.pump(address, now, actions);
@@ -88,10 +92,11 @@ impl Manager {
         let (required, finality) = (self.settings.txmgr.required_confirmations, self.settings.txmgr.finality_depth);
         let address = &mut self.addresses[number as usize];
         for tx in &mut address.in_flight {
-            let Some(included) = tx.included.as_mut() else { break };
+            let Some(included) = tx.included.as_mut() else { continue };
             if !included.stored && included.block <= head {
                 included.stored = true;
-                // What an included transaction no longer needs is given back; a reorg reads it from disk.
+                // A transaction in a block is not sent again; its bytes are on disk.
+                tx.raw = Bytes::new();
                 actions.push(Action::Count(Counted::Included(now.unix_us.saturating_sub(tx.accepted_at))));
             }
             if included.stored && !included.confirmed && included.block + required <= head + 1 {
@@ -113,18 +118,24 @@ impl Manager {
     /// dropped it.
     fn resend_oldest(&mut self, now: Now, actions: &mut Vec<Action>) {
         let (head, after) = (self.head, self.settings.txmgr.resend_after_blocks);
-        for number in self.active.clone() {
-            let address = self.at(number);
-            let oldest = address.base + (address.in_flight.len() - address.unconfirmed) as u64;
-            let slot = Slot { address: number, nonce: oldest };
-            let overdue = |tx: &&mut InFlight| {
-                tx.submitted && tx.work == Work::None && tx.sent_before_block.is_some_and(|block| head >= block + after)
-            };
-            if let Some(tx) = address.get_mut(oldest).filter(overdue) {
-                tx.submitted = false;
-                tx.resending = true;
-                self.advance(slot, now, actions);
+        let overdue =
+            |tx: &InFlight| tx.submitted && tx.work == Work::None && tx.sent_before_block.is_some_and(|block| head >= block + after);
+        let oldest = |number: &u32| {
+            let address = &self.addresses[*number as usize];
+            let nonce = address.oldest_unconfirmed()?;
+            address.get(nonce).is_some_and(overdue).then_some(Slot { address: *number, nonce })
+        };
+        let slots: Vec<Slot> = self.active.iter().filter_map(oldest).collect();
+        for slot in slots {
+            let Some(tx) = self.get_mut(slot) else { continue };
+            let (id, used) = (tx.id, tx.nonce_used);
+            tx.submitted = false;
+            tx.resending = true;
+            if used && self.at(slot.address).displaced.replace(slot.nonce).is_none() {
+                let from = self.at(slot.address).address;
+                tracing::error!(%id, %from, nonce = slot.nonce, "the nonce is used on chain, and by no transaction of ours: another wallet has the key; nothing more is bound for this address");
             }
+            self.advance(slot, now, actions);
         }
     }
 }

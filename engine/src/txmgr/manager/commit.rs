@@ -6,7 +6,7 @@ use alloy::primitives::Bytes;
 use uuid::Uuid;
 
 use super::super::event::{Action, Counted, Now, ReplyTo, Slot, Waiter};
-use super::super::transaction::Work;
+use super::super::transaction::{Origin, Work};
 use super::Manager;
 use crate::engine::{RETRY_AFTER_MS, SubmitError};
 
@@ -52,7 +52,6 @@ impl Manager {
 
     pub(super) fn durable(&mut self, ticket: u64, now: Now, actions: &mut Vec<Action>) {
         let Some(pending) = self.take(ticket) else { return };
-        self.store_healthy = true;
         let mut pump = BTreeSet::new();
         for saved in pending.saved {
             match saved {
@@ -87,7 +86,7 @@ impl Manager {
         tx.work = Work::None;
         tx.durable_at = now.unix_us;
         let waited = now.unix_us.saturating_sub(tx.accepted_at);
-        if let Some(to) = tx.unsaved.take().and_then(|unsaved| unsaved.reply_to) {
+        if let Some(to) = tx.unsaved.take().and_then(|unsaved| unsaved.origin.caller()) {
             actions.push(Action::Reply { to, result: Ok(id), last: true });
             actions.push(Action::Count(Counted::Open(1)));
             actions.push(Action::Count(Counted::Accepted));
@@ -112,7 +111,6 @@ impl Manager {
 
     /// Nobody knows yet. Callers are told so; nothing is sent until it is known.
     pub(super) fn unknown(&mut self, ticket: u64, actions: &mut Vec<Action>) {
-        self.store_healthy = false;
         let Some(pending) = self.pending.iter().find(|pending| pending.ticket == ticket) else { return };
         let replies: Vec<ReplyTo> = pending.saved.iter().filter_map(|saved| self.waits(saved)).collect();
         for to in replies {
@@ -125,7 +123,7 @@ impl Manager {
             Saved::Queued { reply_to, .. } => Some(*reply_to),
             Saved::Bound { slot, id, .. } => {
                 let tx = self.addresses[slot.address as usize].get(slot.nonce).filter(|tx| tx.id == *id)?;
-                tx.unsaved.as_ref()?.reply_to
+                tx.unsaved.as_ref()?.origin.caller()
             }
             Saved::Attempt { .. } | Saved::Failed { .. } => None,
         }
@@ -134,8 +132,9 @@ impl Manager {
     /// Nothing of what is unanswered is on disk: every nonce without a record is given back, and every caller without one
     /// hears that nothing was accepted.
     pub(super) fn refused(&mut self, now: Now, actions: &mut Vec<Action>) {
-        self.store_healthy = true;
         self.records.clear();
+        // A disk that refuses one write may refuse the next: a pause, or signing and refusing would be all that is done.
+        self.bind_again_at = Some(now.elapsed + self.backoff(1));
         let mut lost: Vec<Saved> = self.pending.drain(..).flat_map(|pending| pending.saved).collect();
         lost.append(&mut self.saved);
         for saved in lost {
@@ -144,11 +143,7 @@ impl Manager {
                     self.at(address).waiting.unsaved -= 1;
                     actions.push(Action::Reply { to: reply_to, result: Err(NOT_STORED), last: true });
                 }
-                Saved::Failed { address, waiter } => {
-                    let waiting = &mut self.at(address).waiting;
-                    waiting.estimate_failures = u32::MAX - 1;
-                    waiting.buffer.push_front(*waiter);
-                }
+                Saved::Failed { address, waiter } => self.at(address).waiting.put_back(*waiter),
                 Saved::Attempt { slot, id, .. } => {
                     if let Some(tx) = self.get_mut(slot).filter(|tx| tx.id == id) {
                         tx.attempts.truncate(tx.durable);
@@ -161,7 +156,6 @@ impl Manager {
         for number in 0..self.addresses.len() {
             self.give_back(u32::try_from(number).expect("numbered by u32"), now, actions);
         }
-        self.pump_all(now, actions);
     }
 
     /// Takes every nonce of an address that has no record on disk back.
@@ -173,14 +167,13 @@ impl Manager {
             return;
         }
         let slot = Slot { address: number, nonce: address.base + first as u64 };
-        for tx in self.discard(slot).into_iter().rev() {
+        for tx in self.discard(slot) {
             let Some(unsaved) = tx.unsaved else { continue };
-            match (unsaved.reply_to, unsaved.queue_number) {
-                (Some(to), _) => actions.push(Action::Reply { to, result: Err(NOT_STORED), last: true }),
-                (None, Some(queue_number)) => {
-                    self.at(number).waiting.buffer.push_front(Waiter { queue_number, id: tx.id, row: unsaved.row });
+            match unsaved.origin {
+                Origin::Caller(to) => actions.push(Action::Reply { to, result: Err(NOT_STORED), last: true }),
+                Origin::Queue(queue_number) => {
+                    self.at(number).waiting.put_back(Waiter { queue_number, id: tx.id, row: unsaved.row });
                 }
-                (None, None) => {}
             }
         }
         self.look(number, now, actions);

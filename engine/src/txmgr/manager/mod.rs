@@ -29,7 +29,7 @@ mod submit;
 #[cfg(test)]
 mod tests;
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
 use alloy::primitives::Address;
@@ -70,6 +70,7 @@ pub struct Manager {
     node_healthy: bool,
     caught_up: bool,
     store_healthy: bool,
+    bind_again_at: Option<Duration>,
     head: u64,
     lanes: Vec<LaneQueue>,
     jobs: Vec<SignJob>,
@@ -79,10 +80,10 @@ pub struct Manager {
     pending: VecDeque<Pending>,
     price_waiters: BTreeSet<u32>,
     active: BTreeSet<u32>,
-    touched: VecDeque<(u64, BTreeSet<u32>)>,
+    touched: BTreeMap<u64, BTreeSet<u32>>,
     floors: BTreeSet<u32>,
     timers: BTreeSet<(Duration, u32)>,
-    armed: Option<Duration>,
+    armed: BTreeSet<Duration>,
 }
 
 impl Manager {
@@ -99,6 +100,7 @@ impl Manager {
             node_healthy: false,
             caught_up: false,
             store_healthy: true,
+            bind_again_at: None,
             head: 0,
             jobs: Vec::new(),
             records: Vec::new(),
@@ -107,10 +109,10 @@ impl Manager {
             pending: VecDeque::new(),
             price_waiters: BTreeSet::new(),
             active: BTreeSet::new(),
-            touched: VecDeque::new(),
+            touched: BTreeMap::new(),
             floors: BTreeSet::new(),
             timers: BTreeSet::new(),
-            armed: None,
+            armed: BTreeSet::new(),
         }
     }
 
@@ -124,6 +126,7 @@ impl Manager {
             Event::Durable { ticket } => self.durable(ticket, now, actions),
             Event::Refused => self.refused(now, actions),
             Event::Unknown { ticket } => self.unknown(ticket, actions),
+            Event::Store { healthy } => self.store(healthy, now, actions),
             Event::Sent { lane, ends, pause } => self.sent(lane, ends, pause, now, actions),
             Event::Price(price) => self.priced(price, now, actions),
             Event::ChainNonce(address, count) => self.chain_nonce(address, count, now, actions),
@@ -145,16 +148,30 @@ impl Manager {
     pub fn flush(&mut self, now: Now, actions: &mut Vec<Action>) {
         self.commit(actions);
         self.dispatch(now, actions);
-        let first = self.timers.first().map(|timer| timer.0);
-        if first.is_some() && first != self.armed {
-            self.armed = first;
-            actions.extend(first.map(Action::WakeAt));
+        let timer = self.timers.first().map(|timer| timer.0);
+        let next = [timer, self.lane_due(now), self.bind_again_at].into_iter().flatten().min();
+        // A later one that is armed already still comes; only an earlier one needs a sleeper of its own.
+        if let Some(at) = next.filter(|at| self.armed.first().is_none_or(|armed| at < armed)) {
+            self.armed.insert(at);
+            actions.push(Action::WakeAt(at));
         }
     }
 
-    /// Transactions that are bound, and ones that wait, over all addresses.
+    /// Sign jobs gathered so far: bounds a run.
     #[must_use]
-    pub fn open(&self) -> (usize, u64) {
+    pub fn jobs(&self) -> usize {
+        self.jobs.len()
+    }
+
+    /// The address of a slot, if there is one.
+    #[must_use]
+    pub fn address(&self, slot: Slot) -> Option<Address> {
+        self.addresses.get(slot.address as usize).map(|orchestrator| orchestrator.address)
+    }
+
+    /// Transactions that are bound, and ones that wait, over all addresses.
+    #[cfg(test)]
+    pub(crate) fn open(&self) -> (usize, u64) {
         self.addresses.iter().fold((0, 0), |(bound, waiting), address| {
             let queue = &address.waiting;
             (bound + address.in_flight.len(), waiting + queue.buffer.len() as u64 + queue.unread + queue.unsaved)
@@ -193,7 +210,11 @@ impl Manager {
     }
 
     fn tick(&mut self, now: Now, actions: &mut Vec<Action>) {
-        self.armed = None;
+        self.armed = self.armed.split_off(&(now.elapsed + Duration::from_nanos(1)));
+        if self.bind_again_at.is_some_and(|at| at <= now.elapsed) {
+            self.bind_again_at = None;
+            self.pump_all(now, actions);
+        }
         while let Some((at, number)) = self.timers.first().copied() {
             if at > now.elapsed {
                 break;
@@ -202,6 +223,13 @@ impl Manager {
             self.at(number).wake_at = None;
             self.look(number, now, actions);
             self.pump(number, now, actions);
+        }
+    }
+
+    fn store(&mut self, healthy: bool, now: Now, actions: &mut Vec<Action>) {
+        let was = std::mem::replace(&mut self.store_healthy, healthy);
+        if healthy && !was {
+            self.pump_all(now, actions);
         }
     }
 
@@ -216,7 +244,12 @@ impl Manager {
     fn chain_nonce(&mut self, address: Address, count: Option<u64>, now: Now, actions: &mut Vec<Action>) {
         let number = self.number(address);
         match count {
-            Some(count) => self.at(number).chain_nonce(count),
+            Some(count) => {
+                let address = self.at(number);
+                address.chain_nonce(count);
+                // It is the answer that is fresh now, however long the question has waited.
+                address.active_at = now.elapsed;
+            }
             None => {
                 self.at(number).nonce = NonceState::Unknown;
                 let retry = Duration::from_millis(self.settings.txmgr.retry_min_ms);

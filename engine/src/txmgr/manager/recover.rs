@@ -13,14 +13,14 @@ impl Manager {
         let address = &mut self.addresses[number as usize];
         address.base = recovered.floor;
         address.nonce = NonceState::Unknown;
-        address.waiting.next_number = recovered.waiting.map_or(0, |(_, last)| last + 1);
+        address.waiting.next_number = recovered.last_queue_number.map_or(0, |last| last + 1);
         address.waiting.unread = recovered.waiting_count;
         let mut open = i64::try_from(recovered.waiting_count).unwrap_or(i64::MAX);
         for bound in &recovered.bound {
             open += 1;
             let tx = InFlight::recovered(bound, now.elapsed);
             if let Some(included) = tx.included {
-                self.touched.push_back((included.block, [number].into()));
+                self.touched.entry(included.block).or_default().insert(number);
             } else {
                 address.unconfirmed += 1;
             }
@@ -29,8 +29,6 @@ impl Manager {
         if address.unconfirmed > 0 {
             self.active.insert(number);
         }
-        // Blocks are looked through from the oldest on.
-        self.touched.make_contiguous().sort_by_key(|touched| touched.0);
         actions.push(Action::Count(Counted::Open(open)));
     }
 }

@@ -9,7 +9,7 @@ use storage::AttemptFees;
 
 use super::super::event::{Action, Counted, Now, SignJob, Slot};
 use super::super::gas_price::MarketPrice;
-use super::super::increase::{Increase, increase};
+use super::super::increase::{Increase, Strategy, increase};
 use super::super::stage::Stage;
 use super::super::transaction::Work;
 use super::Manager;
@@ -72,7 +72,9 @@ impl Manager {
     /// A further attempt at a higher price, or the same bytes once more where there can be none.
     fn reprice(&mut self, slot: Slot, now: Now, actions: &mut Vec<Action>) {
         let market = self.market(now, actions);
-        let (percent, cap) = (self.settings.gas.increase_percent, self.settings.gas.cap_max_fee_per_gas);
+        let gas = &self.settings.gas;
+        let strategy = gas.increase_step_wei.map_or(Strategy::Percent(gas.increase_percent), Strategy::Step);
+        let cap = gas.cap_max_fee_per_gas;
         let Some(tx) = self.get_mut(slot) else { return };
         let closing = tx.closing.is_some();
         if tx.fixed_price && !closing {
@@ -83,7 +85,8 @@ impl Manager {
             self.wait_for_price(slot.address);
             return;
         }
-        match increase(&tx.fees(), market, percent, cap) {
+        // A nonce that is being closed blocks its address: closing it is worth more than the cap.
+        match increase(&tx.fees(), market, strategy, if closing { None } else { cap }) {
             Increase::Price(fees) => self.sign_again(slot, fees, closing),
             Increase::Held { needed, cap } => {
                 tracing::warn!(id = %tx.id, nonce = slot.nonce, needed, cap, "held: the price cap is below what a replacement needs");
@@ -107,10 +110,7 @@ impl Manager {
         let from = self.at(slot.address).address;
         let chain_id = self.chain_id.expect("something was sent, so the chain is known");
         let Some(tx) = self.get_mut(slot) else { return };
-        let Ok(signed) = TxEnvelope::decode_2718(&mut tx.raw.as_ref()) else {
-            tracing::error!(id = %tx.id, "the stored bytes of the newest attempt do not decode; the transaction is left as it is");
-            return;
-        };
+        let signed = TxEnvelope::decode_2718(&mut tx.raw.as_ref()).expect("these bytes were encoded by the sign stage");
         let (to, value, data, gas) = if closing {
             (Some(from), U256::ZERO, Bytes::new(), TRANSFER_GAS)
         } else {
@@ -123,14 +123,10 @@ impl Manager {
 
     pub(super) fn priced(&mut self, price: Option<MarketPrice>, now: Now, actions: &mut Vec<Action>) {
         self.gas_price.answered(price, now.elapsed);
-        let waiters = std::mem::take(&mut self.price_waiters);
-        for number in waiters {
-            if price.is_some() {
-                self.look(number, now, actions);
-                self.pump(number, now, actions);
-            } else {
-                self.wait_for_price(number);
-            }
+        // With no price at all they wait again; with the last known good one they go on.
+        for number in std::mem::take(&mut self.price_waiters) {
+            self.look(number, now, actions);
+            self.pump(number, now, actions);
         }
     }
 }

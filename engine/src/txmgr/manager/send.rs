@@ -59,25 +59,46 @@ impl Manager {
 
     pub(super) fn sent(&mut self, lane: usize, ends: Vec<(Slot, SendEnd)>, pause: Option<Duration>, now: Now, actions: &mut Vec<Action>) {
         self.lanes[lane].busy = false;
-        let mut again = Vec::new();
+        let (mut again, count) = (Vec::new(), ends.len());
         for (slot, end) in ends {
             match end {
                 SendEnd::Answered(outcome, message) => self.answered(slot, &outcome, &message, now, actions),
                 SendEnd::BeforeSend | SendEnd::Ambiguous => again.push(slot),
             }
         }
-        if again.is_empty() {
+        if again.len() < count {
+            // The node answers: what it left open waits by itself and holds up nobody else.
             self.lanes[lane].failures = 0;
-        } else {
-            let first = again[0].address;
-            for slot in again.into_iter().rev() {
-                self.lanes[lane].queue.push_front(slot);
+            for slot in again {
+                self.left_open(slot, now, actions);
             }
-            self.lanes[lane].failures += 1;
-            let wait = pause.unwrap_or_default().max(self.backoff(self.lanes[lane].failures));
-            self.lanes[lane].not_before = now.elapsed + wait;
-            self.wake(first, now.elapsed + wait);
+            return;
         }
+        for slot in again.into_iter().rev() {
+            self.lanes[lane].queue.push_front(slot);
+        }
+        self.lanes[lane].failures += 1;
+        let wait = pause.unwrap_or_default().max(self.backoff(self.lanes[lane].failures));
+        self.lanes[lane].not_before = now.elapsed + wait;
+    }
+
+    /// The request had answers, but none for this one: the same bytes again, a little later.
+    fn left_open(&mut self, slot: Slot, now: Now, actions: &mut Vec<Action>) {
+        let Some(tx) = self.get_mut(slot).filter(|tx| tx.work == Work::Sending) else { return };
+        tx.failures += 1;
+        let failures = tx.failures;
+        let not_before = now.elapsed + self.backoff(failures);
+        if let Some(tx) = self.get_mut(slot) {
+            tx.work = Work::None;
+            tx.not_before = not_before;
+        }
+        self.advance(slot, now, actions);
+    }
+
+    /// When the first lane that pauses with something to send may go on.
+    pub(super) fn lane_due(&self, now: Now) -> Option<Duration> {
+        let pausing = |lane: &&LaneQueue| !lane.busy && !lane.queue.is_empty() && lane.not_before > now.elapsed;
+        self.lanes.iter().filter(pausing).map(|lane| lane.not_before).min()
     }
 
     /// Pause before try number `failures` + 1: four times longer each time, up to the longest.
@@ -95,6 +116,7 @@ impl Manager {
             Outcome::SubmittedNew | Outcome::AlreadyKnown | Outcome::NonceTooLow => {
                 let dropped = tx.resending && *outcome == Outcome::SubmittedNew;
                 tx.submitted = true;
+                tx.nonce_used = *outcome == Outcome::NonceTooLow;
                 tx.resending = false;
                 tx.failures = 0;
                 tx.sent_before_block = Some(head);

@@ -3,7 +3,7 @@
 use storage::Record;
 
 use super::super::event::{Accept, Action, Now, ReplyTo};
-use super::super::transaction::Unsaved;
+use super::super::transaction::{Origin, Unsaved};
 use super::Manager;
 use super::commit::Saved;
 
@@ -16,7 +16,7 @@ impl Manager {
         // A price is asked for only by what can use it now.
         let fees = if bindable { self.price_for(row.request.fees, now, actions) } else { None };
         if let (Some(gas), Some(fees)) = (row.request.gas, fees) {
-            let unsaved = Unsaved { row, body_hash, reply_to: Some(reply_to), queue_number: None };
+            let unsaved = Unsaved { row, body_hash, origin: Origin::Caller(reply_to) };
             self.bind(number, id, unsaved, gas, fees, now);
             return;
         }

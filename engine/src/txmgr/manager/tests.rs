@@ -199,13 +199,15 @@ fn an_unknown_append_stops_sending_and_a_refused_one_gives_every_nonce_back() {
     let mut desk = Desk::ready(TxmgrConfig::default());
     let first = desk.submit(2);
     let second = desk.submit(1);
-    let actions = desk.run([Event::Unknown { ticket: ticket(&first) }]);
+    let actions = desk.run([Event::Unknown { ticket: ticket(&first) }, Event::Store { healthy: false }]);
     assert_eq!(replies(&actions), [Err(SubmitError::Unknown), Err(SubmitError::Unknown)]);
     let actions = desk.run([Event::Refused]);
     assert!(replies(&actions).iter().all(|reply| matches!(reply, Err(SubmitError::Busy { .. }))));
     assert_eq!(replies(&actions).len(), 3);
     assert!(sent(&actions).is_empty());
     assert_eq!(bound(&second).len(), 1);
+    desk.now += Duration::from_secs(1);
+    desk.run([Event::Store { healthy: true }, Event::Tick]);
     let actions = desk.submit(1);
     assert_eq!(bound(&actions)[0].0, 7, "the nonce that no record holds is used again");
 }
@@ -325,7 +327,7 @@ fn after_a_restart_a_bound_attempt_counts_as_maybe_sent_and_goes_out_again_once_
         attempts: vec![attempt(nonce)],
         receipt: None,
     };
-    let recovered = Recovered { address: FROM, floor: 4, bound: vec![row(4), row(5)], waiting: None, waiting_count: 0 };
+    let recovered = Recovered { address: FROM, floor: 4, bound: vec![row(4), row(5)], last_queue_number: None, waiting_count: 0 };
     assert!(sent(&desk.run([Event::Recovered(recovered), Event::Node { healthy: true, chain_id: Some(1) }])).is_empty());
     let actions = desk.run([Event::BlockStored { number: 3, newest: true }]);
     assert_eq!(sent(&actions).iter().map(|(slot, _)| slot.nonce).collect::<Vec<_>>(), [4, 5]);
@@ -376,4 +378,72 @@ fn a_price_that_the_node_did_not_give_is_asked_for_again_without_a_new_submissio
 fn a_submission_that_cannot_be_bound_now_asks_for_no_price() {
     let mut desk = Desk::new(TxmgrConfig::default());
     assert!(!desk.submit(1).iter().any(|action| matches!(action, Action::FetchPrice)));
+}
+
+#[test]
+fn a_nonce_is_closed_even_when_the_cap_leaves_no_replacement() {
+    let mut desk = Desk::ready(TxmgrConfig::default());
+    desk.run([Event::Price(Some(MarketPrice::Legacy(195)))]);
+    let actions = desk.submit(1);
+    let attempts = sent(&desk.run([Event::Durable { ticket: ticket(&actions) }]));
+    let actions = desk.run([answers(&attempts, &Outcome::Invalid)]);
+    let Some(Record::Attempt { attempt, .. }) = records(&actions).first().copied() else { panic!("a self-send: {actions:?}") };
+    assert_eq!(attempt.fees, AttemptFees::Legacy { gas_price: 215 });
+}
+
+#[test]
+fn an_append_that_turns_out_durable_lets_every_address_go_on() {
+    let mut desk = Desk::ready(TxmgrConfig::default());
+    let first = desk.submit(1);
+    desk.run([Event::Unknown { ticket: ticket(&first) }, Event::Store { healthy: false }]);
+    let other = Address::repeat_byte(0xbb);
+    let mut accept = accept(9);
+    accept.row.request.from = other;
+    let queued = desk.run([Event::Submit(accept.clone(), ReplyTo { batch: 2, index: 0 })]);
+    desk.run([Event::ChainNonce(other, Some(0)), Event::Durable { ticket: ticket(&queued) }]);
+    let actions = desk.run([Event::Durable { ticket: ticket(&first) }, Event::Store { healthy: true }]);
+    assert!(actions.iter().any(|action| matches!(action, Action::Load { address, .. } if *address == other)), "{actions:?}");
+}
+
+#[test]
+fn a_refusal_forgets_what_was_estimated_for_another_request() {
+    let mut desk = Desk::ready(TxmgrConfig::default());
+    let waiter = |number: u64| {
+        let mut row = accept(number as u32).row;
+        row.request.gas = None;
+        super::super::event::Waiter { queue_number: number, id: Uuid::from_u128(u128::from(number) + 1), row }
+    };
+    let recovered = Recovered { address: FROM, floor: 7, bound: Vec::new(), last_queue_number: Some(1), waiting_count: 2 };
+    desk.run([Event::Recovered(recovered), Event::ChainNonce(FROM, Some(7))]);
+    desk.run([Event::Loaded(FROM, Some(vec![waiter(0), waiter(1)]))]);
+    let first = desk.run([Event::Estimated(FROM, Uuid::from_u128(1), Some(Ok(100_000)))]);
+    assert_eq!(bound(&first).len(), 1);
+    desk.run([Event::Refused]);
+    desk.run([Event::Estimated(FROM, Uuid::from_u128(2), Some(Ok(900_000)))]);
+    desk.now += Duration::from_secs(1);
+    let actions = desk.run([Event::Tick]);
+    assert!(bound(&actions).is_empty(), "the estimate was another one's");
+    assert!(actions.iter().any(|action| matches!(action, Action::Estimate(id, _) if *id == Uuid::from_u128(1))), "{actions:?}");
+}
+
+#[test]
+fn waiting_transactions_go_on_with_the_last_known_good_price() {
+    let mut desk = Desk::ready(TxmgrConfig::default());
+    desk.now += Duration::from_secs(60);
+    let queued = desk.submit(1);
+    desk.run([Event::Durable { ticket: ticket(&queued) }]);
+    let waiter = super::super::event::Waiter { queue_number: 0, id: Uuid::from_u128(1), row: accept(0).row };
+    desk.run([Event::ChainNonce(FROM, Some(7)), Event::Loaded(FROM, Some(vec![waiter]))]);
+    assert_eq!(bound(&desk.run([Event::Price(None)])).len(), 1);
+}
+
+#[test]
+fn a_nonce_that_another_wallet_has_used_stops_its_address_and_says_so() {
+    let mut desk = Desk::ready(TxmgrConfig { resend_after_blocks: 2, ..TxmgrConfig::default() });
+    let actions = desk.submit(1);
+    let attempts = sent(&desk.run([Event::Durable { ticket: ticket(&actions) }]));
+    desk.run([answers(&attempts, &Outcome::NonceTooLow)]);
+    desk.block(11, &[]);
+    desk.block(12, &[]);
+    assert!(bound(&desk.submit(1)).is_empty());
 }
