@@ -87,7 +87,7 @@ pub(crate) struct RunOptions {
     /// Offer this many transactions a second, whatever the engine does; without it the loop is closed.
     #[arg(long, conflicts_with = "outstanding")]
     pub(crate) rate: Option<f64>,
-    /// Closed loop: at most this many transactions offered and not yet in a block.
+    /// Closed loop: at most this many transactions offered and neither refused nor yet in a block.
     #[arg(long, default_value_t = 20_000, value_parser = clap::value_parser!(u64).range(1..))]
     pub(crate) outstanding: u64,
     /// Connections to the engine.
@@ -108,7 +108,7 @@ pub(crate) struct RunOptions {
     /// How to tell the progress: a live line on stderr, or JSON lines on stdout for a parent process.
     #[arg(long, value_enum, default_value_t = ProgressStyle::Line)]
     pub(crate) progress: ProgressStyle,
-    /// Give up after this many seconds in which nothing was accepted, included or archived.
+    /// Give up after this many seconds in which nothing was accepted, refused, included or archived.
     #[arg(long, default_value_t = 120, value_parser = clap::value_parser!(u64).range(1..))]
     pub(crate) patience: u64,
 }

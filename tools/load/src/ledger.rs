@@ -38,6 +38,12 @@ impl Findings {
             self.problems.push(problem);
         }
     }
+
+    /// Puts a problem before all others, because it may be the cause of them.
+    pub(crate) fn tell_first(&mut self, problem: String) {
+        self.problems.truncate(PROBLEMS_TOLD - 1);
+        self.problems.insert(0, problem);
+    }
 }
 
 /// How a number was executed.

@@ -2,7 +2,7 @@
 //!
 //! At a rate, batch `k` is due at `k × batch ÷ rate` after the start, whether or not the engine keeps up; a batch that is taken
 //! late keeps the time it was due, so that its latency tells the wait (no coordinated omission). In a closed loop a batch is due
-//! when room for it was found: at most `outstanding` transactions are handed out and not yet seen in a block.
+//! when room for it was found: at most `outstanding` transactions are handed out and neither refused nor yet seen in a block.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -15,7 +15,7 @@ use tokio::time::Instant;
 pub(crate) enum Regime {
     /// This many transactions a second.
     Rate(f64),
-    /// At most this many handed out and not yet in a block.
+    /// At most this many handed out and neither refused nor yet in a block.
     Closed(u64),
 }
 
@@ -75,6 +75,7 @@ pub(crate) struct Pace {
     intended_us: parking_lot::Mutex<Vec<u64>>,
     handed_out: AtomicU64,
     included: AtomicU64,
+    refused: AtomicU64,
     room: Notify,
 }
 
@@ -90,6 +91,7 @@ impl Pace {
             intended_us: parking_lot::Mutex::new(Vec::new()),
             handed_out: AtomicU64::new(0),
             included: AtomicU64::new(0),
+            refused: AtomicU64::new(0),
             room: Notify::new(),
         }
     }
@@ -122,7 +124,7 @@ impl Pace {
     async fn wait_for_room(&self, handed_out_then: u64, outstanding: u64) {
         loop {
             let notified = self.room.notified();
-            if handed_out_then.saturating_sub(self.included.load(Ordering::Relaxed)) <= outstanding {
+            if handed_out_then.saturating_sub(self.included() + self.refused()) <= outstanding {
                 return;
             }
             notified.await;
@@ -149,6 +151,17 @@ impl Pace {
     pub(crate) fn included(&self) -> u64 {
         self.included.load(Ordering::Relaxed)
     }
+
+    /// Tells that the engine has refused `count` more transactions, which will never be in a block.
+    pub(crate) fn add_refused(&self, count: u64) {
+        self.refused.fetch_add(count, Ordering::Relaxed);
+        self.room.notify_waiters();
+    }
+
+    /// How many transactions the engine has refused so far.
+    pub(crate) fn refused(&self) -> u64 {
+        self.refused.load(Ordering::Relaxed)
+    }
 }
 
 #[cfg(test)]
@@ -172,6 +185,17 @@ mod tests {
         assert_eq!(third.await.unwrap().first, 4);
         assert!(pace.take().await.is_none());
         assert_eq!(pace.handed_out(), 6);
+    }
+
+    #[tokio::test]
+    async fn what_is_refused_makes_room_in_a_closed_loop() {
+        let pace = Pace::new(Regime::Closed(2), 4, 2, Clock::start());
+        pace.take().await.unwrap();
+        let mut second = Box::pin(pace.take());
+        assert!((&mut second).now_or_never().is_none());
+        pace.add_refused(1);
+        pace.set_included(1);
+        assert_eq!(second.await.unwrap().first, 2);
     }
 
     #[tokio::test]

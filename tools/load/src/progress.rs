@@ -23,6 +23,8 @@ pub(crate) struct Snapshot {
     pub(crate) accepted: u64,
     /// Transactions in blocks since the run began.
     pub(crate) included: u64,
+    /// Transactions the engine has refused.
+    pub(crate) refused: u64,
     /// The engine's open work; null while it is away.
     pub(crate) open: Option<u64>,
     /// Requests repeated so far.
@@ -50,7 +52,8 @@ impl Progress {
     pub(crate) fn show(&self, snapshot: &Snapshot) -> anyhow::Result<()> {
         let rate = snapshot.included as f64 / snapshot.elapsed_s.max(0.001);
         let open = snapshot.open.map_or_else(|| "engine away".to_owned(), |open| format!("{open} open"));
-        self.bar.set_message(format!("{} accepted, {open}, {rate:.0}/s", snapshot.accepted));
+        let refused = if snapshot.refused == 0 { String::new() } else { format!("{} refused, ", snapshot.refused) };
+        self.bar.set_message(format!("{} accepted, {refused}{open}, {rate:.0}/s", snapshot.accepted));
         self.bar.set_position(snapshot.included);
         if self.style == ProgressStyle::Json {
             let mut line = serde_json::to_vec(snapshot)?;

@@ -53,12 +53,17 @@ pub(crate) async fn run(options: &RunOptions) -> anyhow::Result<bool> {
     let mut race = Race::start(options, node, &plan, first_block)?;
     race.watch(options).await?;
     let record = race.record(options, first_block, base_nonces);
+    let refusals = race.tally.refusals();
     drop(race);
 
     let unnamed = tempfile::Builder::new().prefix("load-record-").suffix(".json").tempfile()?;
     let path = options.record.clone().unwrap_or_else(|| unnamed.path().to_owned());
     record.write(&path)?;
     if options.no_verify {
+        // Verification names them otherwise.
+        if let Some(refusals) = refusals {
+            eprintln!("load: of {} transactions {refusals}", options.transactions);
+        }
         return Ok(true);
     }
     let report = options.report.clone();
@@ -129,7 +134,11 @@ impl Race {
                 return Ok(());
             }
             if stillness.lasts(&snapshot) {
-                bail!("nothing moved for {} s: {}", options.patience, self.standstill(&snapshot));
+                bail!(
+                    "nothing moved for {} s: {}",
+                    options.patience,
+                    standstill(&snapshot, self.tally.refusals(), self.seen.chain_error.lock().clone())
+                );
             }
         }
     }
@@ -142,15 +151,10 @@ impl Race {
             sent: self.tally.sent.load(Ordering::Relaxed),
             accepted: self.tally.accepted.load(Ordering::Relaxed),
             included: self.pace.included(),
+            refused: self.pace.refused(),
             open: self.seen.open(),
             repeated: self.tally.repeated.load(Ordering::Relaxed),
         }
-    }
-
-    fn standstill(&self, at: &Snapshot) -> String {
-        let open = at.open.map_or_else(|| "is away or not ready".to_owned(), |open| format!("has {open} open"));
-        let chain = self.seen.chain_error.lock().clone().map_or_else(String::new, |error| format!("; last error of the node: {error}"));
-        format!("{} offered, {} accepted, {} in blocks, the engine {open}{chain}", at.offered, at.accepted, at.included)
     }
 
     fn record(&self, options: &RunOptions, first_block: u64, base_nonces: Vec<u64>) -> Record {
@@ -182,10 +186,22 @@ fn is_settled(snapshot: &Snapshot, idle_since: &mut Option<Instant>) -> bool {
     snapshot.included >= snapshot.accepted || since.elapsed() > LOST_PATIENCE
 }
 
+/// Where a run stands that does not move, and what is known of the reason.
+fn standstill(at: &Snapshot, refusals: Option<String>, chain_error: Option<String>) -> String {
+    let open = at.open.map_or_else(|| "is away or not ready".to_owned(), |open| format!("has {open} open"));
+    let mut text = format!("{} offered, {} accepted, {} in blocks, the engine {open}", at.offered, at.accepted, at.included);
+    let reasons = [refusals, chain_error.map(|error| format!("last error of the node: {error}"))];
+    for reason in reasons.into_iter().flatten() {
+        text.push_str("; ");
+        text.push_str(&reason);
+    }
+    text
+}
+
 /// Notices when nothing moves.
 struct Stillness {
     patience: Duration,
-    last: Option<[u64; 3]>,
+    last: Option<[u64; 4]>,
     since: Instant,
 }
 
@@ -194,9 +210,9 @@ impl Stillness {
         Self { patience, last: None, since: Instant::now() }
     }
 
-    /// Whether nothing has been accepted, included or archived for longer than the patience.
+    /// Whether nothing has been accepted, refused, included or archived for longer than the patience.
     fn lasts(&mut self, snapshot: &Snapshot) -> bool {
-        let now = [snapshot.accepted, snapshot.included, snapshot.open.unwrap_or(u64::MAX)];
+        let now = [snapshot.accepted, snapshot.refused, snapshot.included, snapshot.open.unwrap_or(u64::MAX)];
         if self.last != Some(now) {
             (self.last, self.since) = (Some(now), Instant::now());
         }
@@ -209,7 +225,7 @@ mod tests {
     use super::*;
 
     fn snapshot(accepted: u64, included: u64, open: Option<u64>) -> Snapshot {
-        Snapshot { event: "progress", elapsed_s: 1.0, offered: accepted, sent: accepted, accepted, included, open, repeated: 0 }
+        Snapshot { event: "progress", elapsed_s: 1.0, offered: accepted, sent: accepted, accepted, included, refused: 0, open, repeated: 0 }
     }
 
     #[tokio::test(start_paused = true)]
@@ -238,5 +254,17 @@ mod tests {
         assert!(!stillness.lasts(&snapshot(1, 1, None)));
         tokio::time::advance(Duration::from_secs(2)).await;
         assert!(stillness.lasts(&snapshot(1, 1, None)));
+        assert!(!stillness.lasts(&Snapshot { refused: 1, ..snapshot(1, 1, None) }), "a refusal is a movement");
+    }
+
+    #[test]
+    fn a_standstill_names_the_first_refusal_and_the_nodes_last_error() {
+        let text = standstill(&snapshot(5, 3, Some(2)), Some("1 refused, the first was transaction 4: no".into()), Some("gone".into()));
+        assert_eq!(
+            text,
+            "5 offered, 5 accepted, 3 in blocks, the engine has 2 open; 1 refused, the first was transaction 4: no; \
+             last error of the node: gone"
+        );
+        assert_eq!(standstill(&snapshot(5, 3, None), None, None), "5 offered, 5 accepted, 3 in blocks, the engine is away or not ready");
     }
 }

@@ -30,8 +30,17 @@ pub(crate) struct Tally {
     pub(crate) accepted: AtomicU64,
     /// Requests that had to be repeated, in whole or in part.
     pub(crate) repeated: AtomicU64,
-    /// Refused transactions with the engine's reason.
+    /// Refused transactions with the engine's reason, in the order of its answers.
     pub(crate) refused: Mutex<Vec<(u64, String)>>,
+}
+
+impl Tally {
+    /// How many transactions were refused, and the first of them with its reason, for a person; `None` if none was.
+    pub(crate) fn refusals(&self) -> Option<String> {
+        let refused = self.refused.lock();
+        let (number, reason) = refused.first()?;
+        Some(format!("{} refused, the first was transaction {number}: {reason}", refused.len()))
+    }
 }
 
 /// Doubling delays with jitter.
@@ -64,7 +73,10 @@ pub(crate) async fn work(mut client: Client, plan: Arc<Plan>, pace: Arc<Pace>, t
         let mut open: Vec<u64> = (job.first..job.first + job.count).collect();
         let mut sent = false;
         loop {
-            let at_least = offer(&mut client, &plan, &tally, &mut open, &mut sent).await?;
+            let (refused, at_least) = offer(&mut client, &plan, &tally, &mut open, &mut sent).await?;
+            if refused > 0 {
+                pace.add_refused(refused);
+            }
             if open.is_empty() {
                 backoff.reset();
                 break;
@@ -76,22 +88,29 @@ pub(crate) async fn work(mut client: Client, plan: Arc<Plan>, pace: Arc<Pace>, t
     Ok(())
 }
 
-/// Offers what is open once, and leaves in `open` what must be offered again. Returns the delay the engine asks for.
-async fn offer(client: &mut Client, plan: &Plan, tally: &Tally, open: &mut Vec<u64>, sent: &mut bool) -> anyhow::Result<Option<Duration>> {
+/// Offers what is open once, and leaves in `open` what must be offered again. Returns how many were refused, and the delay the
+/// engine asks for.
+async fn offer(
+    client: &mut Client,
+    plan: &Plan,
+    tally: &Tally,
+    open: &mut Vec<u64>,
+    sent: &mut bool,
+) -> anyhow::Result<(u64, Option<Duration>)> {
     if client.connect().await.is_err() {
-        return Ok(None);
+        return Ok((0, None));
     }
     if !*sent {
         *sent = true;
         tally.sent.fetch_add(open.len() as u64, Ordering::Relaxed);
     }
     let Ok(reply) = client.post(Bytes::from(plan.request(open))).await else {
-        return Ok(None);
+        return Ok((0, None));
     };
     let verdicts = judge(&reply, open.len())?;
     let mut at_least = None;
     let mut again = Vec::new();
-    let mut accepted = 0;
+    let (mut accepted, mut refused) = (0, 0);
     for (number, verdict) in open.drain(..).zip(verdicts) {
         match verdict {
             Verdict::Accepted => accepted += 1,
@@ -99,17 +118,55 @@ async fn offer(client: &mut Client, plan: &Plan, tally: &Tally, open: &mut Vec<u
                 at_least = at_least.max(delay);
                 again.push(number);
             }
-            Verdict::Refused(reason) => tally.refused.lock().push((number, reason)),
+            Verdict::Refused(reason) => {
+                refused += 1;
+                tally.refused.lock().push((number, reason));
+            }
         }
     }
     tally.accepted.fetch_add(accepted, Ordering::Relaxed);
     *open = again;
-    Ok(at_least)
+    Ok((refused, at_least))
 }
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used)]
+    use std::convert::Infallible;
+
+    use alloy::primitives::Address;
+    use http_body_util::Full;
+    use hyper::server::conn::http1;
+    use hyper::service::service_fn;
+    use hyper_util::rt::TokioIo;
+    use tokio::net::TcpListener;
+
     use super::*;
+    use crate::pace::{Clock, Regime};
+
+    /// A server that refuses whatever it is offered, on the one connection it takes.
+    async fn refuse_all(listener: TcpListener) {
+        let body = r#"{"jsonrpc":"2.0","id":1,"error":{"code":-32602,"message":"unknown signer"}}"#;
+        let answer = service_fn(|_| async move { Ok::<_, Infallible>(hyper::Response::new(Full::new(Bytes::from(body)))) });
+        let (stream, _) = listener.accept().await.unwrap();
+        // An error is the client's hanging up, which ends the test.
+        let _ = http1::Builder::new().serve_connection(TokioIo::new(stream), answer).await;
+    }
+
+    #[tokio::test]
+    async fn a_closed_loop_against_an_engine_that_refuses_everything_comes_to_its_end() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let client = Client::new(&format!("http://{}", listener.local_addr().unwrap())).unwrap();
+        tokio::spawn(refuse_all(listener));
+        let plan = Arc::new(Plan::new(1, 6, vec![Address::repeat_byte(1)]));
+        let pace = Arc::new(Pace::new(Regime::Closed(2), 6, 2, Clock::start()));
+        let tally = Arc::new(Tally::default());
+        assert_eq!(tally.refusals(), None);
+        let work = work(client, plan, pace.clone(), tally.clone(), 1);
+        tokio::time::timeout(Duration::from_secs(30), work).await.expect("the loop has stopped moving").unwrap();
+        assert_eq!((pace.handed_out(), pace.refused()), (6, 6));
+        assert_eq!(tally.refusals().unwrap(), "6 refused, the first was transaction 0: unknown signer (-32602)");
+    }
 
     #[test]
     fn delays_double_up_to_the_limit_and_start_again_after_success() {

@@ -78,8 +78,8 @@ impl Outcome {
     /// Tells a person.
     pub(crate) fn print(&self) {
         eprintln!(
-            "load: offered {}, sent {}, accepted {}, included {}, confirmed {}, dropped {}, duplicated {}; {:.0} tps",
-            self.offered, self.sent, self.accepted, self.included, self.confirmed, self.dropped, self.duplicated, self.tps
+            "load: offered {}, sent {}, accepted {}, refused {}, included {}, confirmed {}, dropped {}, duplicated {}; {:.0} tps",
+            self.offered, self.sent, self.accepted, self.refused, self.included, self.confirmed, self.dropped, self.duplicated, self.tps
         );
         for problem in &self.problems {
             eprintln!("load: {problem}");
@@ -189,9 +189,11 @@ async fn page(client: &mut Client, plan: &Plan, cursor: &serde_json::Value) -> a
 /// Holds the engine's words against the chain. `executed` and `told` are indexed by number.
 fn conclude(record: &Record, mut findings: Findings, executed: &[Option<Execution>], told: &[Option<Told>]) -> Outcome {
     let refused: HashSet<u64> = record.refused.iter().map(|(number, _)| *number).collect();
-    for (number, reason) in &record.refused {
-        findings.tell(format!("transaction {number} was refused: {reason}"));
+    let mut refusals = record.refused.iter().map(|(number, reason)| format!("transaction {number} was refused: {reason}"));
+    if let Some(first) = refusals.next() {
+        findings.tell_first(first);
     }
+    refusals.for_each(|refusal| findings.tell(refusal));
     let mut latencies = Latencies::new();
     let (mut confirmed, mut dropped, mut disagreements, mut last_us) = (0, 0, 0, 0);
     for (number, (executed, told)) in (0..).zip(executed.iter().zip(told)) {
@@ -330,6 +332,19 @@ mod tests {
         let outcome = conclude(&record, findings, &[clean(0), clean(1)], &[confirmed(0), None]);
         assert_eq!((outcome.accepted, outcome.dropped, outcome.strangers), (1, 0, 1));
         assert!(!outcome.is_exactly_once());
+    }
+
+    #[test]
+    fn the_first_refusal_is_named_however_many_other_problems_there_are() {
+        let mut record = record(2);
+        record.refused = vec![(0, "unknown signer".into()), (1, "unknown signer".into())];
+        let mut findings = Findings::default();
+        (0..1000).for_each(|n| findings.tell(format!("problem {n}")));
+        let told = findings.problems.len();
+        let outcome = conclude(&record, findings, &[None, None], &[None, None]);
+        assert_eq!((outcome.refused, outcome.accepted, outcome.dropped), (2, 0, 0));
+        assert_eq!(outcome.problems[0], "transaction 0 was refused: unknown signer");
+        assert_eq!((outcome.problems.len(), outcome.problems[1].as_str()), (told, "problem 0"));
     }
 
     #[test]

@@ -49,7 +49,7 @@ fn main() -> ExitCode {
     let cli = Cli::parse();
     let outcome = process::end_children_on_signals().and_then(|()| match cli.command {
         Command::Setup => setup::everything(&cargo::workspace_root()?),
-        Command::Demo(options) => demo::demo(&options),
+        Command::Demo(options) => demo::demo(&options).map(|_| ()),
         Command::Check => check::check(&cargo::workspace_root()?),
         Command::Test => check::test(&cargo::workspace_root()?),
         Command::Simulate(options) => check::simulate(&cargo::workspace_root()?, &options),

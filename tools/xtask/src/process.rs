@@ -4,20 +4,25 @@
 //! signal (Ctrl-C, termination, hang-up) is taken by a thread that kills every registered child and exits. And where util-linux's
 //! `setpriv` is installed, each child is started through it with a parent-death signal, so that the kernel ends it even when this
 //! process is killed outright; for that the children must be started on the main thread, which is the one that lives longest.
+//!
+//! Each child leads a process group of its own, and every signal goes to the group: cargo's compilers, and the chain and the
+//! engine that a test under `cargo test` started, end with cargo. The last net alone catches only the child itself.
 
 use std::ffi::OsStr;
+use std::os::unix::process::CommandExt as _;
 use std::process::{Command, ExitStatus, Stdio};
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
-use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process, waitid};
+use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process_group, waitid};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
 use crate::usage::{self, CpuTime};
 
-/// Ids of the children that run. Held while one is started, ended or reaped, so that no id in it can be another process's.
+/// Ids of the children that run, each also the id of its process group. Held while one is started, ended or reaped, so that no id
+/// in it can be another process's.
 static LIVE: Mutex<Vec<u32>> = Mutex::new(Vec::new());
 
 /// Time between two looks at a child that was asked to stop.
@@ -35,8 +40,8 @@ pub(crate) fn end_children_on_signals() -> anyhow::Result<()> {
             // Never released: nothing may be started between here and the exit.
             let children = live();
             for child in children.iter().copied().filter_map(pid) {
-                // A child that has just ended by itself is what was wanted.
-                let _ = kill_process(child, Signal::KILL);
+                // A group that has just ended by itself is what was wanted.
+                let _ = kill_process_group(child, Signal::KILL);
             }
             eprintln!("xtask: ended by signal {signal}; its {} children too", children.len());
             std::process::exit(128 + signal);
@@ -66,7 +71,7 @@ impl Child {
     /// As [`Child::start`], with the child's stdout and stderr going where they are told.
     pub(crate) fn start_with_output(name: &'static str, command: &Command, stdout: Stdio, stderr: Stdio) -> anyhow::Result<Self> {
         let mut bound = bind_to_parent(command);
-        bound.stdin(Stdio::null()).stdout(stdout).stderr(stderr);
+        bound.stdin(Stdio::null()).stdout(stdout).stderr(stderr).process_group(0);
         let mut children = live();
         let inner = bound.spawn().with_context(|| format!("starting {name} ({})", command.get_program().display()))?;
         children.push(inner.id());
@@ -88,7 +93,7 @@ impl Child {
     pub(crate) fn wait(&mut self) -> anyhow::Result<ExitStatus> {
         if self.ended.is_none() {
             // Waited for without reaping, so that the id stays ours until the registry is locked.
-            self.wait_for_end()?;
+            self.look(WaitIdOptions::empty())?;
         }
         self.reap()
     }
@@ -98,18 +103,13 @@ impl Child {
         if self.ended.is_some() {
             return Ok(self.ended);
         }
-        let mut children = live();
-        if let Some(status) = self.inner.try_wait().with_context(|| format!("waiting for {}", self.name))? {
-            children.retain(|id| *id != self.inner.id());
-            self.ended = Some(status);
-        }
-        Ok(self.ended)
+        if self.look(WaitIdOptions::NOHANG)? { self.reap().map(Some) } else { Ok(None) }
     }
 
     /// Kills the child at once (SIGKILL), and returns the CPU time it had used in all.
     pub(crate) fn kill(&mut self) -> anyhow::Result<CpuTime> {
         self.signal(Signal::KILL)?;
-        self.wait_for_end()?;
+        self.look(WaitIdOptions::empty())?;
         // A process that has ended and is not yet reaped still has its account.
         let used = usage::cpu_time(self.id());
         self.reap()?;
@@ -135,27 +135,31 @@ impl Child {
         if self.ended.is_some() {
             bail!("{} has already ended", self.name);
         }
-        let target = pid(self.id()).context("a process id fits")?;
-        kill_process(target, signal).with_context(|| format!("sending a signal to {}", self.name))
+        let group = pid(self.id()).context("a process id fits")?;
+        kill_process_group(group, signal).with_context(|| format!("sending a signal to {}", self.name))
     }
 
-    fn wait_for_end(&self) -> anyhow::Result<()> {
+    /// Whether the child has ended, which it is waited for unless `how` says `NOHANG`. It is not reaped.
+    fn look(&self, how: WaitIdOptions) -> anyhow::Result<bool> {
         let target = pid(self.id()).context("a process id fits")?;
         loop {
-            match waitid(WaitId::Pid(target), WaitIdOptions::EXITED | WaitIdOptions::NOWAIT) {
+            match waitid(WaitId::Pid(target), WaitIdOptions::EXITED | WaitIdOptions::NOWAIT | how) {
                 Err(rustix::io::Errno::INTR) => {}
-                other => {
-                    return other.map(|_| ()).with_context(|| format!("waiting for {}", self.name));
-                }
+                other => return other.map(|status| status.is_some()).with_context(|| format!("waiting for {}", self.name)),
             }
         }
     }
 
+    /// Reaps the child, which has ended, and ends what it left behind in its group.
     fn reap(&mut self) -> anyhow::Result<ExitStatus> {
         if let Some(status) = self.ended {
             return Ok(status);
         }
         let mut children = live();
+        // Until the child is reaped nobody else can get the group's id. Most children leave nobody there.
+        if let Some(group) = pid(self.inner.id()) {
+            let _ = kill_process_group(group, Signal::KILL);
+        }
         let status = self.inner.wait().with_context(|| format!("reaping {}", self.name))?;
         children.retain(|id| *id != self.inner.id());
         self.ended = Some(status);
@@ -165,7 +169,7 @@ impl Child {
 
 impl Drop for Child {
     fn drop(&mut self) {
-        if self.ended.is_none() && self.inner.kill().is_ok() {
+        if self.ended.is_none() && self.signal(Signal::KILL).is_ok() {
             // Nobody is left to tell of an error here; the process is dead either way.
             let _ = self.reap();
         }
@@ -219,6 +223,8 @@ fn has_setpriv() -> bool {
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
+    use std::io::{BufRead as _, BufReader};
+
     use super::*;
 
     fn sleeper() -> Command {
@@ -238,6 +244,54 @@ mod tests {
         assert!(live().contains(&id));
         drop(child);
         assert!(is_gone(id) && !live().contains(&id));
+    }
+
+    /// A shell with a child of its own, and the id of that one.
+    fn family() -> (Child, u32) {
+        let mut command = Command::new("sh");
+        command.args(["-c", "sleep 600 & echo $!; wait"]);
+        let mut child = Child::start_with_output("the shell", &command, Stdio::piped(), Stdio::inherit()).unwrap();
+        let mut line = String::new();
+        BufReader::new(child.take_stdout().unwrap()).read_line(&mut line).unwrap();
+        (child, line.trim().parse().unwrap())
+    }
+
+    /// Whether process `id` has ended within ten seconds; one that no one reaps counts.
+    fn ends(id: u32) -> bool {
+        let deadline = Instant::now() + Duration::from_secs(10);
+        while Instant::now() < deadline {
+            match std::fs::read_to_string(format!("/proc/{id}/stat")) {
+                Ok(stat) if !stat.contains(") Z ") => std::thread::sleep(STOP_INTERVAL),
+                _ => return true,
+            }
+        }
+        false
+    }
+
+    #[test]
+    fn what_a_child_has_started_ends_with_it() {
+        let (child, grandchild) = family();
+        assert!(!is_gone(grandchild));
+        drop(child);
+        assert!(ends(grandchild), "{grandchild} lives on after its parent was dropped");
+
+        let (mut child, grandchild) = family();
+        child.kill().unwrap();
+        assert!(ends(grandchild), "{grandchild} lives on after its parent was killed");
+
+        let (mut child, grandchild) = family();
+        child.stop(Duration::from_secs(10)).unwrap();
+        assert!(ends(grandchild), "{grandchild} lives on after its parent was stopped");
+    }
+
+    #[test]
+    fn a_child_that_ends_by_itself_leaves_nobody_behind() {
+        let mut command = Command::new("sh");
+        command.args(["-c", "sleep 600 >&- & echo $!"]);
+        let mut child = Child::start_with_output("the shell", &command, Stdio::piped(), Stdio::inherit()).unwrap();
+        let text = std::io::read_to_string(child.take_stdout().unwrap()).unwrap();
+        assert!(child.wait().unwrap().success());
+        assert!(ends(text.trim().parse().unwrap()), "{} lives on", text.trim());
     }
 
     #[test]

@@ -91,8 +91,8 @@ pub(crate) fn log_file(room: &Path, name: &str) -> anyhow::Result<File> {
     File::options().create(true).append(true).open(&path).with_context(|| format!("opening {}", path.display()))
 }
 
-/// A port that was free a moment ago.
-pub(crate) fn free_port() -> anyhow::Result<u16> {
+/// A port that was free a moment ago. For anvil alone, which does not tell the port it took in a form to rely on.
+fn free_port() -> anyhow::Result<u16> {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).context("looking for a free port")?;
     Ok(listener.local_addr()?.port())
 }

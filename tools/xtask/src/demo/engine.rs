@@ -3,7 +3,10 @@
 //! A kill ends an incarnation, not the account: CPU time, peak memory and counters are summed over all of them. Counters live in
 //! the process and die with it, so they are read often, and once more right before a kill. CPU time is read after the end, from
 //! the process that is dead and not yet reaped, so nothing of it is lost.
+//!
+//! The first incarnation takes any free port and says which; the next ones are told to take the same, so that the load finds them.
 
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
@@ -11,18 +14,26 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, bail};
 use ureq::Agent;
 
-use super::chain::{CHAIN_ID, free_port, log_file};
+use super::chain::{CHAIN_ID, log_file};
 use super::http;
 use super::options::Executor;
 use crate::process::Child;
 use crate::usage::{self, CpuTime};
 
+/// The engine's log, in the demo's directory.
+const LOG: &str = "engine.log";
+/// The engine's data directory, in the demo's directory.
+const DATA: &str = "data";
 /// How long the engine may take from its start until it is ready, also with work to recover.
 const READY_PATIENCE: Duration = Duration::from_secs(60);
 /// Time between two looks at an engine that is not ready yet.
 const READY_INTERVAL: Duration = Duration::from_millis(20);
 /// How long a clean stop may take.
 const STOP_PATIENCE: Duration = Duration::from_secs(30);
+/// Any free port of the loopback interface.
+const ANY_PORT: &str = "127.0.0.1:0";
+/// What the names of the environment variables that are settings of the engine begin with.
+const SETTINGS_PREFIX: &str = "MILLRACE_";
 /// Lines of the log that are shown when the engine ends by itself.
 const LOG_TAIL_LINES: usize = 20;
 
@@ -75,6 +86,8 @@ pub(crate) struct Engine {
     agent: Agent,
     /// Where its JSON-RPC is.
     pub(crate) url: String,
+    /// What its shards run on.
+    pub(crate) executor: Executor,
     child: Child,
     ended_cpu: CpuTime,
     ended_counters: Counters,
@@ -85,25 +98,34 @@ pub(crate) struct Engine {
 impl Engine {
     /// Writes a configuration into `room`, starts the engine with it, and waits until it is ready.
     pub(crate) fn start(binary: &Path, room: &Path, node: &str, keys: &Path, executor: Executor) -> anyhow::Result<Self> {
-        let port = free_port()?;
         let config = room.join("millrace.toml");
-        std::fs::write(&config, configuration(room, port, node, keys, executor))
-            .with_context(|| format!("writing {}", config.display()))?;
+        let configure = |listen: &str| {
+            std::fs::write(&config, configuration(room, listen, node, keys, executor))
+                .with_context(|| format!("writing {}", config.display()))
+        };
+        configure(ANY_PORT)?;
         let mut command = Command::new(binary);
         command.arg("run").arg("--config").arg(&config);
+        // The environment wins over the file, and a demo is to run with what its file says.
+        remove_settings(&mut command, std::env::vars_os().map(|(name, _)| name));
         let child = start_child(&command, room)?;
         let mut engine = Self {
             command,
             room: room.to_owned(),
             agent: http::agent(),
-            url: format!("http://127.0.0.1:{port}"),
+            url: String::new(),
+            executor,
             child,
             ended_cpu: CpuTime::default(),
             ended_counters: Counters::default(),
             counters: Counters::default(),
             peak_memory_kib: 0,
         };
+        let address = engine.wait_for_address()?;
+        engine.url = format!("http://{address}");
+        configure(&address)?;
         engine.wait_until_ready()?;
+        engine.executor = executor_in(&engine.log()).with_context(|| format!("{LOG} does not say which executor runs"))?;
         Ok(engine)
     }
 
@@ -151,6 +173,25 @@ impl Engine {
         Ok(())
     }
 
+    /// The address the first incarnation has bound, from the file it writes.
+    fn wait_for_address(&mut self) -> anyhow::Result<String> {
+        let file = self.room.join(DATA).join("api.addr");
+        let deadline = Instant::now() + READY_PATIENCE;
+        loop {
+            self.check_alive()?;
+            match std::fs::read_to_string(&file) {
+                Ok(address) => return Ok(address.trim().to_owned()),
+                Err(error) if Instant::now() > deadline => bail!(
+                    "the engine did not say within {} s where it listens: {}: {error}; its last words:\n{}",
+                    READY_PATIENCE.as_secs(),
+                    file.display(),
+                    self.last_words()
+                ),
+                Err(_) => std::thread::sleep(READY_INTERVAL),
+            }
+        }
+    }
+
     fn wait_until_ready(&mut self) -> anyhow::Result<()> {
         let deadline = Instant::now() + READY_PATIENCE;
         loop {
@@ -168,23 +209,46 @@ impl Engine {
     }
 
     fn last_words(&self) -> String {
-        let text = std::fs::read_to_string(self.room.join("engine.log")).unwrap_or_default();
+        let text = self.log();
         let lines: Vec<&str> = text.lines().collect();
         lines[lines.len().saturating_sub(LOG_TAIL_LINES)..].join("\n")
+    }
+
+    /// The log of all incarnations; empty if it cannot be read.
+    fn log(&self) -> String {
+        std::fs::read_to_string(self.room.join(LOG)).unwrap_or_default()
     }
 }
 
 fn start_child(command: &Command, room: &Path) -> anyhow::Result<Child> {
-    let log = log_file(room, "engine.log")?;
+    let log = log_file(room, LOG)?;
     Child::start_with_output("the engine", command, Stdio::null(), log.into())
 }
 
-fn configuration(room: &Path, port: u16, node: &str, keys: &Path, executor: Executor) -> String {
+/// Keeps those of the environment's `names` that are settings of the engine from `command`.
+fn remove_settings(command: &mut Command, names: impl Iterator<Item = OsString>) {
+    for name in names.filter(|name| name.as_encoded_bytes().starts_with(SETTINGS_PREFIX.as_bytes())) {
+        command.env_remove(name);
+    }
+}
+
+/// The executor that the engine's log last told of, as `executor=…` in any spelling.
+fn executor_in(log: &str) -> Option<Executor> {
+    let told = log.split_whitespace().filter_map(|word| word.strip_prefix("executor=")).next_back()?;
+    let letters = told.replace(['_', '"'], "").to_ascii_lowercase();
+    match letters.as_str() {
+        "iouring" => Some(Executor::IoUring),
+        "epoll" => Some(Executor::Epoll),
+        _ => None,
+    }
+}
+
+fn configuration(room: &Path, listen: &str, node: &str, keys: &Path, executor: Executor) -> String {
     // A JSON string is a TOML basic string.
     let quoted = |path: &Path| serde_json::Value::from(path.to_string_lossy()).to_string();
     format!(
-        "data_dir = {}\n\n[api]\nlisten = \"127.0.0.1:{port}\"\n\n[node]\nurl = \"{node}\"\nchain_id = {CHAIN_ID}\n\n[keys]\nfile = {}\n\n[shards]\nexecutor = \"{}\"\n",
-        quoted(&room.join("data")),
+        "data_dir = {}\n\n[api]\nlisten = \"{listen}\"\n\n[node]\nurl = \"{node}\"\nchain_id = {CHAIN_ID}\n\n[keys]\nfile = {}\n\n[shards]\nexecutor = \"{}\"\n",
+        quoted(&room.join(DATA)),
         quoted(keys),
         executor.name()
     )
@@ -203,8 +267,26 @@ mod tests {
     }
 
     #[test]
+    fn no_setting_of_the_environment_reaches_the_engine() {
+        let mut command = Command::new("millrace");
+        let names = ["PATH", "MILLRACE_API__LISTEN", "MILLRACE_NONSENSE", "MILLRACEX"];
+        remove_settings(&mut command, names.into_iter().map(OsString::from));
+        let removed: Vec<_> = command.get_envs().collect();
+        assert_eq!(removed, [("MILLRACE_API__LISTEN".as_ref(), None), ("MILLRACE_NONSENSE".as_ref(), None)]);
+    }
+
+    #[test]
+    fn the_executor_is_the_one_the_log_names_last() {
+        let first = "2026-01-01T00:00:00Z  INFO millrace_engine::engine::start: running shards=2 executor=IoUring pinned=false\n";
+        assert_eq!(executor_in(first), Some(Executor::IoUring));
+        assert_eq!(executor_in(&format!("{first}x INFO y: running executor=epoll shards=2\n")), Some(Executor::Epoll));
+        assert_eq!(executor_in("running executor=io_uring"), Some(Executor::IoUring));
+        assert_eq!(executor_in("running shards=2\n"), None);
+    }
+
+    #[test]
     fn the_configuration_quotes_its_paths() {
-        let text = configuration(Path::new("/a \"b\""), 7, "http://n", Path::new("/k"), Executor::Epoll);
+        let text = configuration(Path::new("/a \"b\""), "127.0.0.1:7", "http://n", Path::new("/k"), Executor::Epoll);
         assert!(text.contains(r#"data_dir = "/a \"b\"/data""#), "{text}");
         assert!(text.contains("executor = \"epoll\"") && text.contains("listen = \"127.0.0.1:7\""), "{text}");
     }

@@ -1,4 +1,8 @@
 //! The few HTTP requests of a demo, and the reading of Prometheus text.
+//!
+//! `load` reads Prometheus text too, and neither borrows from the other: through `load`, xtask would bring an Ethereum library
+//! into the build of the command that checks what a bare machine lacks; through xtask, `load` would bring in a build tool. A
+//! package for these few lines would be larger than they are.
 
 use std::time::Duration;
 

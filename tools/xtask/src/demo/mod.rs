@@ -26,7 +26,7 @@ use self::chain::Chain;
 use self::engine::Engine;
 use self::kill::Kills;
 use self::load::{Load, Run, sign_floor};
-use self::options::{DemoOptions, NodeKind};
+use self::options::{DemoOptions, Executor, NodeKind};
 use self::report::{Report, Setting};
 use crate::cargo::{self, Binaries};
 use crate::setup;
@@ -40,8 +40,8 @@ const OUTSTANDING: u64 = 20_000;
 /// Smallest room of the loop: one request for each of the load's connections.
 const OUTSTANDING_LEAST: u64 = 800;
 
-/// Carries out `cargo xtask demo`.
-pub(crate) fn demo(options: &DemoOptions) -> anyhow::Result<()> {
+/// Carries out `cargo xtask demo`; returns the executor that ran.
+pub(crate) fn demo(options: &DemoOptions) -> anyhow::Result<Executor> {
     let root = cargo::workspace_root()?;
     setup::build_tools()?;
     let anvil = (options.node == NodeKind::Anvil).then(|| setup::anvil(&root)).transpose()?;
@@ -56,7 +56,7 @@ pub(crate) fn demo(options: &DemoOptions) -> anyhow::Result<()> {
     outcome
 }
 
-fn play(options: &DemoOptions, binaries: &Binaries, anvil: Option<&Path>, room: &Path) -> anyhow::Result<()> {
+fn play(options: &DemoOptions, binaries: &Binaries, anvil: Option<&Path>, room: &Path) -> anyhow::Result<Executor> {
     let seed = options.seed.unwrap_or_else(draw_seed);
     let mut kills = Kills::draw(seed, options.kill, options.transactions);
     announce(options, seed, &kills);
@@ -75,26 +75,26 @@ fn play(options: &DemoOptions, binaries: &Binaries, anvil: Option<&Path>, room: 
     watch(run, &mut chain, &mut engine, &mut kills)?;
     let used = engine.used()?;
     let sign_us = [sign_before, sign_floor(&binaries.load)?];
-    let result = load.verify(&engine.url)?;
+    let verified = load.verify(&engine.url)?;
 
-    let report = Report::new(&result, &used, sign_us)?;
+    let report = Report::new(&verified.result, &used, sign_us)?;
     let setting = Setting {
         node: options.node.name(),
         addresses: options.addresses,
-        executor: options.executor.name(),
+        executor: named(options.executor, engine.executor),
         kills: options.kill,
         seed,
         cores: std::thread::available_parallelism().map_or(1, usize::from),
         sign_us,
     };
-    print!("{}", report.table(&result, &setting));
+    print!("{}", report.table(&verified, &setting));
     if let Some(target) = &options.report {
         write_report(&report, &target.0)?;
     }
     // After the table: whatever ails the engine's end, its figures have been seen.
     engine.stop()?;
-    ensure!(report.is_exactly_once(), "the demo failed: not every transaction was mined exactly once");
-    Ok(())
+    ensure!(verified.is_exactly_once(), "the demo failed: {}", verified.verdict());
+    Ok(engine.executor)
 }
 
 /// Follows the run to its end, kills the engine when it is time, and keeps the engine's account.
@@ -117,6 +117,11 @@ fn watch(mut run: Run, chain: &mut Chain, engine: &mut Engine, kills: &mut Kills
     run.finish()?;
     ensure!(kills.left() == 0, "the run was over before {} of the kills; give it more transactions", kills.left());
     Ok(())
+}
+
+/// The executor that ran, and that it was left to the engine if it was.
+fn named(asked: Executor, ran: Executor) -> String {
+    if asked == ran { ran.name().to_owned() } else { format!("{} ({})", ran.name(), asked.name()) }
 }
 
 /// With kills the loop is narrower, so that their moments spread over the run and do not all fall into its first second.
@@ -160,9 +165,16 @@ mod tests {
 
     #[test]
     fn a_run_with_kills_has_a_narrower_loop() {
-        let demo = |transactions, kills| outstanding(&DemoOptions::small(NodeKind::Devnet, transactions, kills));
+        let demo = |transactions, kills| outstanding(&DemoOptions::small(NodeKind::Devnet, transactions, kills, Executor::Auto));
         assert_eq!(demo(100_000, 0), 20_000);
         assert_eq!(demo(100_000, 5), 10_000);
         assert_eq!(demo(5_000, 2), 800);
+    }
+
+    #[test]
+    fn the_executor_is_named_by_what_ran() {
+        assert_eq!(named(Executor::Auto, Executor::IoUring), "io_uring (auto)");
+        assert_eq!(named(Executor::Auto, Executor::Epoll), "epoll (auto)");
+        assert_eq!(named(Executor::Epoll, Executor::Epoll), "epoll");
     }
 }

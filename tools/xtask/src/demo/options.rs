@@ -33,8 +33,8 @@ pub(crate) struct DemoOptions {
 
 impl DemoOptions {
     /// A short demo for `cargo xtask test`.
-    pub(crate) fn small(node: NodeKind, transactions: u64, kill: u32) -> Self {
-        Self { transactions, addresses: 64, node, kill, seed: None, executor: Executor::Auto, report: None }
+    pub(crate) fn small(node: NodeKind, transactions: u64, kill: u32, executor: Executor) -> Self {
+        Self { transactions, addresses: 64, node, kill, seed: None, executor, report: None }
     }
 }
 
@@ -80,7 +80,7 @@ impl Executor {
     }
 }
 
-/// Where a report goes: `json:PATH`.
+/// Where a report goes: `json:PATH`. `load` takes the same form; nothing is shared with it, for the reason in [`super::http`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct ReportTarget(pub(crate) PathBuf);
 

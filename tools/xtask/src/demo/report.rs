@@ -18,8 +18,59 @@ pub(crate) struct LoadResult {
     dropped: u64,
     duplicated: u64,
     repeated: u64,
+    failed: u64,
+    refused: u64,
+    gaps: u64,
+    strangers: u64,
+    disagreements: u64,
     tps: f64,
     latency_ms: Milestones<LoadQuantiles>,
+}
+
+impl LoadResult {
+    /// Everything that must not happen to a transaction, by name.
+    fn troubles(&self) -> [(&'static str, u64); 8] {
+        [
+            ("not confirmed", self.offered.saturating_sub(self.confirmed)),
+            ("refused", self.refused),
+            ("dropped", self.dropped),
+            ("duplicated", self.duplicated),
+            ("failed", self.failed),
+            ("nonces out of step", self.gaps),
+            ("strangers", self.strangers),
+            ("told otherwise by the engine", self.disagreements),
+        ]
+    }
+}
+
+/// The result of `load verify`, and what it thinks of it.
+#[derive(Clone, Debug)]
+pub(crate) struct Verified {
+    /// The figures.
+    pub(crate) result: LoadResult,
+    /// Whether `load verify` ended with success.
+    pub(crate) is_approved: bool,
+}
+
+impl Verified {
+    /// Whether every transaction was mined exactly once and nothing else was, by the figures and by `load verify` itself.
+    pub(crate) fn is_exactly_once(&self) -> bool {
+        let LoadResult { offered, accepted, confirmed, .. } = self.result;
+        self.is_approved && offered == accepted && accepted == confirmed && self.result.troubles().into_iter().all(|(_, count)| count == 0)
+    }
+
+    /// That in words, with what is wrong.
+    pub(crate) fn verdict(&self) -> String {
+        if self.is_exactly_once() {
+            return "every transaction was mined exactly once".to_owned();
+        }
+        let troubles = self.result.troubles().into_iter().filter(|(_, count)| *count > 0);
+        let mut reasons: Vec<String> = troubles.map(|(name, count)| format!("{name} {count}")).collect();
+        if reasons.is_empty() {
+            reasons.push("load verify says so".to_owned());
+        }
+        format!("NOT every transaction was mined exactly once: {}", reasons.join(", "))
+    }
 }
 
 /// One value for each milestone of a transaction.
@@ -77,13 +128,13 @@ pub(crate) struct Setting {
     pub(crate) node: &'static str,
     /// Signing addresses.
     pub(crate) addresses: u64,
-    /// The executor asked for.
-    pub(crate) executor: &'static str,
+    /// The executor that ran, for a person.
+    pub(crate) executor: String,
     /// Kills asked for and done.
     pub(crate) kills: u32,
     /// The seed.
     pub(crate) seed: u64,
-    /// Cores of the machine.
+    /// CPU cores of the machine.
     pub(crate) cores: usize,
     /// Signing and encoding before and after the run, µs.
     pub(crate) sign_us: [f64; 2],
@@ -125,13 +176,9 @@ impl Report {
         })
     }
 
-    /// Whether every transaction was mined exactly once.
-    pub(crate) fn is_exactly_once(&self) -> bool {
-        self.offered == self.accepted && self.accepted == self.confirmed && self.dropped == 0 && self.duplicated == 0
-    }
-
     /// The table.
-    pub(crate) fn table(&self, load: &LoadResult, setting: &Setting) -> String {
+    pub(crate) fn table(&self, verified: &Verified, setting: &Setting) -> String {
+        let load = &verified.result;
         let mut table = String::new();
         let Setting { node, addresses, executor, kills, seed, cores, sign_us } = setting;
         let mut line = |text: String| {
@@ -140,7 +187,8 @@ impl Report {
         let rule = || "─".repeat(84);
         line(rule());
         line(format!("millrace demo   {} transfers from {addresses} addresses into {node}, blocks of 1 s", self.offered));
-        line(format!("                executor {executor}, {kills} kills, seed {seed}, {cores} cores shared with chain and load"));
+        line(format!("                executor {executor}, {kills} kills, seed {seed}"));
+        line(format!("                {cores} CPU cores, shared by engine, chain and load"));
         line(rule());
         line(format!(
             "{:<12}{:>10}   {:<12}{:>10}   {:<12}{:>10}",
@@ -179,12 +227,7 @@ impl Report {
         line(format!("{:<44}{:>10.4}", "fsyncs for a transaction", self.fsyncs_per_tx));
         line(format!("{:<44}{:>10.1} MB", "peak memory of the engine", self.peak_rss_mb));
         line(rule());
-        let verdict = if self.is_exactly_once() {
-            "every transaction was mined exactly once"
-        } else {
-            "NOT every transaction was mined exactly once"
-        };
-        line(verdict.to_owned());
+        line(verified.verdict());
         table
     }
 }
@@ -196,11 +239,11 @@ mod tests {
     use super::*;
     use crate::usage::CpuTime;
 
-    fn load_result(confirmed: u64, dropped: u64) -> LoadResult {
+    fn load_result() -> LoadResult {
         let quantiles = serde_json::json!({"p50": 1.0, "p90": 2.0, "p99": 3.0, "p999": 4.0, "max": null, "known": 9, "unknown": 1});
         serde_json::from_value(serde_json::json!({
-            "offered": 10, "sent": 10, "accepted": 10, "included": 10, "confirmed": confirmed, "dropped": dropped, "duplicated": 0,
-            "repeated": 3, "tps": 123.4, "failed": 0,
+            "offered": 10, "sent": 10, "accepted": 10, "included": 10, "confirmed": 10, "dropped": 0, "duplicated": 0,
+            "repeated": 3, "failed": 0, "refused": 0, "gaps": 0, "strangers": 0, "disagreements": 0, "tps": 123.4,
             "latency_ms": {"durable": quantiles, "sent": quantiles, "included": quantiles, "confirmed": quantiles},
         }))
         .unwrap()
@@ -213,7 +256,7 @@ mod tests {
 
     #[test]
     fn the_json_has_exactly_the_promised_keys() {
-        let report = serde_json::to_value(Report::new(&load_result(10, 0), &used(), [17.0, 19.0]).unwrap()).unwrap();
+        let report = serde_json::to_value(Report::new(&load_result(), &used(), [17.0, 19.0]).unwrap()).unwrap();
         let keys = |value: &serde_json::Value| value.as_object().unwrap().keys().cloned().collect::<std::collections::BTreeSet<_>>();
         let set = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
         let expected = set(&[
@@ -243,28 +286,81 @@ mod tests {
         );
     }
 
+    type Spoil = fn(&mut Verified);
+
+    /// The verdict on a result that is good but for what `spoil` does to it.
+    fn judged(spoil: Spoil) -> (bool, String) {
+        let mut verified = Verified { result: load_result(), is_approved: true };
+        spoil(&mut verified);
+        (verified.is_exactly_once(), verified.verdict())
+    }
+
     #[test]
-    fn exactly_once_needs_every_transaction_confirmed() {
-        let is_good = |confirmed, dropped| Report::new(&load_result(confirmed, dropped), &used(), [18.0; 2]).unwrap().is_exactly_once();
-        assert!(is_good(10, 0));
-        assert!(!is_good(9, 0));
-        assert!(!is_good(10, 1));
+    fn a_result_without_trouble_that_load_verify_approves_is_exactly_once() {
+        assert_eq!(judged(|_| {}), (true, "every transaction was mined exactly once".to_owned()));
+    }
+
+    #[test]
+    fn each_trouble_alone_is_enough_for_a_no_and_is_named() {
+        let cases: [(Spoil, &str); 10] = [
+            (|it| it.result.confirmed = 9, "not confirmed 1"),
+            (|it| it.result.refused = 2, "refused 2"),
+            (|it| it.result.dropped = 1, "dropped 1"),
+            (|it| it.result.duplicated = 1, "duplicated 1"),
+            (|it| it.result.failed = 1, "failed 1"),
+            (|it| it.result.gaps = 3, "nonces out of step 3"),
+            (|it| it.result.strangers = 1, "strangers 1"),
+            (|it| it.result.disagreements = 1, "told otherwise by the engine 1"),
+            (|it| it.result.accepted = 9, "load verify says so"),
+            (|it| it.is_approved = false, "load verify says so"),
+        ];
+        for (spoil, expected) in cases {
+            let (is_exactly_once, verdict) = judged(spoil);
+            assert!(!is_exactly_once, "{expected}");
+            assert!(verdict.starts_with("NOT") && verdict.ends_with(expected), "{verdict}");
+        }
+    }
+
+    #[test]
+    fn a_result_that_lacks_a_count_is_not_read() {
+        let error = serde_json::from_str::<LoadResult>(r#"{"offered": 1}"#).unwrap_err();
+        assert!(error.to_string().contains("missing field"), "{error}");
+    }
+
+    #[test]
+    fn the_table_ends_with_the_verdict() {
+        let mut verified = Verified { result: load_result(), is_approved: true };
+        verified.result.strangers = 1;
+        let table = Report::new(&verified.result, &used(), [18.0; 2]).unwrap().table(&verified, &setting());
+        assert_eq!(table.lines().last(), Some("NOT every transaction was mined exactly once: strangers 1"));
+    }
+
+    fn setting() -> Setting {
+        let executor = "io_uring (auto)".to_owned();
+        Setting { node: "devnet", addresses: 64, executor, kills: 5, seed: 99, cores: 2, sign_us: [17.0, 19.0] }
     }
 
     #[test]
     fn a_counter_the_engine_does_not_have_is_an_error_and_not_a_zero() {
         let mut used = used();
         used.counters.fsyncs = None;
-        let message = format!("{:#}", Report::new(&load_result(10, 0), &used, [18.0; 2]).unwrap_err());
+        let message = format!("{:#}", Report::new(&load_result(), &used, [18.0; 2]).unwrap_err());
         assert!(message.contains("millrace_fsyncs_total"), "{message}");
     }
 
     #[test]
     fn the_table_names_the_settings_and_says_what_is_unknown() {
-        let load = load_result(10, 0);
-        let setting = Setting { node: "devnet", addresses: 64, executor: "auto", kills: 5, seed: 99, cores: 2, sign_us: [17.0, 19.0] };
-        let table = Report::new(&load, &used(), setting.sign_us).unwrap().table(&load, &setting);
-        for expected in ["devnet", "64 addresses", "5 kills", "seed 99", "2 cores", "before 17.0, after 19.0", "exactly once", "unknown"] {
+        let verified = Verified { result: load_result(), is_approved: true };
+        let table = Report::new(&verified.result, &used(), setting().sign_us).unwrap().table(&verified, &setting());
+        for expected in [
+            "devnet",
+            "64 addresses",
+            "executor io_uring (auto), 5 kills, seed 99",
+            "2 CPU cores",
+            "before 17.0, after 19.0",
+            "exactly once",
+            "unknown",
+        ] {
             assert!(table.contains(expected), "no `{expected}` in\n{table}");
         }
         let widths: Vec<usize> = table.lines().filter(|line| line.starts_with("request to")).map(|line| line.chars().count()).collect();
