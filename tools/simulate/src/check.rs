@@ -3,13 +3,14 @@
 use std::collections::BTreeMap;
 
 use alloy::primitives::{Address, B256};
+use engine::view::{Status, TransactionView};
 use storage::{Store, read};
 
 use crate::load::{Book, Plan, recipient};
 use crate::node::Node;
 
 /// Every promise, checked against the simulated chain and the store; the first one broken, in words.
-pub(crate) fn invariants(book: &Book, plan: &Plan, node: &Node, store: &impl Store) -> Result<(), String> {
+pub(crate) fn invariants(book: &Book, plan: &Plan, node: &Node, store: &impl Store, required_confirmations: u64) -> Result<(), String> {
     if let Some(broken) = book.broken.first() {
         return Err(broken.clone());
     }
@@ -17,12 +18,14 @@ pub(crate) fn invariants(book: &Book, plan: &Plan, node: &Node, store: &impl Sto
     for number in 0..plan.transactions {
         let times = mined.get(&recipient(number)).map_or(0, Vec::len);
         match book.accepted.get(&number) {
-            Some(id) if times != 1 => return Err(format!("number {number} ({id}) was accepted and executed {times} times")),
+            Some(id) if times > 1 => return Err(format!("number {number} ({id}) was executed {times} times")),
             None => return Err(format!("number {number} was never accepted")),
             Some(_) => {}
         }
     }
-    let strangers = mined.keys().filter(|to| !(0..plan.transactions).any(|number| recipient(number) == **to)).count();
+    // A transfer to oneself closes a nonce; nothing else may be there that nobody asked for.
+    let asked_for = |to: &Address| plan.addresses.contains(to) || (0..plan.transactions).any(|number| recipient(number) == *to);
+    let strangers = mined.keys().filter(|to| !asked_for(to)).count();
     if strangers > 0 {
         return Err(format!("{strangers} recipients on chain that nobody asked for"));
     }
@@ -32,7 +35,7 @@ pub(crate) fn invariants(book: &Book, plan: &Plan, node: &Node, store: &impl Sto
             return Err(format!("{address} has nonce {} on chain after {expected} transactions", node.nonce(address)));
         }
     }
-    statuses(book, &mined, store)
+    statuses(book, plan, &mined, store, required_confirmations)
 }
 
 /// Recipient → block and hash of each time it was reached.
@@ -47,14 +50,31 @@ fn executions(node: &Node) -> BTreeMap<Address, Vec<(u64, B256, B256)>> {
 }
 
 /// What the store reports is what the chain holds, and nothing is left to do.
-fn statuses(book: &Book, mined: &BTreeMap<Address, Vec<(u64, B256, B256)>>, store: &impl Store) -> Result<(), String> {
+fn statuses(
+    book: &Book,
+    plan: &Plan,
+    mined: &BTreeMap<Address, Vec<(u64, B256, B256)>>,
+    store: &impl Store,
+    required_confirmations: u64,
+) -> Result<(), String> {
     for (number, id) in &book.accepted {
         let receipt = read::receipt(store, *id).map_err(|error| error.to_string())?;
         let Some(receipt) = receipt else { return Err(format!("number {number} ({id}) has no receipt in the store")) };
+        let view = TransactionView::read(store, *id, required_confirmations).map_err(|error| error.to_string())?;
+        let status = view.map(|view| view.status());
+        // Executed and confirmed; or called invalid by the node, and its nonce closed by a transfer to oneself.
+        let executed = mined.get(&recipient(*number)).map(|times| times[0]);
+        let closed =
+            || mined.get(&plan.request(*number).from).and_then(|times| times.iter().find(|(_, _, hash)| *hash == receipt.transaction_hash));
+        let (actual, expected) = match executed {
+            Some(actual) => (Some(actual), Status::Confirmed),
+            None => (closed().copied(), Status::FatalError),
+        };
         let reported = (receipt.block_number, receipt.block_hash, receipt.transaction_hash);
-        let actual = mined[&recipient(*number)][0];
-        if reported != actual {
-            return Err(format!("number {number} ({id}) is reported as {reported:?} and is {actual:?} on chain"));
+        if status != Some(expected) || Some(reported) != actual {
+            return Err(format!(
+                "number {number} ({id}) is reported as {status:?} in {reported:?} and is {expected:?} in {actual:?} on chain"
+            ));
         }
     }
     for recovered in engine::recover::addresses(store, 1).map_err(|error| error.to_string())?.into_iter().flatten() {

@@ -99,6 +99,13 @@ impl Executor {
         })
     }
 
+    /// Drops everything that waits. Tasks hold the executor they run on, so a world that is not cleared would stay for ever.
+    pub(crate) fn clear(&self) {
+        let tasks = std::mem::take(&mut *self.0.tasks.borrow_mut());
+        let timers = std::mem::take(&mut *self.0.timers.borrow_mut());
+        drop((tasks, timers));
+    }
+
     /// Ends a process before its next step.
     pub(crate) fn kill(&self, process: Process) {
         self.0.killed.borrow_mut().insert(process);

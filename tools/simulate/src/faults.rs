@@ -52,18 +52,29 @@ faults! {
     ReceiptsLag = "receipts lag",
     /// The node cannot be reached for a while.
     NodeDown = "node down",
+    /// The node tells no price for a while.
+    PriceUnknown = "price unknown",
+    /// The node lists fewer receipts than the block has transactions, for a while.
+    ReceiptsShort = "receipts short",
+    /// The node says of one transaction that it can never be mined.
+    Invalid = "called invalid",
     /// The base fee rises above what was bid, for a while.
     FeeSpike = "fee spike",
 }
 
-/// How often each kind happened.
-#[derive(Clone, Debug, Default)]
+/// How often each kind took effect.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Tally([u64; Fault::ALL.len()]);
 
 impl Tally {
     /// It happened.
     pub(crate) fn note(&mut self, fault: Fault) {
         self.0[fault as usize] += 1;
+    }
+
+    /// Faults of all kinds.
+    pub(crate) fn total(&self) -> u64 {
+        self.0.iter().sum()
     }
 
     /// Sums.

@@ -13,6 +13,9 @@ use uuid::Uuid;
 use crate::executor::Executor;
 use crate::store::MemoryStore;
 
+/// Longest pause of a caller between two batches: submissions go on for as long as faults do.
+const PAUSE: Duration = Duration::from_millis(1200);
+
 /// The engine that runs now; none while it is down.
 pub(crate) type Present = Rc<RefCell<Option<Engine<MemoryStore>>>>;
 
@@ -59,9 +62,9 @@ pub(crate) fn recipient(number: u64) -> Address {
 /// One caller: submits its numbers in batches of random size, each until it is accepted.
 pub(crate) async fn caller(executor: Executor, present: Present, book: Rc<RefCell<Book>>, plan: Rc<Plan>, mut numbers: Vec<u64>) {
     while !numbers.is_empty() {
-        executor.sleep(executor.between(Duration::ZERO, Duration::from_millis(150))).await;
+        executor.sleep(executor.between(Duration::ZERO, PAUSE)).await;
         let Some(engine) = present.borrow().clone() else { continue };
-        let size = usize::try_from(executor.below(12) + 1).unwrap_or(1).min(numbers.len());
+        let size = usize::try_from(executor.below(6) + 1).unwrap_or(1).min(numbers.len());
         let batch: Vec<u64> = numbers.drain(..size).collect();
         let ends = engine.submit(batch.iter().map(|number| submission(&plan, *number)).collect()).await;
         if ends.len() != batch.len() {

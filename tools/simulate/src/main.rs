@@ -47,6 +47,12 @@ struct Arguments {
     verbose: bool,
 }
 
+/// What a panic said.
+fn words(panic: &(dyn std::any::Any + Send)) -> String {
+    let text = panic.downcast_ref::<String>().map(String::as_str).or_else(|| panic.downcast_ref::<&str>().copied());
+    format!("panicked: {}", text.unwrap_or("without words"))
+}
+
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
     if arguments.verbose {
@@ -64,7 +70,8 @@ fn main() -> ExitCode {
                     if seed >= end {
                         return;
                     }
-                    match run_seed(seed) {
+                    let run = std::panic::catch_unwind(|| run_seed(seed));
+                    match run.unwrap_or_else(|panic| Err(words(panic.as_ref()))) {
                         Ok(outcome) => total.lock().add(&outcome),
                         Err(failure) => failed.lock().push((seed, failure)),
                     }

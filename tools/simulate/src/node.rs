@@ -61,11 +61,18 @@ struct Chain {
     nonces: BTreeMap<Address, u64>,
     base_fee: u128,
     receipts_lag: Duration,
+    price_unknown_until: Duration,
+    receipts_short_until: Duration,
+    refuse_next: bool,
+    refused: u64,
+    /// Has no `eth_getBlockReceipts`.
+    old: bool,
 }
 
 /// The node.
 pub(crate) struct Node {
     executor: Executor,
+    takes_batches: bool,
     chain: RefCell<Chain>,
     down_until: Cell<Duration>,
     faults: RefCell<Vec<Fault>>,
@@ -75,6 +82,8 @@ pub(crate) struct Node {
 impl Node {
     /// A node with a first block.
     pub(crate) fn new(executor: Executor) -> Self {
+        let old = executor.below(8) == 0;
+        let takes_batches = executor.below(8) != 0;
         let genesis = Block { hash: keccak256("genesis"), parent: B256::ZERO, transactions: Vec::new(), receipts_from: Duration::ZERO };
         let chain = Chain {
             blocks: vec![genesis],
@@ -82,8 +91,20 @@ impl Node {
             nonces: BTreeMap::new(),
             base_fee: BASE_FEE,
             receipts_lag: Duration::ZERO,
+            price_unknown_until: Duration::ZERO,
+            receipts_short_until: Duration::ZERO,
+            refuse_next: false,
+            refused: 0,
+            old,
         };
-        Self { executor, chain: RefCell::new(chain), down_until: Cell::default(), faults: RefCell::default(), tally: RefCell::default() }
+        Self {
+            takes_batches,
+            executor,
+            chain: RefCell::new(chain),
+            down_until: Cell::default(),
+            faults: RefCell::default(),
+            tally: RefCell::default(),
+        }
     }
 
     /// Blocks at random times, about one a second, for ever.
@@ -110,6 +131,17 @@ impl Node {
             Fault::ReceiptsLag => chain.receipts_lag = Duration::from_secs(2),
             Fault::NodeDown => self.down_until.set(now + self.executor.between(Duration::from_millis(100), Duration::from_secs(4))),
             Fault::FeeSpike => chain.base_fee = BASE_FEE * 30,
+            Fault::PriceUnknown => {
+                chain.price_unknown_until = now + self.executor.between(Duration::from_millis(500), Duration::from_secs(5))
+            }
+            Fault::ReceiptsShort => {
+                chain.receipts_short_until = now + self.executor.between(Duration::from_millis(500), Duration::from_secs(3))
+            }
+            Fault::Invalid => {
+                // Counted when it meets a transaction.
+                chain.refuse_next = true;
+                return;
+            }
             request => {
                 self.faults.borrow_mut().push(request);
                 return;
@@ -125,6 +157,9 @@ impl Node {
         let mut chain = self.chain.borrow_mut();
         chain.base_fee = BASE_FEE;
         chain.receipts_lag = Duration::ZERO;
+        chain.price_unknown_until = Duration::ZERO;
+        chain.receipts_short_until = Duration::ZERO;
+        chain.refuse_next = false;
     }
 
     /// Counts a fault that happened.
@@ -192,6 +227,9 @@ impl Node {
 
     fn calls(&self, body: &[u8]) -> String {
         match serde_json::from_slice::<Value>(body) {
+            Ok(Value::Array(_)) if !self.takes_batches => {
+                json!({"jsonrpc": "2.0", "id": null, "error": {"code": -32600, "message": "batch requests are not supported"}}).to_string()
+            }
             Ok(Value::Array(calls)) => Value::Array(calls.iter().map(|call| self.call(call)).collect()).to_string(),
             Ok(call) => self.call(&call).to_string(),
             Err(error) => json!({"jsonrpc": "2.0", "id": null, "error": {"code": -32700, "message": error.to_string()}}).to_string(),
@@ -200,10 +238,14 @@ impl Node {
 
     fn call(&self, call: &Value) -> Value {
         let params = &call["params"];
+        let refused = self.chain.borrow().refused;
         let result = self.chain.borrow_mut().result(call["method"].as_str().unwrap_or_default(), params, self.executor.now());
+        if self.chain.borrow().refused > refused {
+            self.note(Fault::Invalid);
+        }
         match result {
             Ok(result) => json!({"jsonrpc": "2.0", "id": call["id"], "result": result}),
-            Err(message) => json!({"jsonrpc": "2.0", "id": call["id"], "error": {"code": -32000, "message": message}}),
+            Err((code, message)) => json!({"jsonrpc": "2.0", "id": call["id"], "error": {"code": code, "message": message}}),
         }
     }
 }
@@ -235,10 +277,11 @@ impl Chain {
         self.blocks.len() as u64 - 1
     }
 
-    fn result(&mut self, method: &str, params: &Value, now: Duration) -> Result<Value, String> {
+    fn result(&mut self, method: &str, params: &Value, now: Duration) -> Result<Value, (i64, String)> {
         Ok(match method {
             "eth_chainId" => json!(hex(CHAIN_ID)),
             "eth_blockNumber" => json!(hex(self.head())),
+            "eth_gasPrice" | "eth_feeHistory" if now < self.price_unknown_until => return Err((-32000, "no price".into())),
             "eth_gasPrice" => json!(hex(self.base_fee + 1_000_000_000)),
             "eth_feeHistory" => json!({
                 "oldestBlock": hex(self.head()),
@@ -247,14 +290,15 @@ impl Chain {
                 "reward": [[hex(1_000_000_000_u64)]],
             }),
             "eth_getTransactionCount" => {
-                let address: Address = serde_json::from_value(params[0].clone()).map_err(|error| error.to_string())?;
+                let address: Address = serde_json::from_value(params[0].clone()).map_err(|error| (-32602, error.to_string()))?;
                 json!(hex(self.nonces.get(&address).copied().unwrap_or(0)))
             }
             "eth_estimateGas" => json!(hex(21_000_u64)),
             "eth_getBlockByNumber" => self.block(params[0].as_str().unwrap_or_default()),
-            "eth_getBlockReceipts" => self.receipts(params[0].as_str().unwrap_or_default(), now),
-            "eth_sendRawTransaction" => json!(self.send(params[0].as_str().unwrap_or_default())?),
-            other => return Err(format!("the method {other} does not exist/is not available")),
+            "eth_getTransactionReceipt" => self.receipt(params[0].as_str().unwrap_or_default(), now),
+            "eth_getBlockReceipts" if !self.old => self.receipts(params[0].as_str().unwrap_or_default(), now),
+            "eth_sendRawTransaction" => json!(self.send(params[0].as_str().unwrap_or_default()).map_err(|message| (-32000, message))?),
+            other => return Err((-32601, format!("the method {other} does not exist/is not available"))),
         })
     }
 
@@ -280,7 +324,16 @@ impl Chain {
                 "contractAddress": null,
             })
         };
-        Value::Array(block.transactions.iter().enumerate().map(receipt).collect())
+        let short = usize::from(now < self.receipts_short_until);
+        let listed = block.transactions.len().saturating_sub(short);
+        Value::Array(block.transactions.iter().enumerate().take(listed).map(receipt).collect())
+    }
+
+    fn receipt(&self, hash: &str, now: Duration) -> Value {
+        let block = self.blocks.iter().find(|block| block.transactions.iter().any(|known| known.hash.to_string() == hash));
+        let receipts = block.map(|block| self.receipts(&block.hash.to_string(), now));
+        let Some(Value::Array(receipts)) = receipts else { return Value::Null };
+        receipts.into_iter().find(|receipt| receipt["transactionHash"] == hash).unwrap_or(Value::Null)
     }
 
     /// The pool's rules, in geth's words.
@@ -291,6 +344,11 @@ impl Chain {
         let tip = envelope.max_priority_fee_per_gas().unwrap_or_else(|| envelope.max_fee_per_gas());
         let known =
             Known { hash: keccak256(&raw), from, to: envelope.to(), nonce: envelope.nonce(), max_fee: envelope.max_fee_per_gas(), tip };
+        if self.refuse_next && known.to != Some(from) {
+            self.refuse_next = false;
+            self.refused += 1;
+            return Err("exceeds block gas limit".into());
+        }
         let next = self.nonces.get(&from).copied().unwrap_or(0);
         if known.nonce < next {
             return Err(format!("nonce too low: next nonce {next}, tx nonce {}", known.nonce));
@@ -321,7 +379,8 @@ impl Chain {
             }
         }
         let parent = self.blocks.last().map_or(B256::ZERO, |block| block.hash);
-        let hash = keccak256([parent.as_slice(), &self.head().to_be_bytes()].concat());
+        let content: Vec<u8> = transactions.iter().flat_map(|known: &Known| known.hash.0).collect();
+        let hash = keccak256([parent.as_slice(), &self.head().to_be_bytes(), &content].concat());
         let receipts_from = executor.now() + self.receipts_lag;
         self.blocks.push(Block { hash, parent, transactions, receipts_from });
     }

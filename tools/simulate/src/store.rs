@@ -3,26 +3,9 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use crate::faults::Fault;
 use parking_lot::Mutex;
 use storage::{Append, Direction, Family, Pair, Puts, Record, Scratch, Store, StoreError, project};
-
-/// What the next append shall do.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) enum NextAppend {
-    /// Succeed.
-    #[default]
-    Succeed,
-    /// End as unknown, and be on disk or not.
-    Unknown {
-        /// It is.
-        written: bool,
-    },
-    /// The process dies in it; the batch is on disk or not.
-    Die {
-        /// It is.
-        written: bool,
-    },
-}
 
 type Families = [BTreeMap<Vec<u8>, Vec<u8>>; Family::ALL.len()];
 
@@ -32,7 +15,10 @@ struct Disk {
     sequence: u64,
     closed: bool,
     dead: bool,
-    next: NextAppend,
+    next: Option<Fault>,
+    /// A commit that dies is on disk in half of all cases.
+    written: bool,
+    happened: Vec<Fault>,
 }
 
 /// The disk outlives the processes that use it. Clones are the same disk.
@@ -40,9 +26,16 @@ struct Disk {
 pub(crate) struct MemoryStore(Arc<Mutex<Disk>>);
 
 impl MemoryStore {
-    /// Sets what the next append does.
-    pub(crate) fn next_append(&self, next: NextAppend) {
-        self.0.lock().next = next;
+    /// The next append meets this fault; `written` says whether a commit that the process dies in is on disk.
+    pub(crate) fn arm(&self, fault: Option<Fault>, written: bool) {
+        let mut disk = self.0.lock();
+        disk.next = fault;
+        disk.written = written;
+    }
+
+    /// Faults that took effect since the last call.
+    pub(crate) fn take_happened(&self) -> Vec<Fault> {
+        std::mem::take(&mut self.0.lock().happened)
     }
 
     /// True once, after a process has died in an append.
@@ -55,7 +48,7 @@ impl MemoryStore {
         let mut disk = self.0.lock();
         disk.closed = false;
         disk.dead = false;
-        disk.next = NextAppend::Succeed;
+        disk.next = None;
     }
 }
 
@@ -119,27 +112,17 @@ impl Store for MemoryStore {
         if disk.sequence != expected {
             return Append::Refused(StoreError::Sequence { expected, found: disk.sequence });
         }
-        match std::mem::take(&mut disk.next) {
-            NextAppend::Succeed => {
-                disk.write(records);
-                Append::Durable { sequence: disk.sequence }
-            }
-            NextAppend::Unknown { written } => {
-                if written {
-                    disk.write(records);
-                }
-                disk.closed = true;
-                Append::Unknown(failed())
-            }
-            NextAppend::Die { written } => {
-                if written {
-                    disk.write(records);
-                }
-                disk.dead = true;
-                disk.closed = true;
-                Append::Unknown(failed())
-            }
+        let Some(fault) = disk.next.take() else {
+            disk.write(records);
+            return Append::Durable { sequence: disk.sequence };
+        };
+        disk.happened.push(fault);
+        if fault == Fault::CommitUnknownThere || (fault == Fault::CrashInCommit && disk.written) {
+            disk.write(records);
         }
+        disk.closed = true;
+        disk.dead = fault == Fault::CrashInCommit;
+        Append::Unknown(failed())
     }
 
     fn reopen(&self) -> Result<u64, StoreError> {
