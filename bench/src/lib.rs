@@ -1,0 +1,124 @@
+//! Benches of single stages, without a node, a disk or a thread: what one decision, one signature, one record costs.
+//!
+//! `cargo bench -p millrace-bench` runs them; each says which regime it measures. The inputs are made here, so that every
+//! bench speaks of the same transfer: no data, 1 wei, EIP-1559.
+
+use alloy::primitives::{Address, B256, Bytes, U256, keccak256};
+use engine::config::{GasConfig, TxmgrConfig};
+use engine::keys::Keyring;
+use engine::txmgr::{Accept, Action, Event, Manager, Now, ReplyTo, SeenBlock, SeenReceipt, Settings, SignJob, Signed, Slot};
+use storage::{AttemptFees, Family, Fees, Puts, Request, TransactionRow};
+use uuid::Uuid;
+
+/// A keyring of `count` addresses.
+///
+/// # Panics
+/// Never: the secrets are digests, far below the group order.
+#[must_use]
+pub fn keyring(count: u64) -> Keyring {
+    Keyring::from_secrets((1..=count).map(|number| keccak256(number.to_be_bytes())).collect::<Vec<B256>>()).expect("digests are keys")
+}
+
+/// The price of every transfer here.
+pub const FEES: AttemptFees = AttemptFees::Dynamic { max_fee_per_gas: 3_000_000_000, max_priority_fee_per_gas: 1_000_000_000 };
+
+/// What signing one transfer takes in.
+#[must_use]
+pub fn sign_job(from: Address, nonce: u64) -> SignJob {
+    SignJob {
+        slot: Slot { address: 0, nonce },
+        id: Uuid::from_u128(u128::from(nonce)),
+        from,
+        chain_id: 31_337,
+        to: Some(Address::repeat_byte(0xbb)),
+        value: U256::ONE,
+        data: Bytes::new(),
+        gas: 21_000,
+        fees: FEES,
+        closing: false,
+    }
+}
+
+/// A transfer to accept.
+#[must_use]
+pub fn accept(from: Address, number: u64) -> Accept {
+    let AttemptFees::Dynamic { max_fee_per_gas, max_priority_fee_per_gas } = FEES else { unreachable!("the price above is dynamic") };
+    let fees = Fees::Dynamic { max_fee_per_gas, max_priority_fee_per_gas };
+    let request = Request { from, to: Some(Address::repeat_byte(0xbb)), value: U256::ONE, data: Bytes::new(), gas: Some(21_000), fees };
+    let row = TransactionRow { generation: 0, request, idempotency_key: Some(format!("bench-{number:012}")), accepted_at: 1 };
+    Accept { id: Uuid::from_u128(u128::from(number)), row, body_hash: B256::ZERO }
+}
+
+/// A manager that can bind at once for each of the addresses.
+#[must_use]
+pub fn manager(addresses: &[Address]) -> Manager {
+    let txmgr = TxmgrConfig { finality_depth: 1, ..TxmgrConfig::default() };
+    let settings = Settings { gas: GasConfig::default(), txmgr, lanes: 4, batch_calls: 200, batch_bytes: 1 << 20 };
+    let mut manager = Manager::new(settings);
+    let mut actions = Vec::new();
+    let now = Now::default();
+    manager.handle(Event::Node { healthy: true, chain_id: Some(31_337) }, now, &mut actions);
+    manager.handle(Event::BlockStored { number: 1, newest: true }, now, &mut actions);
+    for address in addresses {
+        manager.handle(Event::ChainNonce(*address, Some(0)), now, &mut actions);
+    }
+    manager
+}
+
+/// Takes transfers from accept to archive through the manager: signed by `sign`, answered by a node and a store that always
+/// say yes. `block` is the number of the block that holds them.
+pub fn walk(manager: &mut Manager, accepts: Vec<Accept>, block: u64, sign: impl Fn(&SignJob) -> Signed) {
+    let now = Now::default();
+    let mut actions = Vec::new();
+    for (index, accept) in (0_u32..).zip(accepts) {
+        manager.handle(Event::Submit(accept, ReplyTo { batch: block, index }), now, &mut actions);
+    }
+    let jobs = manager.sign();
+    manager.handle(Event::Signed(jobs.iter().map(sign).collect()), now, &mut actions);
+    manager.flush(now, &mut actions);
+    let mut receipts = Vec::new();
+    while !actions.is_empty() {
+        for action in std::mem::take(&mut actions) {
+            match action {
+                Action::Commit { ticket, .. } => manager.handle(Event::Durable { ticket }, now, &mut actions),
+                Action::Send { lane, attempts } => {
+                    receipts.extend(attempts.iter().filter_map(|(slot, raw)| Some(receipt(manager.address(*slot)?, raw))));
+                    let took = engine::txmgr::SendEnd::Answered(engine::txmgr::outcome::Outcome::SubmittedNew, String::new());
+                    let ends = attempts.into_iter().map(|(slot, _)| (slot, took.clone())).collect();
+                    manager.handle(Event::Sent { lane, ends, pause: None }, now, &mut actions);
+                }
+                _ => {}
+            }
+        }
+        manager.flush(now, &mut actions);
+        actions.retain(|action| matches!(action, Action::Commit { .. } | Action::Send { .. }));
+    }
+    manager.handle(Event::Block(SeenBlock { number: block, hash: B256::ZERO, seen_at: 1, receipts }), now, &mut actions);
+    manager.handle(Event::BlockStored { number: block, newest: true }, now, &mut actions);
+}
+
+fn receipt(from: Address, raw: &Bytes) -> SeenReceipt {
+    SeenReceipt {
+        from,
+        transaction_hash: keccak256(raw),
+        transaction_index: 0,
+        success: true,
+        gas_used: 21_000,
+        effective_gas_price: 1,
+        contract_address: None,
+    }
+}
+
+/// Puts that are counted and forgotten.
+#[derive(Debug, Default)]
+pub struct Bytecount(pub usize);
+
+impl Puts for Bytecount {
+    fn put(&mut self, _family: Family, key: &[u8], value: &[u8]) {
+        self.0 += key.len() + value.len();
+    }
+
+    fn delete(&mut self, _family: Family, key: &[u8]) {
+        self.0 += key.len();
+    }
+}
