@@ -197,6 +197,13 @@ fn a_mistake_in_the_settings_is_named_with_file_line_and_key() {
     }
     let config = place.config("http://127.0.0.1:1", "[gas]\nincrease_percent = 3\n");
     assert!(failure("run", &config).contains("gas.increase_percent = 3 must be at least 10"));
+    let config = place.config("http://127.0.0.1:1", "log.filter = \"=loud=\"\n");
+    let text = std::fs::read_to_string(&config).expect("the settings").replace("log = { format = \"json\" }\n", "");
+    std::fs::write(&config, text).expect("a writable file");
+    for subcommand in ["run", "check-config"] {
+        let said = failure(subcommand, &config);
+        assert!(said.contains("log.filter = \"=loud=\" is no filter"), "{said}");
+    }
     assert!(!place.data_dir().exists(), "nothing is started with wrong settings");
 }
 

@@ -2,14 +2,23 @@
 //!
 //! Everything waits for an event with a limit: a line of the log, the end of the process, a reply.
 
-use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{SocketAddr, TcpStream};
+// Each test program uses its part of this.
+#![allow(dead_code)]
+
+pub(crate) mod anvil;
+pub(crate) mod http;
+pub(crate) mod node;
+pub(crate) mod world;
+
+use std::io::{BufRead, BufReader};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::time::{Duration, Instant};
 
-use serde_json::{Value, json};
+use flume::{Receiver, RecvTimeoutError};
+use nix::sys::signal::Signal;
+use serde_json::Value;
 use tempfile::TempDir;
 
 /// Longest wait for anything: many times what a busy machine needs.
@@ -42,6 +51,27 @@ impl Place {
              node = {{ url = \"{node}\" }}\n\
              keys = {{ mnemonic = \"test test test test test test test test test test test junk\", count = 2 }}\n\
              shards = {{ count = 1, executor = \"epoll\" }}\n\
+             {more}\n"
+        );
+        let file = self.directory.path().join("millrace.toml");
+        std::fs::write(&file, text).expect("a writable directory");
+        file
+    }
+
+    /// Writes a configuration with three addresses, this executor and short intervals; `more` has dotted keys and may not repeat these.
+    pub(crate) fn hasty_config(&self, node: &str, executor: &str, more: &str) -> PathBuf {
+        let data_dir = self.data_dir();
+        let text = format!(
+            "data_dir = {data_dir:?}\n\
+             log = {{ format = \"json\" }}\n\
+             keys = {{ mnemonic = \"test test test test test test test test test test test junk\", count = 3 }}\n\
+             shards = {{ count = 2, executor = \"{executor}\" }}\n\
+             node.url = \"{node}\"\n\
+             node.poll_interval_ms = 20\n\
+             node.request_timeout_ms = 500\n\
+             txmgr.retry_min_ms = 20\n\
+             txmgr.retry_max_ms = 200\n\
+             txmgr.resend_after_blocks = 2\n\
              {more}\n"
         );
         let file = self.directory.path().join("millrace.toml");
@@ -92,7 +122,7 @@ pub(crate) struct Millrace {
 impl Millrace {
     fn spawn(mut command: Command) -> Self {
         let mut process = command.spawn().expect("the built binary");
-        let (lines, log) = channel();
+        let (lines, log) = flume::unbounded();
         let stderr = BufReader::new(process.stderr.take().expect("a piped standard error"));
         std::thread::spawn(move || {
             // Ends with the process, or with the test.
@@ -142,8 +172,7 @@ impl Millrace {
 
     /// Tells it to stop, and waits until it has.
     pub(crate) fn stop(mut self) -> ExitStatus {
-        let id = nix::unistd::Pid::from_raw(self.process.id().try_into().expect("a process id"));
-        nix::sys::signal::kill(id, nix::sys::signal::Signal::SIGTERM).expect("a process of our own");
+        self.signal(Signal::SIGTERM);
         self.rest_of_the_log();
         self.wait()
     }
@@ -152,16 +181,26 @@ impl Millrace {
         self.process.wait().expect("a process of our own")
     }
 
+    /// Ends it at once, as a crash does.
+    pub(crate) fn kill(mut self) {
+        self.signal(Signal::SIGKILL);
+        self.wait();
+    }
+
+    /// Sends a signal, while others may be asking it; does not wait.
+    pub(crate) fn signal(&self, signal: Signal) {
+        let id = nix::unistd::Pid::from_raw(self.process.id().try_into().expect("a process id"));
+        nix::sys::signal::kill(id, signal).expect("a process of our own");
+    }
+
+    /// Where it listens.
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.address
+    }
+
     /// Sends bytes as they are and reads until the server closes; status and body.
     pub(crate) fn exchange(&self, request: &[u8]) -> (u16, String) {
-        let mut stream = TcpStream::connect(self.address).expect("the process listens");
-        stream.set_read_timeout(Some(LIMIT)).expect("a valid limit");
-        stream.write_all(request).expect("the process reads");
-        let mut reply = String::new();
-        stream.read_to_string(&mut reply).expect("a reply");
-        let (head, body) = reply.split_once("\r\n\r\n").unwrap_or_else(|| panic!("no HTTP reply: {reply:?}"));
-        let status = head.split(' ').nth(1).and_then(|status| status.parse().ok());
-        (status.unwrap_or_else(|| panic!("no status: {head:?}")), body.to_owned())
+        http::exchange(self.address, request).unwrap_or_else(|error| panic!("no reply from {}: {error}", self.address))
     }
 
     pub(crate) fn get(&self, path: &str) -> (u16, String) {
@@ -170,9 +209,7 @@ impl Millrace {
 
     /// Posts a body as JSON, with further header lines.
     pub(crate) fn post_with(&self, headers: &str, body: &str) -> (u16, String) {
-        let length = body.len();
-        let head = format!("POST / HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: {length}\r\n{headers}\r\n");
-        self.exchange((head + body).as_bytes())
+        self.exchange(http::post(headers, body).as_bytes())
     }
 
     /// Posts a body that is answered with status 200; gives the reply.
@@ -184,7 +221,7 @@ impl Millrace {
 
     /// Calls a method; gives the whole reply.
     pub(crate) fn call(&self, method: &str, params: &Value) -> Value {
-        self.post(&json!({"jsonrpc": "2.0", "id": 1, "method": method, "params": params}).to_string())
+        self.post(&http::call(method, params))
     }
 
     /// Calls a method that must fail; gives code and message.

@@ -1,0 +1,143 @@
+//! Faults of the node and of the connection to it.
+
+use serde_json::json;
+
+use crate::on_both_executors;
+use crate::proxy::Proxy;
+use crate::support::node::Node;
+use crate::support::world::{LOAD, SIGNERS, World, quiet_chain};
+
+on_both_executors!(
+    what_the_pool_drops_is_sent_again,
+    everything_the_pool_drops_is_sent_again,
+    a_request_cut_before_it_took_effect_is_sent_again,
+    a_request_cut_after_it_took_effect_does_no_harm,
+    replies_later_than_the_time_limit_do_no_harm,
+    a_node_that_asks_for_a_pause_gets_it,
+    receipts_that_come_blocks_later_are_waited_for,
+    an_address_that_cannot_pay_goes_on_when_it_can,
+    a_node_that_refuses_batches_is_asked_one_by_one,
+    a_node_that_stops_taking_batches_is_asked_one_by_one,
+    a_node_without_block_receipts_is_asked_for_each_receipt,
+);
+
+/// The whole load is in the pool; no block has come.
+fn loaded(executor: &str) -> Option<(World, Vec<String>)> {
+    let world = World::start(executor, "")?;
+    let ids = world.submit(0..LOAD);
+    world.node.wait_for_pending(LOAD);
+    Some((world, ids))
+}
+
+fn hash(world: &World, id: &str) -> serde_json::Value {
+    world.full(id)["transactionHash"].clone()
+}
+
+fn what_the_pool_drops_is_sent_again(executor: &str) {
+    let Some((world, ids)) = loaded(executor) else { return };
+    // The fourth of its address: those behind it can no longer be mined.
+    assert_eq!(world.node.ask("devnet_dropTransaction", &json!([hash(&world, &ids[9])])), true);
+    world.flow();
+    world.exactly_once(&ids);
+}
+
+fn everything_the_pool_drops_is_sent_again(executor: &str) {
+    let Some((world, ids)) = loaded(executor) else { return };
+    for id in &ids {
+        assert_eq!(world.node.ask("devnet_dropTransaction", &json!([hash(&world, id)])), true);
+    }
+    assert_eq!(world.node.pending(), 0);
+    world.flow();
+    world.exactly_once(&ids);
+}
+
+/// A load whose requests suffer from this on the way to the pool.
+fn under(executor: &str, fault: &serde_json::Value) {
+    let Some(world) = World::start(executor, "") else { return };
+    world.flow();
+    world.fault(fault);
+    let ids = world.submit(0..LOAD);
+    world.exactly_once(&ids);
+    let faults = world.node.ask("devnet_clearFaults", &json!([]));
+    assert_eq!(faults, "0x0", "every fault has struck");
+}
+
+fn a_request_cut_before_it_took_effect_is_sent_again(executor: &str) {
+    under(executor, &json!({"method": "eth_sendRawTransaction", "action": "cut", "when": "before", "count": 3}));
+}
+
+fn a_request_cut_after_it_took_effect_does_no_harm(executor: &str) {
+    under(executor, &json!({"method": "eth_sendRawTransaction", "action": "cut", "when": "after", "count": 3}));
+}
+
+fn replies_later_than_the_time_limit_do_no_harm(executor: &str) {
+    // The limit is 500 ms. What is held before its effect takes effect long after it was sent again.
+    for when in ["before", "after"] {
+        under(executor, &json!({"method": "eth_sendRawTransaction", "action": "hold", "when": when, "holdMs": 1500, "count": 2}));
+    }
+}
+
+fn a_node_that_asks_for_a_pause_gets_it(executor: &str) {
+    under(executor, &json!({"method": "eth_sendRawTransaction", "action": "tooManyRequests", "retryAfter": 1, "count": 2}));
+    under(executor, &json!({"method": "*", "action": "tooManyRequests", "retryAfter": 1, "count": 2}));
+}
+
+fn receipts_that_come_blocks_later_are_waited_for(executor: &str) {
+    let Some(world) = World::start(executor, "") else { return };
+    world.node.ask("devnet_setReceiptLag", &json!([3]));
+    let ids = world.submit(0..LOAD);
+    world.flow();
+    world.exactly_once(&ids);
+}
+
+fn an_address_that_cannot_pay_goes_on_when_it_can(executor: &str) {
+    let Some(world) = World::start(executor, "") else { return };
+    world.flow();
+    let balance = world.node.ask("eth_getBalance", &json!([SIGNERS[0], "latest"]));
+    world.node.ask("devnet_setBalance", &json!([SIGNERS[0], "0x0"]));
+    let ids = world.submit(0..LOAD);
+    // The others do not wait for it.
+    world.wait_for_status(&ids[1], "confirmed");
+    assert_eq!(world.full(&ids[0])["status"], "unconfirmed");
+    world.node.ask("devnet_setBalance", &json!([SIGNERS[0], balance]));
+    world.exactly_once(&ids);
+}
+
+fn a_node_that_refuses_batches_is_asked_one_by_one(executor: &str) {
+    let chain = quiet_chain();
+    let node = Node::new(chain.addr());
+    node.ask("devnet_setMaxBatch", &json!([1]));
+    let Some(world) = World::with_node(node, &node.url(), executor, "", Some(chain)) else { return };
+    world.flow();
+    let mut ids = world.submit(0..LOAD - 1);
+    // One without gas: its price and its estimate are asked for, too.
+    let mut last = crate::support::world::transfer(LOAD - 1);
+    last.as_object_mut().expect("an object").remove("gas");
+    ids.push(world.send(&last));
+    world.exactly_once(&ids);
+}
+
+fn a_node_that_stops_taking_batches_is_asked_one_by_one(executor: &str) {
+    let Some(world) = World::start(executor, "") else { return };
+    world.flow();
+    let mut ids = world.submit(0..LOAD / 2);
+    world.node.ask("devnet_setMaxBatch", &json!([1]));
+    ids.append(&mut world.submit(LOAD / 2..LOAD));
+    world.exactly_once(&ids);
+}
+
+fn a_node_without_block_receipts_is_asked_for_each_receipt(executor: &str) {
+    let chain = quiet_chain();
+    let node = Node::new(chain.addr());
+    let proxy = Proxy::without("eth_getBlockReceipts", chain.addr());
+    let Some(world) = World::with_node(node, &proxy.url(), executor, "", Some(chain)) else { return };
+    world.flow();
+    let ids = world.submit(0..LOAD);
+    world.exactly_once(&ids);
+    assert!(proxy.refused() > 0, "the engine asked for block receipts first");
+    // Once is enough to know.
+    let refused = proxy.refused();
+    let more = world.send(&json!({"from": SIGNERS[0], "to": SIGNERS[1], "gas": 21000}));
+    world.wait_for_status(&more, "confirmed");
+    assert_eq!(proxy.refused(), refused);
+}
