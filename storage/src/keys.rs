@@ -11,6 +11,9 @@ pub const ATTEMPT_LEN: usize = 16 + 2 + 2;
 /// Length of a key in `by_address`: address, tag, number.
 pub const ADDRESS_LEN: usize = 20 + 1 + 8;
 
+/// Length of a key of an orphaned receipt: id, block hash.
+pub const ORPHAN_LEN: usize = 16 + 32;
+
 /// `meta`: version of the schema, u32 big-endian. Stays readable for every version to come.
 pub const META_SCHEMA: &[u8] = b"schema";
 /// `meta`: sequence of the last append, u64 big-endian. In every batch.
@@ -35,6 +38,15 @@ pub fn attempt(id: Uuid, generation: u16, attempt: u16) -> [u8; ATTEMPT_LEN] {
     key[..16].copy_from_slice(id.as_bytes());
     key[16..18].copy_from_slice(&generation.to_be_bytes());
     key[18..].copy_from_slice(&attempt.to_be_bytes());
+    key
+}
+
+/// Key of a receipt whose block has left the chain: right behind the transaction's own in `receipts`.
+#[must_use]
+pub fn orphan(id: Uuid, block_hash: &B256) -> [u8; ORPHAN_LEN] {
+    let mut key = [0; ORPHAN_LEN];
+    key[..16].copy_from_slice(id.as_bytes());
+    key[16..].copy_from_slice(block_hash.as_slice());
     key
 }
 

@@ -62,6 +62,17 @@ pub fn project(record: &Record, scratch: &mut Scratch, out: &mut impl Puts) {
             }
             prune_heads(*prune_heads_below, out);
         }
+        Record::Rewind { to, head, from, orphans } => {
+            scratch.put(&keys::head(*to), head, out);
+            for number in to + 1..=*from {
+                out.delete(Family::Heads, &keys::head(number));
+            }
+            for (id, receipt) in orphans {
+                out.delete(Family::Receipts, id.as_bytes());
+                out.delete(Family::Failures, id.as_bytes());
+                scratch.put(&keys::orphan(*id, &receipt.block_hash), receipt, out);
+            }
+        }
     }
 }
 

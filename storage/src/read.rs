@@ -114,6 +114,16 @@ pub fn receipt(store: &impl Store, id: Uuid) -> Result<Option<ReceiptRow>, Store
     row(store, id.as_bytes())
 }
 
+/// Receipts of `id` whose blocks have left the chain; at most [`ATTEMPTS_LIMIT`].
+///
+/// # Errors
+/// See [`StoreError`].
+pub fn orphans(store: &impl Store, id: Uuid) -> Result<Vec<ReceiptRow>, StoreError> {
+    let (from, to) = (keys::orphan(id, &B256::ZERO), keys::after(&keys::orphan(id, &B256::repeat_byte(0xff))));
+    let pairs = store.scan(Family::Receipts, &from, &to, Direction::Forward, ATTEMPTS_LIMIT)?;
+    pairs.iter().map(|(key, value)| decode(Family::Receipts, key, value, codec::decode)).collect()
+}
+
 /// The receipts of `ids`, in their order.
 ///
 /// # Errors

@@ -225,6 +225,17 @@ pub enum Record {
         /// that passes this at least once in so many blocks keeps the family bounded.
         prune_heads_below: Option<u64>,
     },
+    /// Blocks that have left the chain: everything above `to` is undone. Their receipts are kept as orphans.
+    Rewind {
+        /// The highest block that is still on the chain.
+        to: u64,
+        /// That block. It may be older than the first one that was read.
+        head: HeadRow,
+        /// The highest block that was stored.
+        from: u64,
+        /// Receipts of the blocks that left, by transaction id.
+        orphans: Vec<(Uuid, ReceiptRow)>,
+    },
 }
 
 /// Heads deleted by one [`Record::Block`] that prunes. A projection may not read, so it deletes by number; 64 deletes cost about
@@ -246,6 +257,7 @@ impl Record {
                 Self::Bound { accepted: row, attempt, .. } => accepted(row) + attempt.raw.len(),
                 Self::Attempt { attempt, .. } => attempt.raw.len(),
                 Self::Failed { accepted: row, failure, .. } => accepted(row) + failure.reason.len(),
+                Self::Rewind { orphans, .. } => orphans.len() * RECEIPT_BYTES,
                 Self::Block { receipts, failures, floors, .. } => {
                     (receipts.len() + failures.len()) * RECEIPT_BYTES + floors.len() * FLOOR_BYTES
                 }

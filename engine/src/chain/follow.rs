@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use alloy::primitives::{Address, B256, U64};
 use netio::{Calls, End, Fault, Lane, Room};
-use storage::{HeadRow, Record};
+use storage::{HeadRow, ReceiptRow, Record};
+use uuid::Uuid;
 
 use super::decode::{Header, receipt_from_json, receipts_from_json};
 use super::follower::{Follower, Joined, Stored};
@@ -28,6 +29,12 @@ pub trait BlockStore {
     fn shard_of(&self, address: &Address) -> usize;
     /// Every shard's effects of its part of a block.
     fn effects(&self, parts: Vec<SeenBlock>) -> impl Future<Output = Option<Vec<BlockEffects>>>;
+    /// Every shard takes back what blocks above this one did; tells what that was.
+    fn rewind(&self, to: u64) -> impl Future<Output = Option<Vec<BlockEffects>>>;
+    /// The stored block of a number, and the receipts of these transactions.
+    fn head(&self, number: u64) -> impl Future<Output = Option<Option<B256>>>;
+    /// The stored receipts of these transactions.
+    fn receipts(&self, ids: Vec<Uuid>) -> impl Future<Output = Option<Vec<(Uuid, ReceiptRow)>>>;
     /// Writes a block; completes when it is on disk, `None` when the engine stops.
     fn store(&self, record: Record) -> impl Future<Output = Option<()>>;
     /// Tells every shard.
@@ -103,10 +110,9 @@ impl<R: Room> Follow<R> {
             let Some(header) = self.ask::<Option<Header>>("eth_getBlockByNumber", &(U64::from(number), false)).await? else {
                 return Ok(());
             };
-            if let Joined::No { ours, parent } = follower.joins(&header) {
-                return Err(Stop::Later(format!(
-                    "block {number} of the node follows {parent}, the stored chain ends in {ours}: the chain was reorganised, or this is another chain"
-                )));
+            if follower.joins(&header) == Joined::No {
+                self.reorganised(follower, blocks).await?;
+                continue;
             }
             // A list that is shorter than the block is an index that lags, not the block's truth.
             let receipts = self.receipts(&header, by_hash).await?.filter(|receipts| receipts.len() == header.transactions.len());
@@ -114,6 +120,43 @@ impl<R: Room> Follow<R> {
             self.missing = 0;
             self.store(follower, &header, receipts, blocks).await?;
         }
+        Ok(())
+    }
+
+    /// The node's chain has left ours: goes back to where both agree, and takes back what came behind it.
+    async fn reorganised(&mut self, follower: &mut Follower, blocks: &impl BlockStore) -> Result<(), Stop> {
+        let Some(from) = follower.checkpoint() else { return Ok(()) };
+        let lowest = (from.number + 1).saturating_sub(self.finality_depth);
+        let mut number = from.number;
+        let header = loop {
+            if number < lowest {
+                return Err(Stop::Later(format!(
+                    "the node's chain and the stored one differ from block {lowest} on, {} blocks deep, which is final: this is another chain, or finality_depth is too small",
+                    self.finality_depth
+                )));
+            }
+            let stored = blocks.head(number).await.ok_or(Stop::Ended)?;
+            let node = self.ask::<Option<Header>>("eth_getBlockByNumber", &(U64::from(number), false)).await?;
+            match (stored, node) {
+                // A node that has not told its block yet is asked again in the next round.
+                (_, None) => return Ok(()),
+                (Some(stored), Some(header)) if header.hash != stored => number = number.saturating_sub(1),
+                // Both agree; or this is older than the first block that was ever read, so nothing of ours is in it.
+                (_, Some(header)) => break header,
+            }
+        };
+        let common = Stored { number: header.number, hash: header.hash };
+        if common == from {
+            return Ok(());
+        }
+        tracing::warn!(from = from.number, to = common.number, "the chain was reorganised");
+        let effects = blocks.rewind(common.number).await.ok_or(Stop::Ended)?;
+        let undone = effects.into_iter().flat_map(|part| part.undone).collect();
+        let orphans = blocks.receipts(undone).await.ok_or(Stop::Ended)?;
+        let head = self.head_row(&header);
+        let record = Record::Rewind { to: common.number, head, from: from.number, orphans };
+        blocks.store(record).await.ok_or(Stop::Ended)?;
+        follower.rewound(common);
         Ok(())
     }
 
@@ -185,6 +228,12 @@ impl<R: Room> Follow<R> {
         Ok(Some(receipts))
     }
 
+    /// A block as it is stored, seen now.
+    fn head_row(&self, header: &Header) -> HeadRow {
+        let seen_at = u64::try_from(self.room.unix_time().as_micros()).unwrap_or(u64::MAX);
+        HeadRow { hash: header.hash, parent_hash: header.parent_hash, timestamp: header.timestamp, seen_at }
+    }
+
     async fn store(
         &mut self,
         follower: &mut Follower,
@@ -192,10 +241,9 @@ impl<R: Room> Follow<R> {
         receipts: Vec<SeenReceipt>,
         blocks: &impl BlockStore,
     ) -> Result<(), Stop> {
-        let seen_at = u64::try_from(self.room.unix_time().as_micros()).unwrap_or(u64::MAX);
-        let parts = route(header.number, header.hash, seen_at, receipts, blocks);
+        let head = self.head_row(header);
+        let parts = route(header.number, header.hash, head.seen_at, receipts, blocks);
         let effects = blocks.effects(parts).await.ok_or(Stop::Ended)?;
-        let head = HeadRow { hash: header.hash, parent_hash: header.parent_hash, timestamp: header.timestamp, seen_at };
         let record = block_record(header.number, head, effects, self.finality_depth);
         blocks.store(record).await.ok_or(Stop::Ended)?;
         let newest = follower.stored(Stored { number: header.number, hash: header.hash });

@@ -19,12 +19,7 @@ pub enum Joined {
     /// It does, or it is the first one.
     Yes,
     /// Its parent is not the stored block: the chain was reorganised, or the node is of another chain.
-    No {
-        /// The stored block's hash.
-        ours: B256,
-        /// What the node has in its place.
-        parent: B256,
-    },
+    No,
 }
 
 /// Where the follower stands.
@@ -59,9 +54,20 @@ impl Follower {
     #[must_use]
     pub fn joins(&self, header: &Header) -> Joined {
         match self.stored {
-            Some(stored) if stored.hash != header.parent_hash => Joined::No { ours: stored.hash, parent: header.parent_hash },
+            Some(stored) if stored.hash != header.parent_hash => Joined::No,
             _ => Joined::Yes,
         }
+    }
+
+    /// The stored block.
+    #[must_use]
+    pub const fn checkpoint(&self) -> Option<Stored> {
+        self.stored
+    }
+
+    /// The chain goes on behind this block; what was stored above it is undone on disk.
+    pub const fn rewound(&mut self, to: Stored) {
+        self.stored = Some(to);
     }
 
     /// The block and its effects are on disk. True if the node has no newer one.
@@ -102,8 +108,11 @@ mod tests {
 
     #[test]
     fn a_block_with_another_parent_does_not_join() {
-        let follower = Follower::new(Some(Stored { number: 1, hash: B256::repeat_byte(1) }));
+        let mut follower = Follower::new(Some(Stored { number: 1, hash: B256::repeat_byte(1) }));
         assert_eq!(follower.joins(&header(2, 2, 1)), Joined::Yes);
-        assert!(matches!(follower.joins(&header(2, 2, 9)), Joined::No { .. }));
+        assert_eq!(follower.joins(&header(2, 2, 9)), Joined::No);
+        follower.rewound(Stored { number: 0, hash: B256::repeat_byte(9) });
+        follower.head(2);
+        assert_eq!((follower.next(), follower.joins(&header(1, 3, 9))), (Some(1), Joined::Yes));
     }
 }

@@ -8,7 +8,8 @@
 //!
 //! The stored block is the checkpoint: after a start the blocks behind it are read again, so nothing that was mined meanwhile
 //! is missed. What the node does not know yet (a null, an error) is asked again later and never taken for an answer (row B4).
-//! A block that does not join the stored chain is not read: the engine says so and is not ready.
+//! Where a block does not join the stored chain, the follower goes back to the block that both chains share, at most as deep as
+//! finality, and everything that came behind it is taken back and sent again (row B5). A deeper difference stops it: not ready.
 
 mod decode;
 mod follow;

@@ -29,6 +29,8 @@ pub enum Mail {
     Submit(SubmitBatch),
     /// The shard's part of a block, and where its effects go.
     Block(SeenBlock, Sender<BlockEffects>),
+    /// Blocks above this number have left the chain; where what that undoes goes.
+    Rewind(u64, Sender<BlockEffects>),
     /// Something that the follower tells every shard.
     Tell(Box<Event>),
 }
@@ -73,7 +75,7 @@ impl Mailbox {
                 self.held.fetch_sub(count, Ordering::AcqRel);
                 match mail {
                     Mail::Submit(batch) => Err(batch),
-                    Mail::Block(..) | Mail::Tell(_) => unreachable!("a submission was sent"),
+                    Mail::Block(..) | Mail::Rewind(..) | Mail::Tell(_) => unreachable!("a submission was sent"),
                 }
             }
         }

@@ -4,10 +4,11 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-use alloy::primitives::{Address, Bytes};
+use alloy::primitives::{Address, B256, Bytes};
 use flume::{Receiver, Sender};
 use netio::{Bell, Calls, End, Lane, Room};
-use storage::{Commit, Outcome as Written, Record, ShardLink, Store, WriterState};
+use storage::{Commit, Outcome as Written, ReceiptRow, Record, ShardLink, Store, StoreError, WriterState, read};
+use uuid::Uuid;
 
 use super::asks::{Ask, Node, answer};
 use super::batches::Batches;
@@ -18,12 +19,14 @@ use crate::chain::{BlockStore, ChainStatus, Follow, Stored};
 use crate::engine::Reservations;
 use crate::keys::Keyring;
 use crate::metrics::Metrics;
-use crate::readers::Readers;
+use crate::readers::{ReadError, Readers};
 use crate::txmgr::outcome::{Outcome, refused};
 use crate::txmgr::{Action, BlockEffects, Counted, Event, Manager, Now, Recovered, SeenBlock, SendEnd, Settings, Slot, Waiter};
 
 /// A run ends when it has this many signatures to make or submissions taken in: about 5 ms, so that nothing waits longer.
 const RUN: usize = 256;
+/// Pause before a read that failed or found the readers busy is tried again.
+const READ_AGAIN: std::time::Duration = std::time::Duration::from_millis(50);
 /// Tickets of blocks; the manager's count from 1 and never get here.
 const BLOCK_TICKET: u64 = 1 << 63;
 
@@ -114,7 +117,7 @@ impl<R: Room, S: Store> Shard<R, S> {
         let gas = parts.settings.gas.clone();
         room.spawn(answer(parts.node.lane(room.clone()), asks.clone(), asks_bell, gas, home.clone()));
         if let Some(follow) = parts.follow {
-            let blocks = Blocks { mailboxes: follow.mailboxes, home: home.clone() };
+            let blocks = Blocks { mailboxes: follow.mailboxes, home: home.clone(), readers: parts.readers.clone(), room: room.clone() };
             let follower = Follow {
                 lane: parts.node.lane(room.clone()),
                 room: room.clone(),
@@ -269,6 +272,10 @@ impl<R: Room, S: Store> Shard<R, S> {
                     self.block_effects = Some(effects);
                     self.handle(Event::Block(block));
                 }
+                Mail::Rewind(to, effects) => {
+                    self.block_effects = Some(effects);
+                    self.handle(Event::Rewind { to });
+                }
                 Mail::Tell(event) => self.handle(*event),
             }
         }
@@ -377,7 +384,7 @@ fn ended(raw: &Bytes, end: End) -> SendEnd {
     match end {
         End::Answered(Ok(hash)) => {
             let ours = alloy::primitives::keccak256(raw);
-            if serde_json::from_str::<alloy::primitives::B256>(hash.get()).is_ok_and(|hash| hash == ours) {
+            if serde_json::from_str::<B256>(hash.get()).is_ok_and(|hash| hash == ours) {
                 SendEnd::Answered(Outcome::SubmittedNew, String::new())
             } else {
                 // Row A12: a node that names another hash has not said that it took ours.
@@ -411,25 +418,20 @@ fn count(metrics: &Metrics, counted: Counted) {
 }
 
 /// The follower's way to all shards and to the store.
-struct Blocks<R: Room> {
+struct Blocks<R: Room, S: Store> {
     mailboxes: Vec<Mailbox>,
     home: Inbox<Home<R>>,
+    readers: Readers<S>,
+    room: R,
 }
 
-impl<R: Room> BlockStore for Blocks<R> {
-    fn shards(&self) -> usize {
-        self.mailboxes.len()
-    }
-
-    fn shard_of(&self, address: &Address) -> usize {
-        super::shard_of(address, self.mailboxes.len())
-    }
-
-    async fn effects(&self, parts: Vec<SeenBlock>) -> Option<Vec<BlockEffects>> {
-        let mut replies = Vec::with_capacity(parts.len());
-        for (mailbox, part) in self.mailboxes.iter().zip(parts) {
+impl<R: Room, S: Store> Blocks<R, S> {
+    /// Hands every shard its mail and gathers what they answer; `None` when one is gone.
+    async fn ask(&self, mails: impl Iterator<Item = impl FnOnce(Sender<BlockEffects>) -> Mail>) -> Option<Vec<BlockEffects>> {
+        let mut replies = Vec::with_capacity(self.mailboxes.len());
+        for (mailbox, mail) in self.mailboxes.iter().zip(mails) {
             let (reply, effects) = flume::bounded(1);
-            if !mailbox.send(Mail::Block(part, reply)).await {
+            if !mailbox.send(mail(reply)).await {
                 return None;
             }
             replies.push(effects);
@@ -439,6 +441,49 @@ impl<R: Room> BlockStore for Blocks<R> {
             all.push(effects.recv_async().await.ok()?);
         }
         Some(all)
+    }
+
+    /// Reads until a reader has an answer; `None` when they are gone.
+    async fn read<T: Send + 'static>(&self, work: impl Fn(&S) -> Result<T, StoreError> + Clone + Send + 'static) -> Option<T> {
+        loop {
+            match self.readers.run(work.clone()).await {
+                Ok(Ok(answer)) => return Some(answer),
+                Ok(Err(error)) => tracing::error!(%error, "a block of the store cannot be read; trying again"),
+                Err(ReadError::Busy) => {}
+                Err(ReadError::Closed) => return None,
+            }
+            self.room.sleep(READ_AGAIN).await;
+        }
+    }
+}
+
+impl<R: Room, S: Store> BlockStore for Blocks<R, S> {
+    fn shards(&self) -> usize {
+        self.mailboxes.len()
+    }
+
+    fn shard_of(&self, address: &Address) -> usize {
+        super::shard_of(address, self.mailboxes.len())
+    }
+
+    async fn effects(&self, parts: Vec<SeenBlock>) -> Option<Vec<BlockEffects>> {
+        self.ask(parts.into_iter().map(|part| |reply| Mail::Block(part, reply))).await
+    }
+
+    async fn rewind(&self, to: u64) -> Option<Vec<BlockEffects>> {
+        self.ask(self.mailboxes.iter().map(|_| |reply| Mail::Rewind(to, reply))).await
+    }
+
+    async fn head(&self, number: u64) -> Option<Option<B256>> {
+        self.read(move |store| Ok(read::head(store, number)?.map(|head| head.hash))).await
+    }
+
+    async fn receipts(&self, ids: Vec<Uuid>) -> Option<Vec<(Uuid, ReceiptRow)>> {
+        let read = move |store: &S| {
+            let rows = read::receipts(store, &ids)?;
+            Ok(ids.iter().zip(rows).filter_map(|(id, row)| Some((*id, row?))).collect())
+        };
+        self.read(read).await
     }
 
     async fn store(&self, record: Record) -> Option<()> {

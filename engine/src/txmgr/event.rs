@@ -144,6 +144,8 @@ pub struct BlockEffects {
     pub failures: Vec<(Uuid, FailureRow)>,
     /// Addresses whose first nonce that is not archived has moved.
     pub floors: Vec<(Address, u64)>,
+    /// Transactions whose block has left the chain; their receipts are orphans.
+    pub undone: Vec<Uuid>,
 }
 
 /// A transaction that waits on disk, as read from there.
@@ -227,6 +229,11 @@ pub enum Event {
     Loaded(Address, Option<Vec<Waiter>>),
     /// A block to take effect of.
     Block(SeenBlock),
+    /// Blocks above this number have left the chain.
+    Rewind {
+        /// The highest block that is still on it.
+        to: u64,
+    },
     /// That block, with everyone's effects, is on disk.
     BlockStored {
         /// Its number.

@@ -58,6 +58,10 @@ faults! {
     ReceiptsShort = "receipts short",
     /// The node says of one transaction that it can never be mined.
     Invalid = "called invalid",
+    /// Blocks leave the chain; their transactions go back to the pool.
+    Reorg = "reorg",
+    /// Blocks leave the chain; their transactions are gone.
+    ReorgLoses = "reorg, pool empty",
     /// The base fee rises above what was bid, for a while.
     FeeSpike = "fee spike",
 }

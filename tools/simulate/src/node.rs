@@ -65,6 +65,7 @@ struct Chain {
     receipts_short_until: Duration,
     refuse_next: bool,
     refused: u64,
+    highest: u64,
     /// Has no `eth_getBlockReceipts`.
     old: bool,
 }
@@ -77,6 +78,8 @@ pub(crate) struct Node {
     down_until: Cell<Duration>,
     faults: RefCell<Vec<Fault>>,
     tally: RefCell<Tally>,
+    /// Most blocks that leave the chain at once: what is deeper is final.
+    pub(crate) reorg_depth_max: Cell<u64>,
 }
 
 impl Node {
@@ -95,6 +98,7 @@ impl Node {
             receipts_short_until: Duration::ZERO,
             refuse_next: false,
             refused: 0,
+            highest: 0,
             old,
         };
         Self {
@@ -104,6 +108,7 @@ impl Node {
             down_until: Cell::default(),
             faults: RefCell::default(),
             tally: RefCell::default(),
+            reorg_depth_max: Cell::new(1),
         }
     }
 
@@ -130,6 +135,12 @@ impl Node {
             Fault::DropAll => chain.pool.clear(),
             Fault::ReceiptsLag => chain.receipts_lag = Duration::from_secs(2),
             Fault::NodeDown => self.down_until.set(now + self.executor.between(Duration::from_millis(100), Duration::from_secs(4))),
+            Fault::Reorg | Fault::ReorgLoses => {
+                let most = self.reorg_depth_max.get();
+                if !chain.reorganise(self.executor.below(most) + 1, most, fault == Fault::Reorg) {
+                    return;
+                }
+            }
             Fault::FeeSpike => chain.base_fee = BASE_FEE * 30,
             Fault::PriceUnknown => {
                 chain.price_unknown_until = now + self.executor.between(Duration::from_millis(500), Duration::from_secs(5))
@@ -367,6 +378,25 @@ impl Chain {
         Ok(hash)
     }
 
+    /// Takes the newest blocks off the chain. False if there are too few, or if one of them is `most` below the highest block
+    /// that there ever was: that is final.
+    fn reorganise(&mut self, depth: u64, most: u64, requeue: bool) -> bool {
+        self.highest = self.highest.max(self.head());
+        if depth > self.head() || self.head() - depth + most < self.highest {
+            return false;
+        }
+        for _ in 0..depth {
+            let transactions = self.blocks.pop().map(|block| block.transactions).unwrap_or_default();
+            for known in transactions {
+                *self.nonces.entry(known.from).or_default() -= 1;
+                if requeue {
+                    self.pool.insert((known.from, known.nonce), known);
+                }
+            }
+        }
+        true
+    }
+
     fn mine(&mut self, executor: &Executor) {
         let most = executor.below(60) + 1;
         let mut transactions = Vec::new();
@@ -380,7 +410,7 @@ impl Chain {
         }
         let parent = self.blocks.last().map_or(B256::ZERO, |block| block.hash);
         let content: Vec<u8> = transactions.iter().flat_map(|known: &Known| known.hash.0).collect();
-        let hash = keccak256([parent.as_slice(), &self.head().to_be_bytes(), &content].concat());
+        let hash = keccak256([parent.as_slice(), &executor.now().as_nanos().to_be_bytes(), &content].concat());
         let receipts_from = executor.now() + self.receipts_lag;
         self.blocks.push(Block { hash, parent, transactions, receipts_from });
     }

@@ -109,6 +109,7 @@ fn run(executor: Executor) -> Result<Outcome, String> {
         clock_us: Arc::default(),
         executor,
     });
+    world.node.reorg_depth_max.set(world.config.txmgr.finality_depth - 1);
     world.executor.spawn(WORLD, Rc::clone(&world.node).mine());
     world.start()?;
     let book = Rc::new(RefCell::new(Book::default()));

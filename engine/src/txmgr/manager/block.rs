@@ -2,7 +2,6 @@
 
 use std::collections::BTreeSet;
 
-use alloy::primitives::Bytes;
 use storage::{FailureRow, ReceiptRow, Timeline};
 
 use super::super::event::{Action, BlockEffects, Counted, Now, SeenBlock, SeenReceipt, Slot};
@@ -95,8 +94,6 @@ impl Manager {
             let Some(included) = tx.included.as_mut() else { continue };
             if !included.stored && included.block <= head {
                 included.stored = true;
-                // A transaction in a block is not sent again; its bytes are on disk.
-                tx.raw = Bytes::new();
                 actions.push(Action::Count(Counted::Included(now.unix_us.saturating_sub(tx.accepted_at))));
             }
             if included.stored && !included.confirmed && included.block + required <= head + 1 {
@@ -111,6 +108,33 @@ impl Manager {
         }
         if self.addresses[number as usize].unconfirmed == 0 {
             self.active.remove(&number);
+        }
+    }
+
+    /// Blocks above `to` have left the chain: what they held is unconfirmed again and is sent again as it is (row B5). Nothing
+    /// of it has been archived, because the follower goes back less than the finality depth.
+    pub(super) fn rewind(&mut self, to: u64, now: Now, actions: &mut Vec<Action>) {
+        let mut effects = BlockEffects { number: to, ..BlockEffects::default() };
+        let touched: BTreeSet<u32> = self.touched.split_off(&(to + 1)).into_values().flatten().collect();
+        self.head = self.head.min(to);
+        for number in &touched {
+            let address = &mut self.addresses[*number as usize];
+            for tx in address.in_flight.iter_mut().filter(|tx| tx.included.is_some_and(|included| included.block > to)) {
+                tx.included = None;
+                tx.submitted = false;
+                address.unconfirmed += 1;
+                effects.undone.push(tx.id);
+            }
+            self.active.insert(*number);
+        }
+        for number in self.active.clone() {
+            for tx in &mut self.at(number).in_flight {
+                tx.sent_before_block = tx.sent_before_block.map(|block| block.min(to));
+            }
+        }
+        actions.push(Action::Effects(effects));
+        for number in touched {
+            self.look(number, now, actions);
         }
     }
 

@@ -133,6 +133,7 @@ impl Manager {
             Event::Estimated(address, id, estimate) => self.estimated(address, id, estimate, now, actions),
             Event::Loaded(address, waiters) => self.loaded(address, waiters, now, actions),
             Event::Block(block) => self.block(&block, actions),
+            Event::Rewind { to } => self.rewind(to, now, actions),
             Event::BlockStored { number, newest } => self.block_stored(number, newest, now, actions),
             Event::Node { healthy, chain_id } => self.node(healthy, chain_id, now, actions),
             Event::Tick => self.tick(now, actions),
