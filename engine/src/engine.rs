@@ -297,6 +297,10 @@ impl<S: Store> Engine<S> {
         metrics.head.set(self.head().unwrap_or(0) as f64);
         metrics.rpc_http_requests.absolute(parts.counts.http_requests.get());
         metrics.rpc_calls.absolute(parts.counts.rpc_calls.get());
+        metrics.rpc_bytes_sent.absolute(parts.counts.bytes_sent.get());
+        metrics.rpc_bytes_received.absolute(parts.counts.bytes_received.get());
+        metrics.rpc_connects.absolute(parts.counts.connects.get());
+        metrics.rpc_faults.absolute(parts.counts.faults.get());
         metrics.fsyncs.absolute(parts.writer.fsyncs_total());
         metrics.records.absolute(parts.writer.records_total());
         metrics.store_bytes.absolute(parts.writer.bytes_total());

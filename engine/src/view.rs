@@ -55,6 +55,8 @@ pub struct TransactionView {
     pub attempts: Vec<AttemptRow>,
     /// How it was mined.
     pub receipt: Option<ReceiptRow>,
+    /// Receipts of blocks that have left the chain since.
+    pub orphans: Vec<ReceiptRow>,
     /// Why it ended without being mined.
     pub failure: Option<FailureRow>,
     /// When the block that made it deep enough was seen, µs since the Unix epoch; `None` if it is not yet, or if that block's row is pruned.
@@ -94,7 +96,8 @@ impl TransactionView {
                 Some(receipt) => depth.confirmed(store, receipt)?,
                 None => (false, None),
             };
-            Ok(Self { id, transaction, attempts, receipt, failure, confirmed_at, confirmed })
+            let orphans = read::orphans(store, id)?;
+            Ok(Self { id, transaction, attempts, receipt, orphans, failure, confirmed_at, confirmed })
         })
         .collect()
     }

@@ -42,6 +42,9 @@ pub(super) struct Full<'a> {
     transaction: Transaction<'a>,
     attempts: Vec<Attempt>,
     receipt: Option<Receipt>,
+    /// Of blocks that have left the chain since.
+    #[serde(rename = "orphanedReceipts")]
+    orphaned_receipts: Vec<Receipt>,
     timeline: Timeline,
 }
 
@@ -126,6 +129,7 @@ impl<'a> From<&'a TransactionView> for Full<'a> {
             transaction: view.into(),
             attempts: view.attempts.iter().map(Attempt::from).collect(),
             receipt: view.receipt.as_ref().map(Receipt::from),
+            orphaned_receipts: view.orphans.iter().map(Receipt::from).collect(),
             timeline: Timeline {
                 received: view.transaction.accepted_at,
                 durable: seen.durable_at,
@@ -205,6 +209,7 @@ mod tests {
                 "transactionHash": hash, "blockNumber": "0xc", "blockHash": B256::with_last_byte(1), "transactionIndex": "0x0",
                 "success": true, "gasUsed": "0x5208", "effectiveGasPrice": "0x7", "contractAddress": null,
             },
+            "orphanedReceipts": [],
             "timeline": {
                 "received": 2, "durable": null, "sent": null, "included": 12_000_000, "confirmed": 12_000_000,
             },

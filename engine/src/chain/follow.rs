@@ -67,6 +67,8 @@ pub struct Follow<R: Room> {
     pub stored: Option<Stored>,
     /// Looks at the next block that found no receipts.
     pub missing: u32,
+    /// The shards have been told of a newest block.
+    pub greeted: bool,
 }
 
 impl<R: Room> Follow<R> {
@@ -106,6 +108,7 @@ impl<R: Room> Follow<R> {
             self.learn_chain().await?;
         }
         follower.head(self.ask::<U64>("eth_blockNumber", &[(); 0]).await?.to());
+        self.greet(follower, blocks).await;
         while let Some(number) = follower.next() {
             let Some(header) = self.ask::<Option<Header>>("eth_getBlockByNumber", &(U64::from(number), false)).await? else {
                 return Ok(());
@@ -121,6 +124,15 @@ impl<R: Room> Follow<R> {
             self.store(follower, &header, receipts, blocks).await?;
         }
         Ok(())
+    }
+
+    /// After a start: a checkpoint that is the node's head already is the newest block there is, and nobody else will say so.
+    async fn greet(&mut self, follower: &Follower, blocks: &impl BlockStore) {
+        let Some(Stored { number, .. }) = follower.checkpoint() else { return };
+        if follower.next().is_none() && !std::mem::replace(&mut self.greeted, true) {
+            self.status.set_head(number, true);
+            blocks.tell(|| Event::BlockStored { number, newest: true }).await;
+        }
     }
 
     /// The node's chain has left ours: goes back to where both agree, and takes back what came behind it.
@@ -247,6 +259,7 @@ impl<R: Room> Follow<R> {
         let record = block_record(header.number, head, effects, self.finality_depth);
         blocks.store(record).await.ok_or(Stop::Ended)?;
         let newest = follower.stored(Stored { number: header.number, hash: header.hash });
+        self.greeted |= newest;
         self.status.set_head(header.number, newest);
         blocks.tell(|| Event::BlockStored { number: header.number, newest }).await;
         Ok(())

@@ -127,6 +127,7 @@ impl<R: Room, S: Store> Shard<R, S> {
                 finality_depth: parts.settings.txmgr.finality_depth,
                 stored: follow.stored,
                 missing: 0,
+                greeted: false,
             };
             room.spawn(follower.run(blocks));
         }

@@ -9,6 +9,7 @@ use crate::support::world::{LOAD, SIGNERS, World, quiet_chain};
 
 on_both_executors!(
     what_the_pool_drops_is_sent_again,
+    what_a_reorg_takes_back_is_unconfirmed_again_and_mined_again,
     everything_the_pool_drops_is_sent_again,
     a_request_cut_before_it_took_effect_is_sent_again,
     a_request_cut_after_it_took_effect_does_no_harm,
@@ -39,6 +40,22 @@ fn what_the_pool_drops_is_sent_again(executor: &str) {
     assert_eq!(world.node.ask("devnet_dropTransaction", &json!([hash(&world, &ids[9])])), true);
     world.flow();
     world.exactly_once(&ids);
+}
+
+fn what_a_reorg_takes_back_is_unconfirmed_again_and_mined_again(executor: &str) {
+    let Some((world, ids)) = loaded(executor) else { return };
+    world.mine(1);
+    world.wait_for_confirmed(&ids);
+    let before = world.full(&ids[0])["receipt"]["blockHash"].clone();
+    // The block and all it held are gone, and the pool does not have them either.
+    world.node.ask("devnet_reorg", &json!([{"depth": 1, "length": 2, "requeue": false}]));
+    let unconfirmed = world.wait_for_status(&ids[0], "unconfirmed");
+    assert_eq!(unconfirmed["receipt"], json!(null));
+    world.flow();
+    world.exactly_once(&ids);
+    let full = world.full(&ids[0]);
+    assert_eq!(full["orphanedReceipts"][0]["blockHash"], before, "{full:#}");
+    assert_ne!(full["receipt"]["blockHash"], before);
 }
 
 fn everything_the_pool_drops_is_sent_again(executor: &str) {

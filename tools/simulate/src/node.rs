@@ -143,10 +143,10 @@ impl Node {
             }
             Fault::FeeSpike => chain.base_fee = BASE_FEE * 30,
             Fault::PriceUnknown => {
-                chain.price_unknown_until = now + self.executor.between(Duration::from_millis(500), Duration::from_secs(5))
+                chain.price_unknown_until = now + self.executor.between(Duration::from_millis(500), Duration::from_secs(5));
             }
             Fault::ReceiptsShort => {
-                chain.receipts_short_until = now + self.executor.between(Duration::from_millis(500), Duration::from_secs(3))
+                chain.receipts_short_until = now + self.executor.between(Duration::from_millis(500), Duration::from_secs(3));
             }
             Fault::Invalid => {
                 // Counted when it meets a transaction.

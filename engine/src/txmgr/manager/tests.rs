@@ -399,7 +399,7 @@ fn an_append_that_turns_out_durable_lets_every_address_go_on() {
     let other = Address::repeat_byte(0xbb);
     let mut accept = accept(9);
     accept.row.request.from = other;
-    let queued = desk.run([Event::Submit(accept.clone(), ReplyTo { batch: 2, index: 0 })]);
+    let queued = desk.run([Event::Submit(accept, ReplyTo { batch: 2, index: 0 })]);
     desk.run([Event::ChainNonce(other, Some(0)), Event::Durable { ticket: ticket(&queued) }]);
     let actions = desk.run([Event::Durable { ticket: ticket(&first) }, Event::Store { healthy: true }]);
     assert!(actions.iter().any(|action| matches!(action, Action::Load { address, .. } if *address == other)), "{actions:?}");
