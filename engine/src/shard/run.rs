@@ -217,7 +217,7 @@ impl<R: Room, S: Store> Shard<R, S> {
         }
         if !self.stopping && self.stop.load(Ordering::Acquire) {
             self.stopping = true;
-            self.handle(Event::Store { healthy: false });
+            self.handle(Event::Node { healthy: false, chain_id: None });
         }
     }
 
@@ -242,11 +242,11 @@ impl<R: Room, S: Store> Shard<R, S> {
                     }
                 }
                 (Written::Refused, true) => self.submit_block(),
-                (Written::Unknown, true) => {}
                 (Written::Durable, false) => self.handle(Event::Durable { ticket }),
                 // Told once, when the epoch moved.
                 (Written::Refused, false) => {}
-                (Written::Unknown, false) => self.handle(Event::Unknown { ticket }),
+                // Every shard is told by the store's health, whether it had a part in the append or not.
+                (Written::Unknown, _) => {}
             }
         }
         while let Some(commit) = self.outbox.pop_front() {

@@ -209,11 +209,6 @@ pub enum Event {
     },
     /// Nothing of any commit that has no answer yet reached the disk (row A15).
     Refused,
-    /// Whether a commit reached the disk is not known yet (row A15).
-    Unknown {
-        /// The commit's ticket.
-        ticket: u64,
-    },
     /// A request on a lane ended.
     Sent {
         /// The lane, free again.
@@ -245,7 +240,8 @@ pub enum Event {
         /// The node had no newer block when this one was read.
         newest: bool,
     },
-    /// Appends succeed, or have stopped to (row A15): nothing is sent or bound meanwhile.
+    /// Appends succeed, or have stopped to (row A15): until they do again nothing is accepted, bound or sent, and whoever waits for
+    /// an answer hears that the outcome is unknown.
     Store {
         /// They do.
         healthy: bool,
@@ -264,7 +260,7 @@ pub enum Event {
 /// What the manager asks for.
 #[derive(Debug)]
 pub enum Action {
-    /// Write these records in one commit, then tell [`Event::Durable`], or [`Event::Refused`] for all that are unanswered; [`Event::Unknown`] may come before.
+    /// Write these records in one commit, then tell [`Event::Durable`], or [`Event::Refused`] for all that are unanswered.
     Commit {
         /// Names the commit.
         ticket: u64,

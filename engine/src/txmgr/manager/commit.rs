@@ -11,7 +11,7 @@ use super::Manager;
 use crate::engine::{RETRY_AFTER_MS, SubmitError};
 
 /// Answer to those whose record the store has refused.
-const NOT_STORED: SubmitError = SubmitError::Busy { retry_after_ms: RETRY_AFTER_MS };
+pub(super) const NOT_STORED: SubmitError = SubmitError::Busy { retry_after_ms: RETRY_AFTER_MS };
 
 /// What a record makes true once it is on disk.
 #[derive(Debug)]
@@ -109,11 +109,10 @@ impl Manager {
         self.advance(slot, now, actions);
     }
 
-    /// Nobody knows yet. Callers are told so; nothing is sent until it is known.
-    pub(super) fn unknown(&mut self, ticket: u64, actions: &mut Vec<Action>) {
-        let Some(pending) = self.pending.iter().find(|pending| pending.ticket == ticket) else { return };
-        let replies: Vec<ReplyTo> = pending.saved.iter().filter_map(|saved| self.waits(saved)).collect();
-        for to in replies {
+    /// Appends have stopped to succeed: whether what is unanswered reaches the disk is not known, and callers are told so.
+    pub(super) fn unknown(&self, actions: &mut Vec<Action>) {
+        let saved = self.pending.iter().flat_map(|pending| &pending.saved);
+        for to in saved.filter_map(|saved| self.waits(saved)) {
             actions.push(Action::Reply { to, result: Err(SubmitError::Unknown), last: false });
         }
     }

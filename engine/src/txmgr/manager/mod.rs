@@ -125,7 +125,6 @@ impl Manager {
             Event::Signed(results) => self.signed(results, now, actions),
             Event::Durable { ticket } => self.durable(ticket, now, actions),
             Event::Refused => self.refused(now, actions),
-            Event::Unknown { ticket } => self.unknown(ticket, actions),
             Event::Store { healthy } => self.store(healthy, now, actions),
             Event::Sent { lane, ends, pause } => self.sent(lane, ends, pause, now, actions),
             Event::Price(price) => self.priced(price, now, actions),
@@ -229,8 +228,10 @@ impl Manager {
 
     fn store(&mut self, healthy: bool, now: Now, actions: &mut Vec<Action>) {
         let was = std::mem::replace(&mut self.store_healthy, healthy);
-        if healthy && !was {
-            self.pump_all(now, actions);
+        match (was, healthy) {
+            (false, true) => self.pump_all(now, actions),
+            (true, false) => self.unknown(actions),
+            (true, true) | (false, false) => {}
         }
     }
 

@@ -5,10 +5,14 @@ use storage::Record;
 use super::super::event::{Accept, Action, Now, ReplyTo};
 use super::super::transaction::{Origin, Unsaved};
 use super::Manager;
-use super::commit::Saved;
+use super::commit::{NOT_STORED, Saved};
 
 impl Manager {
     pub(super) fn submit(&mut self, accept: Accept, reply_to: ReplyTo, now: Now, actions: &mut Vec<Action>) {
+        if !self.store_healthy {
+            actions.push(Action::Reply { to: reply_to, result: Err(NOT_STORED), last: true });
+            return;
+        }
         let Accept { id, row, body_hash } = accept;
         let number = self.number(row.request.from);
         self.freshen(number, now);

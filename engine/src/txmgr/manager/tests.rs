@@ -199,8 +199,9 @@ fn an_unknown_append_stops_sending_and_a_refused_one_gives_every_nonce_back() {
     let mut desk = Desk::ready(TxmgrConfig::default());
     let first = desk.submit(2);
     let second = desk.submit(1);
-    let actions = desk.run([Event::Unknown { ticket: ticket(&first) }, Event::Store { healthy: false }]);
-    assert_eq!(replies(&actions), [Err(SubmitError::Unknown), Err(SubmitError::Unknown)]);
+    let actions = desk.run([Event::Store { healthy: false }]);
+    assert_eq!(replies(&actions), [Err(SubmitError::Unknown), Err(SubmitError::Unknown), Err(SubmitError::Unknown)]);
+    assert!(matches!(replies(&desk.submit(1))[..], [Err(SubmitError::Busy { .. })]), "nothing is accepted meanwhile");
     let actions = desk.run([Event::Refused]);
     assert!(replies(&actions).iter().all(|reply| matches!(reply, Err(SubmitError::Busy { .. }))));
     assert_eq!(replies(&actions).len(), 3);
@@ -395,11 +396,11 @@ fn a_nonce_is_closed_even_when_the_cap_leaves_no_replacement() {
 fn an_append_that_turns_out_durable_lets_every_address_go_on() {
     let mut desk = Desk::ready(TxmgrConfig::default());
     let first = desk.submit(1);
-    desk.run([Event::Unknown { ticket: ticket(&first) }, Event::Store { healthy: false }]);
     let other = Address::repeat_byte(0xbb);
     let mut accept = accept(9);
     accept.row.request.from = other;
     let queued = desk.run([Event::Submit(accept, ReplyTo { batch: 2, index: 0 })]);
+    desk.run([Event::Store { healthy: false }]);
     desk.run([Event::ChainNonce(other, Some(0)), Event::Durable { ticket: ticket(&queued) }]);
     let actions = desk.run([Event::Durable { ticket: ticket(&first) }, Event::Store { healthy: true }]);
     assert!(actions.iter().any(|action| matches!(action, Action::Load { address, .. } if *address == other)), "{actions:?}");
