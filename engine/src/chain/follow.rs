@@ -150,8 +150,11 @@ impl<R: Room> Follow<R> {
             let stored = blocks.head(number).await.ok_or(Stop::Ended)?;
             let node = self.ask::<Option<Header>>("eth_getBlockByNumber", &(U64::from(number), false)).await?;
             match (stored, node) {
-                // A node that has not told its block yet is asked again in the next round.
-                (_, None) => return Ok(()),
+                (_, None) => {
+                    return Err(Stop::Later(format!(
+                        "the node does not tell its block {number} while its chain is compared with the stored one"
+                    )));
+                }
                 (Some(stored), Some(header)) if header.hash != stored => number = number.saturating_sub(1),
                 // Both agree; or this is older than the first block that was ever read, so nothing of ours is in it.
                 (_, Some(header)) => break header,

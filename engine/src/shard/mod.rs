@@ -15,6 +15,7 @@
 
 mod asks;
 mod batches;
+mod blocks;
 mod inbox;
 pub mod mailbox;
 mod placement;

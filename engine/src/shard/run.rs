@@ -7,26 +7,24 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use alloy::primitives::{Address, B256, Bytes};
 use flume::{Receiver, Sender};
 use netio::{Bell, Calls, End, Lane, Room};
-use storage::{Commit, Outcome as Written, ReceiptRow, Record, ShardLink, Store, StoreError, WriterState, read};
-use uuid::Uuid;
+use storage::{Commit, Outcome as Written, Record, ShardLink, Store, WriterState};
 
 use super::asks::{Ask, Node, answer};
 use super::batches::Batches;
+use super::blocks::Blocks;
 use super::inbox::Inbox;
 use super::mailbox::{Mail, Mailbox};
 use super::sign::sign;
-use crate::chain::{BlockStore, ChainStatus, Follow, Stored};
+use crate::chain::{ChainStatus, Follow, Stored};
 use crate::engine::Reservations;
 use crate::keys::Keyring;
 use crate::metrics::Metrics;
-use crate::readers::{ReadError, Readers};
+use crate::readers::Readers;
 use crate::txmgr::outcome::{Outcome, refused};
-use crate::txmgr::{Action, BlockEffects, Counted, Event, Manager, Now, Recovered, SeenBlock, SendEnd, Settings, Slot, Waiter};
+use crate::txmgr::{Action, BlockEffects, Counted, Event, Manager, Now, Recovered, SendEnd, Settings, Slot, Waiter};
 
 /// A run ends when it has this many signatures to make or submissions taken in: about 5 ms, so that nothing waits longer.
 const RUN: usize = 256;
-/// Pause before a read that failed or found the readers busy is tried again.
-const READ_AGAIN: std::time::Duration = std::time::Duration::from_millis(50);
 /// Tickets of blocks; the manager's count from 1 and never get here.
 const BLOCK_TICKET: u64 = 1 << 63;
 
@@ -415,89 +413,6 @@ fn count(metrics: &Metrics, counted: Counted) {
         Counted::Failed => metrics.failed.increment(1),
         Counted::Resubmitted => metrics.resubmitted.increment(1),
         Counted::Held => metrics.held.increment(1),
-    }
-}
-
-/// The follower's way to all shards and to the store.
-struct Blocks<R: Room, S: Store> {
-    mailboxes: Vec<Mailbox>,
-    home: Inbox<Home<R>>,
-    readers: Readers<S>,
-    room: R,
-}
-
-impl<R: Room, S: Store> Blocks<R, S> {
-    /// Hands every shard its mail and gathers what they answer; `None` when one is gone.
-    async fn ask(&self, mails: impl Iterator<Item = impl FnOnce(Sender<BlockEffects>) -> Mail>) -> Option<Vec<BlockEffects>> {
-        let mut replies = Vec::with_capacity(self.mailboxes.len());
-        for (mailbox, mail) in self.mailboxes.iter().zip(mails) {
-            let (reply, effects) = flume::bounded(1);
-            if !mailbox.send(mail(reply)).await {
-                return None;
-            }
-            replies.push(effects);
-        }
-        let mut all = Vec::with_capacity(replies.len());
-        for effects in replies {
-            all.push(effects.recv_async().await.ok()?);
-        }
-        Some(all)
-    }
-
-    /// Reads until a reader has an answer; `None` when they are gone.
-    async fn read<T: Send + 'static>(&self, work: impl Fn(&S) -> Result<T, StoreError> + Clone + Send + 'static) -> Option<T> {
-        loop {
-            match self.readers.run(work.clone()).await {
-                Ok(Ok(answer)) => return Some(answer),
-                Ok(Err(error)) => tracing::error!(%error, "a block of the store cannot be read; trying again"),
-                Err(ReadError::Busy) => {}
-                Err(ReadError::Closed) => return None,
-            }
-            self.room.sleep(READ_AGAIN).await;
-        }
-    }
-}
-
-impl<R: Room, S: Store> BlockStore for Blocks<R, S> {
-    fn shards(&self) -> usize {
-        self.mailboxes.len()
-    }
-
-    fn shard_of(&self, address: &Address) -> usize {
-        super::shard_of(address, self.mailboxes.len())
-    }
-
-    async fn effects(&self, parts: Vec<SeenBlock>) -> Option<Vec<BlockEffects>> {
-        self.ask(parts.into_iter().map(|part| |reply| Mail::Block(part, reply))).await
-    }
-
-    async fn rewind(&self, to: u64) -> Option<Vec<BlockEffects>> {
-        self.ask(self.mailboxes.iter().map(|_| |reply| Mail::Rewind(to, reply))).await
-    }
-
-    async fn head(&self, number: u64) -> Option<Option<B256>> {
-        self.read(move |store| Ok(read::head(store, number)?.map(|head| head.hash))).await
-    }
-
-    async fn receipts(&self, ids: Vec<Uuid>) -> Option<Vec<(Uuid, ReceiptRow)>> {
-        let read = move |store: &S| {
-            let rows = read::receipts(store, &ids)?;
-            Ok(ids.iter().zip(rows).filter_map(|(id, row)| Some((*id, row?))).collect())
-        };
-        self.read(read).await
-    }
-
-    async fn store(&self, record: Record) -> Option<()> {
-        let (done, stored) = flume::bounded(1);
-        self.home.push(Home::StoreBlock(record, done));
-        stored.recv_async().await.ok()
-    }
-
-    async fn tell(&self, event: impl Fn() -> Event) {
-        for mailbox in &self.mailboxes {
-            // A shard that is gone ends the engine; nobody else has to hear of it.
-            let _ = mailbox.send(Mail::Tell(Box::new(event()))).await;
-        }
     }
 }
 

@@ -150,7 +150,8 @@ impl Manager {
         tx.failures += 1;
         let (id, failures, fixed_price) = (tx.id, tx.failures, tx.fixed_price);
         let wait = self.backoff(failures);
-        if failures == 1 {
+        // Nothing is retried for ever without saying so; nor said at every try.
+        if failures.is_power_of_two() {
             tracing::warn!(%id, nonce = slot.nonce, ?reason, message, "the node refused the transaction; it will be tried again");
         }
         if reason == Reason::Underpriced {

@@ -197,7 +197,7 @@ fn the_window_bounds_what_is_bound_and_opens_as_blocks_are_stored() {
 #[test]
 fn an_unknown_append_stops_sending_and_a_refused_one_gives_every_nonce_back() {
     let mut desk = Desk::ready(TxmgrConfig::default());
-    let first = desk.submit(2);
+    desk.submit(2);
     let second = desk.submit(1);
     let actions = desk.run([Event::Store { healthy: false }]);
     assert_eq!(replies(&actions), [Err(SubmitError::Unknown), Err(SubmitError::Unknown), Err(SubmitError::Unknown)]);
