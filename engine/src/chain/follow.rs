@@ -155,9 +155,15 @@ impl<R: Room> Follow<R> {
                         "the node does not tell its block {number} while its chain is compared with the stored one"
                     )));
                 }
-                (Some(stored), Some(header)) if header.hash != stored => number = number.saturating_sub(1),
-                // Both agree; or this is older than the first block that was ever read, so nothing of ours is in it.
-                (_, Some(header)) => break header,
+                (Some(stored), Some(header)) if header.hash == stored => break header,
+                // Older than the first block that was ever read, so it may have been replaced too, and hold what was sent
+                // since: from as far back as a chain may change.
+                (None, Some(header)) if number == lowest => break header,
+                (_, Some(_)) => {
+                    number = number
+                        .checked_sub(1)
+                        .ok_or_else(|| Stop::Later("the node has another genesis block: this is another chain".into()))?;
+                }
             }
         };
         let common = Stored { number: header.number, hash: header.hash };
