@@ -106,6 +106,7 @@ fn receipt(from: Address, raw: &Bytes) -> SeenReceipt {
         gas_used: 21_000,
         effective_gas_price: 1,
         contract_address: None,
+        authorizes: false,
     }
 }
 

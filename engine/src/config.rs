@@ -246,6 +246,20 @@ pub struct TxmgrConfig {
     pub required_confirmations: u64,
     /// Depth at which a transaction is archived: no longer watched.
     pub finality_depth: u64,
+    /// What becomes of a transaction whose nonce another wallet's transaction took for good: `requeue` (once more, with a fresh nonce)
+    /// or `fail`.
+    pub displaced: Displaced,
+}
+
+/// What becomes of a displaced transaction (row B6).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Displaced {
+    /// Its request is queued again and bound to a fresh nonce.
+    #[default]
+    Requeue,
+    /// It ends as failed.
+    Fail,
 }
 
 impl Default for TxmgrConfig {
@@ -259,6 +273,7 @@ impl Default for TxmgrConfig {
             estimate_tries: 3,
             required_confirmations: 1,
             finality_depth: 12,
+            displaced: Displaced::default(),
         }
     }
 }

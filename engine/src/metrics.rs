@@ -47,6 +47,8 @@ metrics! {
     confirmed: Counter = "millrace_transactions_confirmed_total", Unit::Count;
     /// Transactions that ended without being mined; each has a reason.
     failed: Counter = "millrace_transactions_failed_total", Unit::Count;
+    /// Transactions whose nonce another wallet's transaction took for good; queued again with a fresh one.
+    displaced: Counter = "millrace_transactions_displaced_total", Unit::Count;
     /// Transactions that were sent again at a higher price.
     resubmitted: Counter = "millrace_transactions_resubmitted_total", Unit::Count;
     /// Times that a transaction was held because the price cap leaves no replacement.

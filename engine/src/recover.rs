@@ -57,25 +57,36 @@ fn recovered(store: &impl Store, address: Address) -> Result<Recovered, StoreErr
     }
     // The first nonce of an address that has archived nothing yet is that of its first transaction.
     let floor = ids.first().map_or(floor, |(nonce, _)| *nonce);
-    let bound = bound_rows(store, &ids.into_iter().map(|(_, id)| id).collect::<Vec<_>>())?;
+    let bound = bound_rows(store, &ids)?;
     let (last_queue_number, waiting_count) = queue(store, &address)?;
     Ok(Recovered { address, floor, bound, last_queue_number, waiting_count })
 }
 
-fn bound_rows(store: &impl Store, ids: &[Uuid]) -> Result<Vec<BoundRow>, StoreError> {
-    let transactions = read::transactions(store, ids)?;
-    let attempts = read::attempts_of(store, ids)?;
-    let receipts = read::receipts(store, ids)?;
-    let rows = ids.iter().zip(transactions).zip(attempts).zip(receipts);
-    Ok(rows
-        .map(|(((id, transaction), attempts), receipt)| BoundRow {
+fn bound_rows(store: &impl Store, bound: &[(u64, Uuid)]) -> Result<Vec<BoundRow>, StoreError> {
+    let ids: Vec<Uuid> = bound.iter().map(|(_, id)| *id).collect();
+    let transactions = read::transactions(store, &ids)?;
+    let attempts = read::attempts_of(store, &ids)?;
+    let receipts = read::receipts(store, &ids)?;
+    let failures = read::failures(store, &ids)?;
+    let rows = bound.iter().zip(transactions).zip(attempts).zip(receipts).zip(failures);
+    rows.map(|(((((nonce, id), transaction), mut attempts), receipt), failure)| {
+        // One that was displaced has attempts at more than one nonce.
+        attempts.retain(|attempt| attempt.nonce == *nonce);
+        let rival = read::rivals(store, *id)?.into_iter().find(|rival| rival.nonce == *nonce);
+        // Queued again under a later generation: what is left of it here is over.
+        let requeued = rival.is_some()
+            && transaction.as_ref().is_some_and(|row| attempts.last().is_some_and(|attempt| row.generation > attempt.generation));
+        Ok(BoundRow {
             id: *id,
             accepted_at: transaction.as_ref().map_or(0, |row| row.accepted_at),
             fixed_price: transaction.is_some_and(|row| row.request.fees != Fees::Market),
             attempts,
-            receipt,
+            receipt: receipt.filter(|receipt| receipt.nonce == *nonce),
+            rival,
+            ended: requeued || failure.is_some(),
         })
-        .collect())
+    })
+    .collect()
 }
 
 /// Last number of a queue, and how many are in it.

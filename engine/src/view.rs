@@ -3,7 +3,8 @@
 //! | rows on disk | status | stage |
 //! |---|---|---|
 //! | a failure | `fatal_error` | `complete` |
-//! | no attempt | `unstarted` | `queued` |
+//! | no attempt of the present generation | `unstarted` | `queued` |
+//! | a receipt of the self-send that closes the nonce, at any depth | `unconfirmed` | `tracking` |
 //! | attempts, no receipt, or one that is not deep enough | `unconfirmed` | `tracking` |
 //! | a receipt at the required depth | `confirmed` | `complete` |
 //!
@@ -15,6 +16,9 @@
 //! (`statusUpdate`) and the send (`submitting`) while it is bound, which is shown as `tracking`. `complete` waits for the required depth here,
 //! and for the stored block there.
 //!
+//! A request that is being closed, or that another wallet's transaction has displaced, stays `unconfirmed` until what took its nonce is
+//! final: until then its own bytes could still be mined.
+//!
 //! Rows are read one after another, so a transaction that moves meanwhile shows an older status, never a wrong one: rows are only added.
 
 #[cfg(test)]
@@ -23,7 +27,7 @@ pub(crate) mod testing;
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
-use storage::{AttemptRow, FailureRow, ReceiptRow, Store, StoreError, TransactionRow, read};
+use storage::{AttemptRow, FailureRow, ReceiptRow, RivalRow, Store, StoreError, TransactionRow, read};
 use uuid::Uuid;
 
 use crate::txmgr::stage::Stage;
@@ -57,6 +61,8 @@ pub struct TransactionView {
     pub receipt: Option<ReceiptRow>,
     /// Receipts of blocks that have left the chain since.
     pub orphans: Vec<ReceiptRow>,
+    /// Others' transactions that took nonces it was bound to.
+    pub rivals: Vec<RivalRow>,
     /// Why it ended without being mined.
     pub failure: Option<FailureRow>,
     /// When the block that made it deep enough was seen, µs since the Unix epoch; `None` if it is not yet, or if that block's row is pruned.
@@ -97,19 +103,27 @@ impl TransactionView {
                 None => (false, None),
             };
             let orphans = read::orphans(store, id)?;
-            Ok(Self { id, transaction, attempts, receipt, orphans, failure, confirmed_at, confirmed })
+            let rivals = read::rivals(store, id)?;
+            Ok(Self { id, transaction, attempts, receipt, orphans, rivals, failure, confirmed_at, confirmed })
         })
         .collect()
     }
 
     /// The status that follows from the rows; the table above.
     pub fn status(&self) -> Status {
-        match (&self.failure, self.confirmed, self.attempts.is_empty()) {
+        let bound = self.attempts.last().is_some_and(|attempt| attempt.generation == self.transaction.generation);
+        match (&self.failure, self.confirmed && !self.closed(), bound) {
             (Some(_), _, _) => Status::FatalError,
             (None, true, _) => Status::Confirmed,
-            (None, false, true) => Status::Unstarted,
-            (None, false, false) => Status::Unconfirmed,
+            (None, false, false) => Status::Unstarted,
+            (None, false, true) => Status::Unconfirmed,
         }
+    }
+
+    /// What was mined is the self-send that closes the nonce.
+    fn closed(&self) -> bool {
+        let mined = |receipt: &ReceiptRow| self.attempts.iter().find(|attempt| attempt.hash == receipt.transaction_hash);
+        self.receipt.as_ref().and_then(mined).is_some_and(|attempt| attempt.closing.is_some())
     }
 
     /// The stage that follows from the status: the last one whose beginning is on disk.

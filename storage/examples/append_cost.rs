@@ -137,7 +137,7 @@ fn block(number: usize, from: usize, to: usize, addresses: usize) -> Record {
             seen_at: 1_700_000_000_000_000 + to as u64,
         },
         receipts: receipts.collect(),
-        failures: Vec::new(),
+        rivals: Vec::new(),
         floors: (0..addresses.min(to - from)).map(|n| (address(n), floor)).collect(),
         prune_heads_below: (number as u64).checked_sub(64),
     }

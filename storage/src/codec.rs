@@ -13,7 +13,7 @@ use serde::{Serialize, de::DeserializeOwned};
 use uuid::Uuid;
 
 use crate::{
-    record::{AttemptRow, FailureRow, HeadRow, ReceiptRow, TransactionRow},
+    record::{AttemptRow, FailureRow, HeadRow, ReceiptRow, RivalRow, TransactionRow},
     store::Family,
 };
 
@@ -80,6 +80,7 @@ first_version!(AttemptRow, Family::Attempts);
 first_version!(ReceiptRow, Family::Receipts);
 first_version!(HeadRow, Family::Heads);
 first_version!(FailureRow, Family::Failures);
+first_version!(RivalRow, Family::Rivals);
 
 /// Appends the value of `row` to `out`.
 pub fn encode<R: Row>(row: &R, out: &mut Vec<u8>) {
@@ -332,6 +333,11 @@ mod tests {
         #[test]
         fn every_failure_round_trips(reason: String, failed_at: u64) {
             round_trip(&FailureRow { reason, failed_at })?;
+        }
+
+        #[test]
+        fn every_rival_round_trips(nonce: u64, transaction_hash in hash(), block_number: u64, block_hash in hash()) {
+            round_trip(&RivalRow { nonce, transaction_hash, block_number, block_hash })?;
         }
 
         #[test]

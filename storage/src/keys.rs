@@ -14,6 +14,9 @@ pub const ADDRESS_LEN: usize = 20 + 1 + 8;
 /// Length of a key of an orphaned receipt: id, block hash.
 pub const ORPHAN_LEN: usize = 16 + 32;
 
+/// Length of a key of a rival: id, nonce.
+pub const RIVAL_LEN: usize = 16 + 8;
+
 /// `meta`: version of the schema, u32 big-endian. Stays readable for every version to come.
 pub const META_SCHEMA: &[u8] = b"schema";
 /// `meta`: sequence of the last append, u64 big-endian. In every batch.
@@ -47,6 +50,15 @@ pub fn orphan(id: Uuid, block_hash: &B256) -> [u8; ORPHAN_LEN] {
     let mut key = [0; ORPHAN_LEN];
     key[..16].copy_from_slice(id.as_bytes());
     key[16..].copy_from_slice(block_hash.as_slice());
+    key
+}
+
+/// Key of a rival: the transaction that was bound, and the nonce it lost.
+#[must_use]
+pub fn rival(id: Uuid, nonce: u64) -> [u8; RIVAL_LEN] {
+    let mut key = [0; RIVAL_LEN];
+    key[..16].copy_from_slice(id.as_bytes());
+    key[16..].copy_from_slice(&nonce.to_be_bytes());
     key
 }
 

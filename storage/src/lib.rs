@@ -14,7 +14,7 @@
 //!      shards                                  │ project(record): a pure function
 //!                                              ▼
 //!                        one WriteBatch over the families, one fsync
-//!    transactions  attempts  by_address  by_hash  idempotency  heads  receipts  failures  meta
+//!    transactions  attempts  by_address  by_hash  idempotency  heads  receipts  failures  rivals  meta
 //! ```
 //!
 //! * [`record`]: what is appended, and the rows that are kept. [`Record::Bound`] is the heart: request, nonce, price, signed bytes and
@@ -47,7 +47,8 @@ pub use link::{Ack, Commit, Outcome, ShardLink, Wake};
 pub use options::{Options, OptionsError};
 pub use project::{Scratch, project};
 pub use record::{
-    AttemptFees, AttemptRow, FailureRow, Fees, HEADS_PRUNED_PER_BLOCK, HeadRow, ReceiptRow, Record, Request, Timeline, TransactionRow,
+    AttemptFees, AttemptRow, FailureRow, Fees, HEADS_PRUNED_PER_BLOCK, HeadRow, ReceiptRow, Record, Request, RivalRow, Timeline,
+    TransactionRow,
 };
 pub use rocks::{OpenError, RocksStore};
 pub use run::run;

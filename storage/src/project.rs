@@ -43,18 +43,23 @@ pub fn project(record: &Record, scratch: &mut Scratch, out: &mut impl Puts) {
             delete_waiting(from, *queue_number, out);
         }
         Record::Attempt { id, attempt } => put_attempt(*id, attempt, scratch, out),
+        Record::Requeued { id, transaction, queue_number } => {
+            scratch.put(id.as_bytes(), transaction, out);
+            let key = keys::by_address(&transaction.request.from, Tag::Waiting, *queue_number);
+            out.put(Family::ByAddress, &key, &codec::encode_id(*id));
+        }
         Record::Failed { id, from, accepted, queue_number, failure } => {
             put_accepted(*id, accepted.as_ref(), scratch, out);
             scratch.put(id.as_bytes(), failure, out);
             delete_waiting(from, *queue_number, out);
         }
-        Record::Block { number, head, receipts, failures, floors, prune_heads_below } => {
+        Record::Block { number, head, receipts, rivals, floors, prune_heads_below } => {
             scratch.put(&keys::head(*number), head, out);
             for (id, receipt) in receipts {
                 scratch.put(id.as_bytes(), receipt, out);
             }
-            for (id, failure) in failures {
-                scratch.put(id.as_bytes(), failure, out);
+            for (id, rival) in rivals {
+                scratch.put(&keys::rival(*id, rival.nonce), rival, out);
             }
             for (address, floor) in floors {
                 let key = keys::by_address(address, Tag::Floor, 0);
@@ -62,15 +67,17 @@ pub fn project(record: &Record, scratch: &mut Scratch, out: &mut impl Puts) {
             }
             prune_heads(*prune_heads_below, out);
         }
-        Record::Rewind { to, head, from, orphans } => {
+        Record::Rewind { to, head, from, orphans, rivals } => {
             scratch.put(&keys::head(*to), head, out);
             for number in to + 1..=*from {
                 out.delete(Family::Heads, &keys::head(number));
             }
             for (id, receipt) in orphans {
                 out.delete(Family::Receipts, id.as_bytes());
-                out.delete(Family::Failures, id.as_bytes());
                 scratch.put(&keys::orphan(*id, &receipt.block_hash), receipt, out);
+            }
+            for (id, nonce) in rivals {
+                out.delete(Family::Rivals, &keys::rival(*id, *nonce));
             }
         }
     }

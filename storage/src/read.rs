@@ -14,7 +14,7 @@ use uuid::Uuid;
 use crate::{
     codec::{self, CodecError, HashEntry, Row},
     keys::{self, Tag},
-    record::{AttemptRow, FailureRow, HeadRow, ReceiptRow, TransactionRow},
+    record::{AttemptRow, FailureRow, HeadRow, ReceiptRow, RivalRow, TransactionRow},
     store::{Direction, Family, Pair, Store, StoreError},
 };
 
@@ -97,15 +97,6 @@ pub fn attempt(store: &impl Store, id: Uuid, generation: u16, number: u16) -> Re
     row(store, &keys::attempt(id, generation, number))
 }
 
-/// The first attempts (generation 0, number 0) of `ids`, in their order: one look-up each, where [`attempts_of`] scans.
-///
-/// # Errors
-/// See [`StoreError`].
-pub fn first_attempts(store: &impl Store, ids: &[Uuid]) -> Result<Vec<Option<AttemptRow>>, StoreError> {
-    let keys: Vec<Vec<u8>> = ids.iter().map(|id| keys::attempt(*id, 0, 0).to_vec()).collect();
-    many(store, &keys)
-}
-
 /// The receipt of `id`.
 ///
 /// # Errors
@@ -132,7 +123,17 @@ pub fn receipts(store: &impl Store, ids: &[Uuid]) -> Result<Vec<Option<ReceiptRo
     rows(store, ids)
 }
 
-/// Why `id` ended before it was bound.
+/// Transactions of others that took a nonce `id` was bound to, by nonce.
+///
+/// # Errors
+/// See [`StoreError`].
+pub fn rivals(store: &impl Store, id: Uuid) -> Result<Vec<RivalRow>, StoreError> {
+    let (from, to) = (keys::rival(id, 0), keys::after(&keys::rival(id, u64::MAX)));
+    let pairs = store.scan(Family::Rivals, &from, &to, Direction::Forward, ATTEMPTS_LIMIT)?;
+    pairs.iter().map(|(key, value)| decode(Family::Rivals, key, value, codec::decode)).collect()
+}
+
+/// Why `id` ended without being mined.
 ///
 /// # Errors
 /// See [`StoreError`].
@@ -198,16 +199,6 @@ pub fn by_hash(store: &impl Store, hash: &B256) -> Result<Option<HashEntry>, Sto
     store.get(Family::ByHash, key)?.map(|value| decode(Family::ByHash, key, &value, HashEntry::decode)).transpose()
 }
 
-/// [`by_hash`] for each of `hashes`, in their order.
-///
-/// # Errors
-/// See [`StoreError`].
-pub fn by_hashes(store: &impl Store, hashes: &[B256]) -> Result<Vec<Option<HashEntry>>, StoreError> {
-    let keys: Vec<Vec<u8>> = hashes.iter().map(|hash| hash.to_vec()).collect();
-    let values = store.get_many(Family::ByHash, &keys)?;
-    decode_many(Family::ByHash, &keys, &values, HashEntry::decode)
-}
-
 /// The head with `number`.
 ///
 /// # Errors
@@ -246,14 +237,6 @@ pub fn heads(store: &impl Store, from: u64, direction: Direction, limit: usize) 
 /// See [`StoreError`].
 pub fn bound(store: &impl Store, address: &Address, from_nonce: u64, limit: usize) -> Result<Vec<(u64, Uuid)>, StoreError> {
     entries(store, address, Tag::Bound, from_nonce, Direction::Forward, limit)
-}
-
-/// The greatest nonce of `address` that is bound, and whose it is.
-///
-/// # Errors
-/// See [`StoreError`].
-pub fn last_bound(store: &impl Store, address: &Address) -> Result<Option<(u64, Uuid)>, StoreError> {
-    Ok(entries(store, address, Tag::Bound, 0, Direction::Backward, 1)?.pop())
 }
 
 /// Ids of `address` that wait, in their order, behind `after_queue_number` (`None`: from the first).

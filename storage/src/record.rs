@@ -162,6 +162,19 @@ pub struct FailureRow {
     pub failed_at: u64,
 }
 
+/// A transaction of somebody else that took a nonce of ours in a block: the evidence that ours is displaced.
+#[derive(Serialize, Deserialize, Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RivalRow {
+    /// The nonce it took.
+    pub nonce: u64,
+    /// Its hash; that of the carrying transaction where an authorization (EIP-7702) took the nonce.
+    pub transaction_hash: B256,
+    /// Block that holds it.
+    pub block_number: u64,
+    /// Hash of that block.
+    pub block_hash: B256,
+}
+
 /// One step, appended atomically with all others of its [`Commit`](crate::Commit).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Record {
@@ -196,7 +209,16 @@ pub enum Record {
         /// What was signed.
         attempt: AttemptRow,
     },
-    /// Ended for good before it was bound.
+    /// Displaced for good: it waits again, to be bound to another nonce.
+    Requeued {
+        /// Transaction id.
+        id: Uuid,
+        /// The same request under its next generation.
+        transaction: TransactionRow,
+        /// Place in the waiting line of `transaction.request.from`; greater than all that wait there.
+        queue_number: u64,
+    },
+    /// Ended for good: before it was bound, or with another transaction final at its nonce.
     Failed {
         /// Transaction id.
         id: Uuid,
@@ -217,8 +239,8 @@ pub enum Record {
         head: HeadRow,
         /// Receipts of the transactions it completed, by transaction id.
         receipts: Vec<(Uuid, ReceiptRow)>,
-        /// Failures of the requests whose nonce it closed, by transaction id.
-        failures: Vec<(Uuid, FailureRow)>,
+        /// Transactions of others that took nonces of ours, by the id of the transaction that was bound there.
+        rivals: Vec<(Uuid, RivalRow)>,
         /// New floors: the first nonce of an address that is not archived yet.
         floors: Vec<(Address, u64)>,
         /// Heads below this number are no longer needed. The [`HEADS_PRUNED_PER_BLOCK`] numbers below it are deleted, so a follower
@@ -235,6 +257,8 @@ pub enum Record {
         from: u64,
         /// Receipts of the blocks that left, by transaction id.
         orphans: Vec<(Uuid, ReceiptRow)>,
+        /// Rivals in the blocks that left: transaction id and nonce.
+        rivals: Vec<(Uuid, u64)>,
     },
 }
 
@@ -257,9 +281,10 @@ impl Record {
                 Self::Bound { accepted: row, attempt, .. } => accepted(row) + attempt.raw.len(),
                 Self::Attempt { attempt, .. } => attempt.raw.len(),
                 Self::Failed { accepted: row, failure, .. } => accepted(row) + failure.reason.len(),
-                Self::Rewind { orphans, .. } => orphans.len() * RECEIPT_BYTES,
-                Self::Block { receipts, failures, floors, .. } => {
-                    (receipts.len() + failures.len()) * RECEIPT_BYTES + floors.len() * FLOOR_BYTES
+                Self::Requeued { transaction: row, .. } => transaction(row),
+                Self::Rewind { orphans, rivals, .. } => orphans.len() * RECEIPT_BYTES + rivals.len() * FLOOR_BYTES,
+                Self::Block { receipts, rivals, floors, .. } => {
+                    (receipts.len() + rivals.len()) * RECEIPT_BYTES + floors.len() * FLOOR_BYTES
                 }
             }
     }

@@ -39,13 +39,15 @@ pub enum Family {
     Receipts,
     /// id → [`FailureRow`](crate::FailureRow)
     Failures,
+    /// id ++ nonce → [`RivalRow`](crate::RivalRow)
+    Rivals,
     /// schema version and sequence of the last append
     Meta,
 }
 
 impl Family {
     /// All families; a family's place here is `family as usize`.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Transactions,
         Self::Attempts,
         Self::ByAddress,
@@ -54,6 +56,7 @@ impl Family {
         Self::Heads,
         Self::Receipts,
         Self::Failures,
+        Self::Rivals,
         Self::Meta,
     ];
 
@@ -69,6 +72,7 @@ impl Family {
             Self::Heads => "heads",
             Self::Receipts => "receipts",
             Self::Failures => "failures",
+            Self::Rivals => "rivals",
             Self::Meta => "meta",
         }
     }

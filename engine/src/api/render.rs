@@ -5,7 +5,7 @@
 
 use alloy::primitives::{Address, B256, Bytes, U64, U128, U256};
 use serde::Serialize;
-use storage::{AttemptFees, AttemptRow, ReceiptRow};
+use storage::{AttemptFees, AttemptRow, ReceiptRow, RivalRow};
 use uuid::Uuid;
 
 use crate::query::Page;
@@ -45,6 +45,9 @@ pub(super) struct Full<'a> {
     /// Of blocks that have left the chain since.
     #[serde(rename = "orphanedReceipts")]
     orphaned_receipts: Vec<Receipt>,
+    /// Others' transactions that took nonces it was bound to.
+    #[serde(rename = "displacedBy")]
+    displaced_by: Vec<Rival>,
     timeline: Timeline,
 }
 
@@ -64,6 +67,16 @@ struct Attempt {
     #[serde(skip_serializing_if = "Option::is_none")]
     closing: Option<String>,
     created: u64,
+}
+
+/// Another wallet's transaction at a nonce this one was bound to.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Rival {
+    nonce: U64,
+    transaction_hash: B256,
+    block_number: U64,
+    block_hash: B256,
 }
 
 /// The object of `ptx_getTransactionReceipt`.
@@ -111,7 +124,7 @@ impl<'a> From<&'a TransactionView> for Transaction<'a> {
             value: request.value,
             data: &request.data,
             gas: newest.map(|attempt| attempt.gas).or(request.gas).map(U64::from),
-            nonce: newest.map(|attempt| U64::from(attempt.nonce)),
+            nonce: newest.filter(|attempt| attempt.generation == view.transaction.generation).map(|attempt| U64::from(attempt.nonce)),
             status: view.status(),
             stage: view.stage(),
             transaction_hash: mined.map(|receipt| receipt.transaction_hash).or(carrying.map(|attempt| attempt.hash)),
@@ -130,6 +143,7 @@ impl<'a> From<&'a TransactionView> for Full<'a> {
             attempts: view.attempts.iter().map(Attempt::from).collect(),
             receipt: view.receipt.as_ref().map(Receipt::from),
             orphaned_receipts: view.orphans.iter().map(Receipt::from).collect(),
+            displaced_by: view.rivals.iter().map(Rival::from).collect(),
             timeline: Timeline {
                 received: view.transaction.accepted_at,
                 durable: seen.durable_at,
@@ -158,6 +172,17 @@ impl From<&AttemptRow> for Attempt {
             max_priority_fee_per_gas: max_priority_fee_per_gas.map(U128::from),
             closing: row.closing.clone(),
             created: row.signed_at,
+        }
+    }
+}
+
+impl From<&RivalRow> for Rival {
+    fn from(row: &RivalRow) -> Self {
+        Self {
+            nonce: U64::from(row.nonce),
+            transaction_hash: row.transaction_hash,
+            block_number: U64::from(row.block_number),
+            block_hash: row.block_hash,
         }
     }
 }
@@ -210,6 +235,7 @@ mod tests {
                 "success": true, "gasUsed": "0x5208", "effectiveGasPrice": "0x7", "contractAddress": null,
             },
             "orphanedReceipts": [],
+            "displacedBy": [],
             "timeline": {
                 "received": 2, "durable": null, "sent": null, "included": 12_000_000, "confirmed": 12_000_000,
             },

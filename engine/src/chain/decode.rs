@@ -44,6 +44,9 @@ impl From<WireHeader> for Header {
     }
 }
 
+/// The type of a transaction that carries authorizations (EIP-7702).
+const SET_CODE: U64 = U64::from_limbs([4]);
+
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct WireReceipt {
@@ -52,6 +55,8 @@ struct WireReceipt {
     block_hash: Option<B256>,
     transaction_hash: B256,
     transaction_index: U64,
+    #[serde(default, rename = "type")]
+    kind: U64,
     #[serde(default)]
     status: Option<U64>,
     gas_used: U64,
@@ -72,6 +77,7 @@ impl From<WireReceipt> for SeenReceipt {
             gas_used: wire.gas_used.to(),
             effective_gas_price: wire.effective_gas_price.to(),
             contract_address: wire.contract_address,
+            authorizes: wire.kind == SET_CODE,
         }
     }
 }

@@ -5,13 +5,15 @@ use std::time::Duration;
 
 use alloy::primitives::{Address, B256, U64};
 use netio::{Calls, End, Fault, Lane, Room};
+use serde_json::value::RawValue;
 use storage::{HeadRow, ReceiptRow, Record};
 use uuid::Uuid;
 
 use super::decode::{Header, receipt_from_json, receipts_from_json};
 use super::follower::{Follower, Joined, Stored};
+use super::rivals::{authorized_nonces, sender_nonce};
 use super::status::ChainStatus;
-use crate::txmgr::{BlockEffects, Event, SeenBlock, SeenReceipt};
+use crate::txmgr::{BlockEffects, Event, SeenBlock, SeenNonce, SeenReceipt};
 
 /// JSON-RPC's code for a method that the node does not have.
 const METHOD_NOT_FOUND: i64 = -32601;
@@ -29,9 +31,11 @@ pub trait BlockStore {
     fn shard_of(&self, address: &Address) -> usize;
     /// Every shard's effects of its part of a block.
     fn effects(&self, parts: Vec<SeenBlock>) -> impl Future<Output = Option<Vec<BlockEffects>>>;
+    /// Every shard's effects of what others' transactions in that block took.
+    fn rivals(&self, number: u64, hash: B256, taken: Vec<SeenNonce>) -> impl Future<Output = Option<Vec<BlockEffects>>>;
     /// Every shard takes back what blocks above this one did; tells what that was.
     fn rewind(&self, to: u64) -> impl Future<Output = Option<Vec<BlockEffects>>>;
-    /// The stored block of a number, and the receipts of these transactions.
+    /// The hash of the stored block of a number.
     fn head(&self, number: u64) -> impl Future<Output = Option<Option<B256>>>;
     /// The stored receipts of these transactions.
     fn receipts(&self, ids: Vec<Uuid>) -> impl Future<Output = Option<Vec<(Uuid, ReceiptRow)>>>;
@@ -69,6 +73,8 @@ pub struct Follow<R: Room> {
     pub missing: u32,
     /// The shards have been told of a newest block.
     pub greeted: bool,
+    /// Floors of a block that was taken back before it was stored.
+    pub floors: Vec<(Address, u64)>,
 }
 
 impl<R: Room> Follow<R> {
@@ -172,10 +178,14 @@ impl<R: Room> Follow<R> {
         }
         tracing::warn!(from = from.number, to = common.number, "the chain was reorganised");
         let effects = blocks.rewind(common.number).await.ok_or(Stop::Ended)?;
-        let undone = effects.into_iter().flat_map(|part| part.undone).collect();
+        let (mut undone, mut rivals) = (Vec::new(), Vec::new());
+        for part in effects {
+            undone.extend(part.undone);
+            rivals.extend(part.undone_rivals);
+        }
         let orphans = blocks.receipts(undone).await.ok_or(Stop::Ended)?;
         let head = self.head_row(&header);
-        let record = Record::Rewind { to: common.number, head, from: from.number, orphans };
+        let record = Record::Rewind { to: common.number, head, from: from.number, orphans, rivals };
         blocks.store(record).await.ok_or(Stop::Ended)?;
         follower.rewound(common);
         Ok(())
@@ -263,8 +273,22 @@ impl<R: Room> Follow<R> {
         blocks: &impl BlockStore,
     ) -> Result<(), Stop> {
         let head = self.head_row(header);
-        let parts = route(header.number, header.hash, head.seen_at, receipts, blocks);
-        let effects = blocks.effects(parts).await.ok_or(Stop::Ended)?;
+        let authorizations = self.authorizations(header, &receipts).await?;
+        let parts = route(header.number, header.hash, head.seen_at, receipts, authorizations, blocks);
+        let mut effects = blocks.effects(parts).await.ok_or(Stop::Ended)?;
+        match self.taken(header, &effects).await {
+            Ok(taken) if taken.is_empty() => {}
+            Ok(taken) => effects.extend(blocks.rivals(header.number, header.hash, taken).await.ok_or(Stop::Ended)?),
+            Err(stop) => {
+                // The block is not stored: the shards take it back and get it again, with the floors that they have given already.
+                self.floors.extend(effects.into_iter().flat_map(|part| part.floors));
+                blocks.rewind(header.number.saturating_sub(1)).await.ok_or(Stop::Ended)?;
+                return Err(stop);
+            }
+        }
+        let mut earlier = BlockEffects::default();
+        earlier.floors.append(&mut self.floors);
+        effects.insert(0, earlier);
         let record = block_record(header.number, head, effects, self.finality_depth);
         blocks.store(record).await.ok_or(Stop::Ended)?;
         let newest = follower.stored(Stored { number: header.number, hash: header.hash });
@@ -275,30 +299,102 @@ impl<R: Room> Follow<R> {
     }
 }
 
+/// The rival's part of the follower: what a block's transactions of others did to nonces of ours.
+impl<R: Room> Follow<R> {
+    /// Nonces that the block's authorizations name.
+    async fn authorizations(&mut self, header: &Header, receipts: &[SeenReceipt]) -> Result<Vec<SeenNonce>, Stop> {
+        let carriers: Vec<B256> = receipts.iter().filter(|receipt| receipt.authorizes).map(|receipt| receipt.transaction_hash).collect();
+        let mut named = Vec::new();
+        for json in self.transactions(&carriers).await? {
+            let seen = authorized_nonces(json.get(), header).map_err(unreadable)?;
+            named.extend(seen.ok_or_else(|| gone(header))?);
+        }
+        Ok(named)
+    }
+
+    /// Nonces of ours that others' transactions in the block took.
+    async fn taken(&mut self, header: &Header, effects: &[BlockEffects]) -> Result<Vec<SeenNonce>, Stop> {
+        let strangers: Vec<B256> = effects.iter().flat_map(|part| &part.strangers).copied().collect();
+        let mut taken = Vec::new();
+        for json in self.transactions(&strangers).await? {
+            taken.push(sender_nonce(json.get(), header).map_err(unreadable)?.ok_or_else(|| gone(header))?);
+        }
+        let named: Vec<SeenNonce> = effects.iter().flat_map(|part| &part.authorizations).copied().collect();
+        let mut calls = Calls::new();
+        for seen in &named {
+            calls.push("eth_getTransactionCount", &(seen.address, U64::from(header.number)));
+        }
+        for (seen, json) in named.into_iter().zip(self.results(&calls).await?) {
+            let count: U64 = serde_json::from_str(json.get()).map_err(unreadable)?;
+            if count.to::<u64>() > seen.nonce {
+                taken.push(seen);
+            }
+        }
+        Ok(taken)
+    }
+
+    async fn transactions(&mut self, hashes: &[B256]) -> Result<Vec<Box<RawValue>>, Stop> {
+        let mut calls = Calls::new();
+        for hash in hashes {
+            calls.push("eth_getTransactionByHash", &[hash]);
+        }
+        self.results(&calls).await
+    }
+
+    /// The result of every call, or a stop.
+    async fn results(&mut self, calls: &Calls) -> Result<Vec<Box<RawValue>>, Stop> {
+        let ends = if calls.is_empty() { Vec::new() } else { self.lane.exchange(calls).await.ends };
+        let result = |end| match end {
+            End::Answered(Ok(json)) => Ok(json),
+            End::Answered(Err(error)) => Err(Stop::Later(format!("a transaction in a block cannot be looked up: {error}"))),
+            End::BeforeSend(fault) | End::Ambiguous(fault) => Err(Stop::Later(format!("the node gave no transactions: {fault}"))),
+        };
+        ends.into_iter().map(result).collect()
+    }
+}
+
+fn unreadable(error: serde_json::Error) -> Stop {
+    Stop::Later(format!("a transaction in a block cannot be read: {error}"))
+}
+
+fn gone(header: &Header) -> Stop {
+    Stop::Later(format!("the node does not tell a transaction of its block {}", header.number))
+}
+
 fn unanswered(fault: &Fault) -> Stop {
     Stop::Later(format!("the node gave no receipts: {fault}"))
 }
 
 /// Splits a block's receipts by the shard of their sender.
-fn route(number: u64, hash: B256, seen_at: u64, receipts: Vec<SeenReceipt>, blocks: &impl BlockStore) -> Vec<SeenBlock> {
-    let empty = SeenBlock { number, hash, seen_at, receipts: Vec::new() };
+fn route(
+    number: u64,
+    hash: B256,
+    seen_at: u64,
+    receipts: Vec<SeenReceipt>,
+    authorizations: Vec<SeenNonce>,
+    blocks: &impl BlockStore,
+) -> Vec<SeenBlock> {
+    let empty = SeenBlock { number, hash, seen_at, receipts: Vec::new(), authorizations: Vec::new() };
     let mut parts = vec![empty; blocks.shards()];
     for receipt in receipts {
         parts[blocks.shard_of(&receipt.from)].receipts.push(receipt);
+    }
+    for seen in authorizations {
+        parts[blocks.shard_of(&seen.address)].authorizations.push(seen);
     }
     parts
 }
 
 /// Everyone's effects and the checkpoint, as one record.
 fn block_record(number: u64, head: HeadRow, effects: Vec<BlockEffects>, finality_depth: u64) -> Record {
-    let (mut receipts, mut failures, mut floors) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut receipts, mut rivals, mut floors) = (Vec::new(), Vec::new(), Vec::new());
     for part in effects {
         receipts.extend(part.receipts);
-        failures.extend(part.failures);
+        rivals.extend(part.rivals);
         floors.extend(part.floors);
     }
     // Receipts are written in the order of their ids: a put in order costs a third of one at random.
     receipts.sort_unstable_by_key(|receipt| receipt.0);
     let prune_heads_below = number.checked_sub(2 * finality_depth);
-    Record::Block { number, head, receipts, failures, floors, prune_heads_below }
+    Record::Block { number, head, receipts, rivals, floors, prune_heads_below }
 }

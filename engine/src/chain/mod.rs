@@ -14,6 +14,7 @@
 mod decode;
 mod follow;
 mod follower;
+mod rivals;
 mod status;
 
 pub use decode::{Header, receipts_from_json};

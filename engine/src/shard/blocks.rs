@@ -11,7 +11,7 @@ use super::mailbox::{Mail, Mailbox};
 use super::run::Home;
 use crate::chain::BlockStore;
 use crate::readers::{ReadError, Readers};
-use crate::txmgr::{BlockEffects, Event, SeenBlock};
+use crate::txmgr::{BlockEffects, Event, SeenBlock, SeenNonce};
 
 /// Pause before a read that failed or found the readers busy is tried again.
 const READ_AGAIN: std::time::Duration = std::time::Duration::from_millis(50);
@@ -67,6 +67,14 @@ impl<R: Room, S: Store> BlockStore for Blocks<R, S> {
 
     async fn effects(&self, parts: Vec<SeenBlock>) -> Option<Vec<BlockEffects>> {
         self.ask(parts.into_iter().map(|part| |reply| Mail::Block(part, reply))).await
+    }
+
+    async fn rivals(&self, number: u64, hash: B256, taken: Vec<SeenNonce>) -> Option<Vec<BlockEffects>> {
+        let mut parts = vec![Vec::new(); self.shards()];
+        for seen in taken {
+            parts[self.shard_of(&seen.address)].push(seen);
+        }
+        self.ask(parts.into_iter().map(|part| move |reply| Mail::Rivals(number, hash, part, reply))).await
     }
 
     async fn rewind(&self, to: u64) -> Option<Vec<BlockEffects>> {

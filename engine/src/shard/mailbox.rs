@@ -3,12 +3,13 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use alloy::primitives::B256;
 use flume::{Receiver, Sender};
 use netio::Bell;
 use uuid::Uuid;
 
 use crate::engine::SubmitError;
-use crate::txmgr::{Accept, BlockEffects, Event, SeenBlock};
+use crate::txmgr::{Accept, BlockEffects, Event, SeenBlock, SeenNonce};
 
 /// Answers to a batch, in its order.
 pub type Answers = Vec<Result<Uuid, SubmitError>>;
@@ -29,6 +30,8 @@ pub enum Mail {
     Submit(SubmitBatch),
     /// The shard's part of a block, and where its effects go.
     Block(SeenBlock, Sender<BlockEffects>),
+    /// Nonces that others' transactions took in the block told last (number, hash), and where the effects go.
+    Rivals(u64, B256, Vec<SeenNonce>, Sender<BlockEffects>),
     /// Blocks above this number have left the chain; where what that undoes goes.
     Rewind(u64, Sender<BlockEffects>),
     /// Something that the follower tells every shard.
@@ -75,7 +78,7 @@ impl Mailbox {
                 self.held.fetch_sub(count, Ordering::AcqRel);
                 match mail {
                     Mail::Submit(batch) => Err(batch),
-                    Mail::Block(..) | Mail::Rewind(..) | Mail::Tell(_) => unreachable!("a submission was sent"),
+                    Mail::Block(..) | Mail::Rivals(..) | Mail::Rewind(..) | Mail::Tell(_) => unreachable!("a submission was sent"),
                 }
             }
         }

@@ -7,7 +7,8 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use alloy::primitives::{Address, B256, Bytes};
 use flume::{Receiver, Sender};
 use netio::{Bell, Calls, End, Lane, Room};
-use storage::{Commit, Outcome as Written, Record, ShardLink, Store, WriterState};
+use storage::{Commit, Outcome as Written, Record, ShardLink, Store, WriterState, read};
+use uuid::Uuid;
 
 use super::asks::{Ask, Node, answer};
 use super::batches::Batches;
@@ -126,6 +127,7 @@ impl<R: Room, S: Store> Shard<R, S> {
                 stored: follow.stored,
                 missing: 0,
                 greeted: false,
+                floors: Vec::new(),
             };
             room.spawn(follower.run(blocks));
         }
@@ -271,6 +273,10 @@ impl<R: Room, S: Store> Shard<R, S> {
                     self.block_effects = Some(effects);
                     self.handle(Event::Block(block));
                 }
+                Mail::Rivals(number, hash, taken, effects) => {
+                    self.block_effects = Some(effects);
+                    self.handle(Event::Rivals { number, hash, taken });
+                }
                 Mail::Rewind(to, effects) => {
                     self.block_effects = Some(effects);
                     self.handle(Event::Rewind { to });
@@ -322,6 +328,7 @@ impl<R: Room, S: Store> Shard<R, S> {
                 Action::FetchNonce(address) => self.asks.push(Ask::Nonce(address)),
                 Action::Estimate(id, request) => self.asks.push(Ask::Estimate(id, request)),
                 Action::Load { address, after, limit } => self.load(address, after, limit),
+                Action::LoadRequest(slot, id) => self.load_request(slot, id),
                 Action::Reply { to, result, last } => self.batches.answer(to, result, last),
                 Action::Effects(effects) => {
                     if let Some(reply) = self.block_effects.take() {
@@ -369,6 +376,21 @@ impl<R: Room, S: Store> Shard<R, S> {
         });
     }
 
+    fn load_request(&self, slot: Slot, id: Uuid) {
+        let (readers, home) = (self.readers.clone(), self.home.clone());
+        self.room.spawn(async move {
+            let row = match readers.run(move |store| read::transaction(store, id)).await {
+                Ok(Ok(row)) => row,
+                Ok(Err(error)) => {
+                    tracing::error!(%id, %error, "the displaced request cannot be read; trying again with the next block");
+                    None
+                }
+                Err(_) => None,
+            };
+            home.push(Home::Event(Event::Request(slot, id, row)));
+        });
+    }
+
     fn wake_at(&self, at: std::time::Duration) {
         let (home, sleep) = (self.home.clone(), self.room.sleep(at.saturating_sub(self.room.now())));
         self.room.spawn(async move {
@@ -411,6 +433,7 @@ fn count(metrics: &Metrics, counted: Counted) {
         Counted::Included(us) => metrics.included_seconds.record(seconds(us)),
         Counted::Confirmed => metrics.confirmed.increment(1),
         Counted::Failed => metrics.failed.increment(1),
+        Counted::Displaced => metrics.displaced.increment(1),
         Counted::Resubmitted => metrics.resubmitted.increment(1),
         Counted::Held => metrics.held.increment(1),
     }

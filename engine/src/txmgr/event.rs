@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use alloy::primitives::{Address, B256, Bytes};
-use storage::{AttemptFees, AttemptRow, FailureRow, ReceiptRow, Record, Request, TransactionRow};
+use storage::{AttemptFees, AttemptRow, ReceiptRow, Record, Request, RivalRow, TransactionRow};
 use uuid::Uuid;
 
 use super::gas_price::MarketPrice;
@@ -118,6 +118,8 @@ pub struct SeenReceipt {
     pub effective_gas_price: u128,
     /// Contract it created.
     pub contract_address: Option<Address>,
+    /// It carries authorizations, which may take nonces of their signers (EIP-7702).
+    pub authorizes: bool,
 }
 
 /// What a shard has to do for one block: the receipts of its addresses.
@@ -131,6 +133,19 @@ pub struct SeenBlock {
     pub seen_at: u64,
     /// Receipts of this shard's addresses.
     pub receipts: Vec<SeenReceipt>,
+    /// Nonces of this shard's addresses that authorizations in the block name (EIP-7702).
+    pub authorizations: Vec<SeenNonce>,
+}
+
+/// A nonce of an address that a transaction in a block names, as its sender's or in an authorization (EIP-7702).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SeenNonce {
+    /// Whose nonce.
+    pub address: Address,
+    /// The nonce.
+    pub nonce: u64,
+    /// Hash of the transaction.
+    pub transaction_hash: B256,
 }
 
 /// One shard's part of the write that stores a block.
@@ -140,12 +155,18 @@ pub struct BlockEffects {
     pub number: u64,
     /// Transactions that the block completed.
     pub receipts: Vec<(Uuid, ReceiptRow)>,
-    /// Requests that ended as failed because the block closed their nonce.
-    pub failures: Vec<(Uuid, FailureRow)>,
+    /// Transactions in the block that our addresses sent and nobody here signed: their nonces are to be looked up.
+    pub strangers: Vec<B256>,
+    /// Authorizations in the block that name a nonce of ours: whether they took it is to be looked up.
+    pub authorizations: Vec<SeenNonce>,
+    /// Others' transactions that took nonces of ours.
+    pub rivals: Vec<(Uuid, RivalRow)>,
     /// Addresses whose first nonce that is not archived has moved.
     pub floors: Vec<(Address, u64)>,
     /// Transactions whose block has left the chain; their receipts are orphans.
     pub undone: Vec<Uuid>,
+    /// Rivals whose block has left the chain: the transactions they had displaced, and the nonce.
+    pub undone_rivals: Vec<(Uuid, u64)>,
 }
 
 /// A transaction that waits on disk, as read from there.
@@ -172,6 +193,10 @@ pub struct BoundRow {
     pub attempts: Vec<AttemptRow>,
     /// Its receipt, if a block holds it.
     pub receipt: Option<ReceiptRow>,
+    /// Who took its nonce in a block instead.
+    pub rival: Option<RivalRow>,
+    /// Its last record at this nonce is on disk: it has failed, or waits again.
+    pub ended: bool,
 }
 
 /// What the disk holds of one address at start.
@@ -228,6 +253,17 @@ pub enum Event {
     Loaded(Address, Option<Vec<Waiter>>),
     /// A block to take effect of.
     Block(SeenBlock),
+    /// Nonces that others' transactions in a block have taken. The block is the one told last.
+    Rivals {
+        /// Number of the block.
+        number: u64,
+        /// Hash of the block.
+        hash: B256,
+        /// Whose nonces, and by what.
+        taken: Vec<SeenNonce>,
+    },
+    /// The request of a displaced transaction, read from disk; `None` if it could not be read.
+    Request(Slot, Uuid, Option<TransactionRow>),
     /// Blocks above this number have left the chain.
     Rewind {
         /// The highest block that is still on it.
@@ -289,6 +325,8 @@ pub enum Action {
         /// At most this many.
         limit: usize,
     },
+    /// Read the request of a displaced transaction.
+    LoadRequest(Slot, Uuid),
     /// Tell the caller how a submission ended.
     Reply {
         /// Which.
@@ -323,6 +361,8 @@ pub enum Counted {
     Confirmed,
     /// Ended as failed.
     Failed,
+    /// Another wallet's transaction took its nonce for good.
+    Displaced,
     /// A further attempt at a higher price.
     Resubmitted,
     /// Held, because the price cap leaves no replacement.

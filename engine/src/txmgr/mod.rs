@@ -24,7 +24,7 @@ pub mod stage;
 pub mod transaction;
 
 pub use event::{
-    Accept, Action, BlockEffects, BoundRow, Counted, Event, Now, Recovered, ReplyTo, SeenBlock, SeenReceipt, SendEnd, SignJob, Signed,
-    Slot, Waiter,
+    Accept, Action, BlockEffects, BoundRow, Counted, Event, Now, Recovered, ReplyTo, SeenBlock, SeenNonce, SeenReceipt, SendEnd, SignJob,
+    Signed, Slot, Waiter,
 };
 pub use manager::{Manager, Settings};

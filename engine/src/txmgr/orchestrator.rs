@@ -15,7 +15,7 @@ use std::time::Duration;
 use alloy::primitives::{Address, B256};
 
 use super::event::Waiter;
-use super::transaction::InFlight;
+use super::transaction::{Ending, InFlight};
 
 /// What is known of an address's nonce.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -107,6 +107,12 @@ pub struct Orchestrator {
     /// The node calls this nonce used, and no block holds one of our hashes for it: somebody else has used it. Nothing more is
     /// bound until a block shows otherwise.
     pub displaced: Option<u64>,
+    /// Another wallet's transaction, seen in this block, makes the chain's transaction count at least this.
+    pub chain_at_least: Option<(u64, u64)>,
+    /// The chain's count when it last was below `base` although everything below is accounted for.
+    pub hole_seen: Option<u64>,
+    /// First nonce of a hole below `base`, once two answers have shown it.
+    pub hole_from: Option<u64>,
 }
 
 impl Orchestrator {
@@ -125,6 +131,9 @@ impl Orchestrator {
             active_at: Duration::ZERO,
             floor_moved: false,
             displaced: None,
+            chain_at_least: None,
+            hole_seen: None,
+            hole_from: None,
         }
     }
 
@@ -160,13 +169,15 @@ impl Orchestrator {
     /// The first nonce that no block holds.
     #[must_use]
     pub fn oldest_unconfirmed(&self) -> Option<u64> {
-        let place = self.in_flight.iter().position(|tx| tx.included.is_none())?;
+        let place = self.in_flight.iter().position(|tx| !tx.taken())?;
         Some(self.base + place as u64)
     }
 
-    /// The chain's transaction count at the head. Never moves the sequence back: a node may lag (row A4).
+    /// The chain's transaction count at the head. Never moves the sequence back: a node may lag (row A4), also behind a block that
+    /// showed a nonce of ours with another wallet's transaction.
     pub fn chain_nonce(&mut self, count: u64) {
         let next = self.next_nonce();
+        let count = count.max(self.chain_at_least.map_or(0, |(count, _)| count));
         self.nonce = if count <= next {
             NonceState::Known
         } else if self.in_flight.is_empty() {
@@ -180,8 +191,9 @@ impl Orchestrator {
     /// Takes what is final from the front. Returns how many left.
     pub fn archive(&mut self, head: u64, finality_depth: u64) -> usize {
         let mut archived = 0;
-        while let Some(included) = self.in_flight.front().and_then(|tx| tx.included) {
-            if !included.stored || included.block + finality_depth > head + 1 {
+        while let Some(front) = self.in_flight.front() {
+            let is_final = front.taken_in().is_some_and(|block| block + finality_depth <= head + 1);
+            if !is_final || (front.needs_ending() && front.ending != Ending::Done) {
                 break;
             }
             self.in_flight.pop_front();

@@ -43,6 +43,8 @@ pub enum Origin {
     Caller(ReplyTo),
     /// This place of its address's queue: it was accepted earlier.
     Queue(u64),
+    /// Nobody: it fills a nonce that has opened again below ours.
+    Hole,
 }
 
 impl Origin {
@@ -51,7 +53,7 @@ impl Origin {
     pub const fn caller(self) -> Option<ReplyTo> {
         match self {
             Self::Caller(to) => Some(to),
-            Self::Queue(_) => None,
+            Self::Queue(_) | Self::Hole => None,
         }
     }
 }
@@ -78,6 +80,30 @@ pub struct Included {
     pub stored: bool,
     /// It has been counted as confirmed.
     pub confirmed: bool,
+    /// What it holds is the self-send that closes the nonce, not the request.
+    pub closing: bool,
+}
+
+/// Somebody else's transaction in a block, at this one's nonce: the evidence that it is displaced (row B6).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rival {
+    /// Number of the block that holds it.
+    pub block: u64,
+    /// Its hash.
+    pub hash: B256,
+    /// The block with this fact is on disk.
+    pub stored: bool,
+}
+
+/// The last record of a transaction whose nonce went to something else than its request: written once that is final.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ending {
+    /// Not written.
+    Open,
+    /// On its way to the disk.
+    Writing,
+    /// On disk: failed, or queued again.
+    Done,
 }
 
 /// A transaction that has a nonce.
@@ -117,6 +143,8 @@ pub struct InFlight {
     pub sent_at: u64,
     /// When the newest attempt was made, for the resubmission interval.
     pub attempted_at: Duration,
+    /// Times that it was the oldest of its address and sent again to ask whether the pool has it.
+    pub probes: u8,
     /// The node last called its nonce used.
     pub nonce_used: bool,
     /// Head when the newest attempt was known to be with a node (the seed's `BroadCastBeforeBlockNum`).
@@ -127,36 +155,20 @@ pub struct InFlight {
     pub not_before: Duration,
     /// The block that holds it.
     pub included: Option<Included>,
+    /// Who has taken its nonce in a block instead.
+    pub rival: Option<Rival>,
+    /// Whether its last record is written, where it needs one.
+    pub ending: Ending,
 }
 
 impl InFlight {
     /// A request that takes its nonce now and is about to be signed.
     #[must_use]
     pub fn new(id: Uuid, unsaved: Unsaved, now: Duration) -> Self {
-        Self {
-            id,
-            generation: unsaved.row.generation,
-            attempts: SmallVec::new(),
-            durable: 0,
-            raw: Bytes::new(),
-            work: Work::Signing,
-            resending: false,
-            submitted: false,
-            resubmit_due: false,
-            fixed_price: unsaved.row.request.fees != storage::Fees::Market,
-            closing: None,
-            closing_unsaved: false,
-            accepted_at: unsaved.row.accepted_at,
-            durable_at: 0,
-            sent_at: 0,
-            attempted_at: now,
-            nonce_used: false,
-            sent_before_block: None,
-            failures: 0,
-            not_before: Duration::ZERO,
-            included: None,
-            unsaved: Some(Box::new(unsaved)),
-        }
+        let (generation, accepted_at) = (unsaved.row.generation, unsaved.row.accepted_at);
+        let fixed_price = unsaved.row.request.fees != storage::Fees::Market;
+        let unsaved = Some(Box::new(unsaved));
+        Self { generation, work: Work::Signing, unsaved, ..Self::blank(id, accepted_at, fixed_price, now) }
     }
 
     /// A transaction read from disk at start. It counts as maybe sent (row A4).
@@ -168,29 +180,54 @@ impl InFlight {
             .iter()
             .map(|row| Mark { generation: row.generation, hash: row.hash, fees: row.fees, closing: row.closing.is_some() })
             .collect::<SmallVec<[Mark; 1]>>();
+        let closed_by = |receipt: &ReceiptRow| attempts.iter().any(|mark| mark.closing && mark.hash == receipt.transaction_hash);
+        let included = bound.receipt.as_ref().map(|receipt| Included {
+            block: receipt.block_number,
+            stored: true,
+            confirmed: false,
+            closing: closed_by(receipt),
+        });
         Self {
-            id: bound.id,
             generation: newest.map_or(0, |row| row.generation),
             durable: attempts.len(),
-            attempts,
             raw: newest.map_or_else(Bytes::new, |row| row.raw.clone()),
+            closing: newest.and_then(|row| row.closing.as_deref()).map(Into::into),
+            included,
+            rival: bound.rival.map(|row| Rival { block: row.block_number, hash: row.transaction_hash, stored: true }),
+            ending: if bound.ended { Ending::Done } else { Ending::Open },
+            attempts,
+            ..Self::blank(bound.id, bound.accepted_at, bound.fixed_price, now)
+        }
+    }
+
+    /// A transaction of which nothing is known but where it comes from.
+    fn blank(id: Uuid, accepted_at: u64, fixed_price: bool, now: Duration) -> Self {
+        Self {
+            id,
+            generation: 0,
+            attempts: SmallVec::new(),
+            durable: 0,
+            raw: Bytes::new(),
             work: Work::None,
             resending: false,
             submitted: false,
             resubmit_due: false,
-            fixed_price: bound.fixed_price,
-            closing: newest.and_then(|row| row.closing.as_deref()).map(Into::into),
+            fixed_price,
+            closing: None,
             closing_unsaved: false,
             unsaved: None,
-            accepted_at: bound.accepted_at,
+            accepted_at,
             durable_at: 0,
             sent_at: 0,
             attempted_at: now,
+            probes: 0,
             nonce_used: false,
             sent_before_block: None,
             failures: 0,
             not_before: Duration::ZERO,
-            included: bound.receipt.as_ref().map(|r: &ReceiptRow| Included { block: r.block_number, stored: true, confirmed: false }),
+            included: None,
+            rival: None,
+            ending: Ending::Open,
         }
     }
 
@@ -199,13 +236,32 @@ impl InFlight {
     pub fn stage(&self) -> Stage {
         next_stage(&Facts {
             status_change_pending: self.closing_unsaved,
-            ready_to_exit: self.included.is_some_and(|included| included.stored),
+            ready_to_exit: self.taken_in().is_some(),
             has_price: true,
             has_hash: !self.attempts.is_empty(),
             hash_matches_state: self.durable == self.attempts.len(),
             submitted: self.submitted,
             resubmit_due: self.resubmit_due,
         })
+    }
+
+    /// A block has used its nonce, for itself or for a rival: there is nothing to send.
+    #[must_use]
+    pub const fn taken(&self) -> bool {
+        self.included.is_some() || self.rival.is_some()
+    }
+
+    /// The block on disk that used its nonce.
+    #[must_use]
+    pub fn taken_in(&self) -> Option<u64> {
+        let included = self.included.filter(|included| included.stored).map(|included| included.block);
+        included.or(self.rival.filter(|rival| rival.stored).map(|rival| rival.block))
+    }
+
+    /// Its request is not what took the nonce: once that is final it needs a last record.
+    #[must_use]
+    pub fn needs_ending(&self) -> bool {
+        self.rival.is_some() || self.included.is_some_and(|included| included.closing)
     }
 
     /// True from the moment on in which its first record is on disk.

@@ -80,7 +80,7 @@ impl History {
     pub(crate) fn block(&mut self, number: u64, mined: &[Uuid]) {
         let receipts = mined.iter().map(|id| (*id, self.receipt(*id, number))).collect();
         let head = HeadRow { hash: B256::with_last_byte(1), parent_hash: B256::ZERO, timestamp: number, seen_at: Self::seen_at(number) };
-        self.append(&[Record::Block { number, head, receipts, failures: Vec::new(), floors: Vec::new(), prune_heads_below: None }]);
+        self.append(&[Record::Block { number, head, receipts, rivals: Vec::new(), floors: Vec::new(), prune_heads_below: None }]);
     }
 
     fn receipt(&self, id: Uuid, block_number: u64) -> ReceiptRow {

@@ -136,8 +136,8 @@ pub(crate) fn check_numbered(store: &impl Store) -> u64 {
             .count();
         let found = [
             read::transactions(store, &ids).unwrap().iter().flatten().count(),
-            read::first_attempts(store, &ids).unwrap().iter().flatten().count(),
-            read::by_hashes(store, &hashes).unwrap().iter().flatten().count(),
+            read::attempts_of(store, &ids).unwrap().iter().flatten().count(),
+            hashes.iter().filter(|hash| read::by_hash(store, hash).unwrap().is_some()).count(),
             read::by_keys(store, &keys).unwrap().iter().flatten().count(),
             nonces,
         ];

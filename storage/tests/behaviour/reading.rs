@@ -16,7 +16,7 @@ fn append(store: &RocksStore, records: &[Record]) {
 }
 
 fn block(number: u64) -> Record {
-    Record::Block { number, head: head(number), receipts: Vec::new(), failures: Vec::new(), floors: Vec::new(), prune_heads_below: None }
+    Record::Block { number, head: head(number), receipts: Vec::new(), rivals: Vec::new(), floors: Vec::new(), prune_heads_below: None }
 }
 
 #[test]
@@ -35,7 +35,6 @@ fn a_transaction_is_found_by_id_key_hash_and_nonce() {
     let entry = HashEntry { id: id(5), generation: 0, attempt: 1 };
     assert_eq!(read::by_hash(&store, &hash(6)).unwrap(), Some(entry));
     assert_eq!(read::bound(&store, &from, 0, 10).unwrap(), [(12, id(5))]);
-    assert_eq!(read::last_bound(&store, &from).unwrap(), Some((12, id(5))));
 
     assert_eq!(read::transaction(&store, id(6)).unwrap(), None);
     assert_eq!(read::by_key(&store, &key(6)).unwrap(), None);
@@ -70,19 +69,19 @@ fn what_waits_is_listed_in_order_until_it_is_bound_or_failed() {
 }
 
 #[test]
-fn a_block_brings_its_head_receipts_failures_and_floors_and_prunes_old_heads() {
+fn a_block_brings_its_head_receipts_rivals_and_floors_and_prunes_old_heads() {
     let directory = tempfile::tempdir().unwrap();
     let store = open(directory.path());
     let count = HEADS_PRUNED_PER_BLOCK + 3;
     append(&store, &(0..count).map(block).collect::<Vec<_>>());
-    let failure = FailureRow { reason: "closed".to_owned(), failed_at: 4 };
+    let rival = RivalRow { nonce: 7, transaction_hash: B256::repeat_byte(9), block_number: count, block_hash: head(count).hash };
     append(
         &store,
         &[Record::Block {
             number: count,
             head: head(count),
             receipts: vec![(id(1), receipt(1, 0)), (id(2), receipt(2, 1))],
-            failures: vec![(id(3), failure.clone())],
+            rivals: vec![(id(3), rival)],
             floors: vec![(address(1), 2)],
             prune_heads_below: Some(count - 1),
         }],
@@ -96,7 +95,8 @@ fn a_block_brings_its_head_receipts_failures_and_floors_and_prunes_old_heads() {
     assert_eq!(read::receipt(&store, id(2)).unwrap(), Some(receipt(2, 1)));
     let receipts = read::receipts(&store, &[id(3), id(1)]).unwrap();
     assert_eq!(receipts, [None, Some(receipt(1, 0))]);
-    assert_eq!(read::failures(&store, &[id(3)]).unwrap(), [Some(failure)]);
+    assert_eq!(read::rivals(&store, id(3)).unwrap(), [rival]);
+    assert_eq!(read::rivals(&store, id(1)).unwrap(), []);
     assert_eq!(read::floor(&store, &address(1)).unwrap(), Some(2));
     assert_eq!(read::floor(&store, &address(2)).unwrap(), None);
 }

@@ -42,7 +42,9 @@ impl Manager {
     pub(super) fn freshen(&mut self, number: u32, now: Now) {
         let address = self.at(number);
         let unused_for = now.elapsed.saturating_sub(address.active_at);
-        if address.nonce == NonceState::Known && address.in_flight.is_empty() && unused_for > NONCE_TRUSTED_FOR {
+        let behind = address.chain_at_least.is_some_and(|(count, _)| address.next_nonce() < count);
+        let unused = address.in_flight.is_empty() && unused_for > NONCE_TRUSTED_FOR;
+        if address.nonce == NonceState::Known && (behind || unused) {
             address.nonce = NonceState::Unknown;
         }
         address.active_at = now.elapsed;
@@ -252,6 +254,7 @@ impl Manager {
         let (accepted, queue_number) = match unsaved.origin {
             Origin::Caller(_) => (Some((unsaved.row.clone(), unsaved.body_hash)), None),
             Origin::Queue(number) => (None, Some(number)),
+            Origin::Hole => (Some((unsaved.row.clone(), unsaved.body_hash)), None),
         };
         self.records.push(Record::Bound { id, from, accepted, queue_number, attempt });
         self.saved.push(Saved::Bound { slot, id, raw });
@@ -259,6 +262,10 @@ impl Manager {
 
     /// No signature for a transaction without a record: it ends, and what is behind it is bound anew.
     fn unsigned(&mut self, slot: Slot, reason: &str, now: Now, actions: &mut Vec<Action>) {
+        if self.get_mut(slot).is_some_and(|tx| tx.unsaved.as_ref().is_some_and(|unsaved| unsaved.origin == Origin::Hole)) {
+            self.unfill(slot.address);
+            return;
+        }
         let mut tail = self.discard(slot);
         let failed = tail.remove(0);
         let reason = format!("no signature: {reason}");
@@ -269,6 +276,7 @@ impl Manager {
                     self.at(slot.address).waiting.put_back(Waiter { queue_number, id: failed.id, row: unsaved.row });
                     self.fail_front(slot.address, reason, now);
                 }
+                Origin::Hole => {}
             }
         }
         self.rebind(slot.address, tail, now, actions);
@@ -296,6 +304,7 @@ impl Manager {
                 Origin::Queue(queue_number) => {
                     self.at(number).waiting.put_back(Waiter { queue_number, id: tx.id, row: unsaved.row });
                 }
+                Origin::Hole => {}
             }
         }
         self.pump(number, now, actions);

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use storage::{FailureRow, ReceiptRow, Timeline};
+use storage::{ReceiptRow, Timeline};
 
 use super::super::event::{Action, BlockEffects, Counted, Now, SeenBlock, SeenReceipt, Slot};
 use super::super::transaction::{InFlight, Included, Work};
@@ -15,10 +15,16 @@ impl Manager {
         let mut touched = BTreeSet::new();
         for receipt in &block.receipts {
             let Some(number) = self.numbers.get(&receipt.from).copied() else { continue };
-            let Some(nonce) = self.at(number).find(&receipt.transaction_hash) else { continue };
+            let Some(nonce) = self.at(number).find(&receipt.transaction_hash) else {
+                if self.is_stranger(receipt) {
+                    effects.strangers.push(receipt.transaction_hash);
+                }
+                continue;
+            };
             touched.insert(number);
             self.included(Slot { address: number, nonce }, block, receipt, &mut effects);
         }
+        effects.authorizations = block.authorizations.iter().filter(|seen| self.names_ours(seen)).copied().collect();
         effects.floors = std::mem::take(&mut self.floors)
             .into_iter()
             .map(|number| {
@@ -36,14 +42,10 @@ impl Manager {
     fn included(&mut self, slot: Slot, block: &SeenBlock, receipt: &SeenReceipt, effects: &mut BlockEffects) {
         let address = &mut self.addresses[slot.address as usize];
         let Some(tx) = address.get_mut(slot.nonce) else { return };
-        let first_time = tx.included.is_none();
-        tx.included = Some(Included { block: block.number, stored: false, confirmed: false });
+        let first_time = !tx.taken();
         let attempt = tx.attempts.iter().position(|mark| mark.hash == receipt.transaction_hash).unwrap_or_default();
-        let mark = &tx.attempts[attempt];
-        if mark.closing {
-            let reason = tx.closing.as_deref().unwrap_or("closed").to_owned();
-            effects.failures.push((tx.id, FailureRow { reason, failed_at: block.seen_at }));
-        }
+        let closing = tx.attempts[attempt].closing;
+        tx.included = Some(Included { block: block.number, stored: false, confirmed: false, closing });
         effects.receipts.push((tx.id, receipt_row(tx, slot.nonce, attempt, block, receipt)));
         if first_time {
             address.unconfirmed -= 1;
@@ -59,7 +61,8 @@ impl Manager {
         let start = newest && !self.caught_up;
         self.caught_up |= newest;
         let (required, finality) = (self.settings.txmgr.required_confirmations, self.settings.txmgr.finality_depth);
-        let mut changed = BTreeSet::new();
+        // What could not be ended or filled so far is tried again with each block.
+        let mut changed = std::mem::take(&mut self.chores);
         for (block, addresses) in &self.touched {
             let depth = (number + 1).saturating_sub(*block);
             if depth == 1 || depth == required || depth >= finality {
@@ -68,6 +71,7 @@ impl Manager {
         }
         for address in &changed {
             self.depths(*address, number, now, actions);
+            self.fill(*address, now, actions);
         }
         self.touched.retain(|block, _| (number + 1).saturating_sub(*block) < finality);
         self.resend_oldest(now, actions);
@@ -87,7 +91,7 @@ impl Manager {
         self.pump_all(now, actions);
     }
 
-    fn depths(&mut self, number: u32, head: u64, now: Now, actions: &mut Vec<Action>) {
+    pub(super) fn depths(&mut self, number: u32, head: u64, now: Now, actions: &mut Vec<Action>) {
         let (required, finality) = (self.settings.txmgr.required_confirmations, self.settings.txmgr.finality_depth);
         let address = &mut self.addresses[number as usize];
         for tx in &mut address.in_flight {
@@ -98,9 +102,16 @@ impl Manager {
             }
             if included.stored && !included.confirmed && included.block + required <= head + 1 {
                 included.confirmed = true;
-                actions.push(Action::Count(Counted::Confirmed));
+                if !included.closing {
+                    actions.push(Action::Count(Counted::Confirmed));
+                }
             }
         }
+        for rival in address.in_flight.iter_mut().filter_map(|tx| tx.rival.as_mut()) {
+            rival.stored |= rival.block <= head;
+        }
+        self.conclude(number, head, now, actions);
+        let address = &mut self.addresses[number as usize];
         let archived = address.archive(head, finality);
         if archived > 0 {
             actions.push(Action::Count(Counted::Open(-i64::try_from(archived).expect("fits the memory"))));
@@ -118,13 +129,7 @@ impl Manager {
         let touched: BTreeSet<u32> = self.touched.split_off(&(to + 1)).into_values().flatten().collect();
         self.head = self.head.min(to);
         for number in &touched {
-            let address = &mut self.addresses[*number as usize];
-            for tx in address.in_flight.iter_mut().filter(|tx| tx.included.is_some_and(|included| included.block > to)) {
-                tx.included = None;
-                tx.submitted = false;
-                address.unconfirmed += 1;
-                effects.undone.push(tx.id);
-            }
+            self.undo(*number, to, &mut effects);
             self.active.insert(*number);
         }
         for number in self.active.clone() {
@@ -159,6 +164,7 @@ impl Manager {
                 let from = self.at(slot.address).address;
                 tracing::error!(%id, %from, nonce = slot.nonce, "the nonce is used on chain, and by no transaction of ours: another wallet has the key; nothing more is bound for this address");
             }
+            self.suspect_hole(slot, actions);
             self.advance(slot, now, actions);
         }
     }

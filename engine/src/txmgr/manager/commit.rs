@@ -24,6 +24,10 @@ pub(super) enum Saved {
     Attempt { slot: Slot, id: Uuid, raw: Bytes },
     /// The front of a queue has ended.
     Failed { address: u32, waiter: Box<Waiter> },
+    /// A bound request has ended as failed: something else is final at its nonce.
+    Ended { slot: Slot, id: Uuid },
+    /// A displaced request waits again.
+    Requeued { slot: Slot, id: Uuid },
 }
 
 /// A commit that has not been answered.
@@ -71,6 +75,19 @@ impl Manager {
                     actions.push(Action::Count(Counted::Failed));
                     actions.push(Action::Count(Counted::Open(-1)));
                 }
+                Saved::Ended { slot, id } => {
+                    actions.push(Action::Count(Counted::Failed));
+                    self.ended(slot, id, now, actions);
+                }
+                Saved::Requeued { slot, id } => {
+                    let waiting = &mut self.at(slot.address).waiting;
+                    waiting.unsaved -= 1;
+                    waiting.unread += 1;
+                    pump.insert(slot.address);
+                    actions.push(Action::Count(Counted::Displaced));
+                    actions.push(Action::Count(Counted::Open(1)));
+                    self.ended(slot, id, now, actions);
+                }
             }
         }
         for number in pump {
@@ -86,10 +103,15 @@ impl Manager {
         tx.work = Work::None;
         tx.durable_at = now.unix_us;
         let waited = now.unix_us.saturating_sub(tx.accepted_at);
-        if let Some(to) = tx.unsaved.take().and_then(|unsaved| unsaved.origin.caller()) {
+        let origin = tx.unsaved.take().map(|unsaved| unsaved.origin);
+        if let Some(to) = origin.and_then(Origin::caller) {
             actions.push(Action::Reply { to, result: Ok(id), last: true });
             actions.push(Action::Count(Counted::Open(1)));
             actions.push(Action::Count(Counted::Accepted));
+        }
+        if origin == Some(Origin::Hole) {
+            actions.push(Action::Count(Counted::Open(1)));
+            self.fill(slot.address, now, actions);
         }
         actions.push(Action::Count(Counted::Bound(waited)));
         self.advance(slot, now, actions);
@@ -124,7 +146,7 @@ impl Manager {
                 let tx = self.addresses[slot.address as usize].get(slot.nonce).filter(|tx| tx.id == *id)?;
                 tx.unsaved.as_ref()?.origin.caller()
             }
-            Saved::Attempt { .. } | Saved::Failed { .. } => None,
+            Saved::Attempt { .. } | Saved::Failed { .. } | Saved::Ended { .. } | Saved::Requeued { .. } => None,
         }
     }
 
@@ -149,6 +171,11 @@ impl Manager {
                         tx.work = Work::None;
                     }
                 }
+                Saved::Ended { slot, id } => self.not_ended(slot, id),
+                Saved::Requeued { slot, id } => {
+                    self.at(slot.address).waiting.unsaved -= 1;
+                    self.not_ended(slot, id);
+                }
                 Saved::Bound { .. } => {}
             }
         }
@@ -159,6 +186,7 @@ impl Manager {
 
     /// Takes every nonce of an address that has no record on disk back.
     fn give_back(&mut self, number: u32, now: Now, actions: &mut Vec<Action>) {
+        self.unfill(number);
         let address = self.at(number);
         let first = address.in_flight.iter().take_while(|tx| tx.is_bound()).count();
         if first == address.in_flight.len() {
@@ -173,6 +201,7 @@ impl Manager {
                 Origin::Queue(queue_number) => {
                     self.at(number).waiting.put_back(Waiter { queue_number, id: tx.id, row: unsaved.row });
                 }
+                Origin::Hole => {}
             }
         }
         self.look(number, now, actions);

@@ -17,11 +17,13 @@
 //! record of it is on disk; bytes whose fate is unknown are sent again as they are. It may lose nothing. What it cannot do
 //! now it keeps and says so in the metrics, and goes on when the cause has gone.
 //!
-//! Each file holds what one kind of event does: `submit`, `bind`, `commit`, `send`, `reprice`, `block`, `recover`. Events are handled in runs; [`Manager::flush`] ends a run with one commit and full requests.
+//! Each file holds what one kind of event does: `submit`, `bind`, `commit`, `send`, `reprice`, `block`, `displaced`, `holes`, `recover`. Events are handled in runs; [`Manager::flush`] ends a run with one commit and full requests.
 
 mod bind;
 mod block;
 mod commit;
+mod displaced;
+mod holes;
 mod recover;
 mod reprice;
 mod send;
@@ -80,6 +82,7 @@ pub struct Manager {
     pending: VecDeque<Pending>,
     price_waiters: BTreeSet<u32>,
     active: BTreeSet<u32>,
+    chores: BTreeSet<u32>,
     touched: BTreeMap<u64, BTreeSet<u32>>,
     floors: BTreeSet<u32>,
     timers: BTreeSet<(Duration, u32)>,
@@ -109,6 +112,7 @@ impl Manager {
             pending: VecDeque::new(),
             price_waiters: BTreeSet::new(),
             active: BTreeSet::new(),
+            chores: BTreeSet::new(),
             touched: BTreeMap::new(),
             floors: BTreeSet::new(),
             timers: BTreeSet::new(),
@@ -132,6 +136,8 @@ impl Manager {
             Event::Estimated(address, id, estimate) => self.estimated(address, id, estimate, now, actions),
             Event::Loaded(address, waiters) => self.loaded(address, waiters, now, actions),
             Event::Block(block) => self.block(&block, actions),
+            Event::Rivals { number, hash, taken } => self.rivals(number, hash, &taken, actions),
+            Event::Request(slot, id, row) => self.request(slot, id, row),
             Event::Rewind { to } => self.rewind(to, now, actions),
             Event::BlockStored { number, newest } => self.block_stored(number, newest, now, actions),
             Event::Node { healthy, chain_id } => self.node(healthy, chain_id, now, actions),
@@ -247,6 +253,7 @@ impl Manager {
         let number = self.number(address);
         match count {
             Some(count) => {
+                self.look_for_hole(number, count, now, actions);
                 let address = self.at(number);
                 address.chain_nonce(count);
                 // It is the answer that is fresh now, however long the question has waited.

@@ -19,8 +19,8 @@ impl Manager {
         for bound in &recovered.bound {
             open += 1;
             let tx = InFlight::recovered(bound, now.elapsed);
-            if let Some(included) = tx.included {
-                self.touched.entry(included.block).or_default().insert(number);
+            if let Some(block) = tx.taken_in() {
+                self.touched.entry(block).or_default().insert(number);
             } else {
                 address.unconfirmed += 1;
             }

@@ -15,12 +15,12 @@ use super::super::transaction::Work;
 use super::Manager;
 
 /// Gas of a transfer without data: what closes a nonce (yellow paper, G_transaction).
-const TRANSFER_GAS: u64 = 21_000;
+pub(super) const TRANSFER_GAS: u64 = 21_000;
 
 impl Manager {
     /// Starts the next stage of a transaction, unless something is being done with it.
     pub(super) fn advance(&mut self, slot: Slot, now: Now, actions: &mut Vec<Action>) {
-        let Some(tx) = self.get_mut(slot).filter(|tx| tx.work == Work::None && tx.included.is_none() && tx.is_bound()) else { return };
+        let Some(tx) = self.get_mut(slot).filter(|tx| tx.work == Work::None && !tx.taken() && tx.is_bound()) else { return };
         let not_before = tx.not_before;
         let stage = tx.stage();
         match stage {
@@ -45,7 +45,7 @@ impl Manager {
         let (first, end) = (address.base, address.next_nonce());
         for nonce in first..end {
             let slot = Slot { address: number, nonce };
-            if let Some(tx) = self.get_mut(slot).filter(|tx| tx.included.is_none() && tx.work == Work::None) {
+            if let Some(tx) = self.get_mut(slot).filter(|tx| !tx.taken() && tx.work == Work::None) {
                 tx.resubmit_due |= tx.submitted && now.elapsed >= tx.attempted_at + interval;
                 self.advance(slot, now, actions);
             }

@@ -43,7 +43,7 @@ impl Manager {
             while attempts.len() < self.settings.batch_calls && bytes < self.settings.batch_bytes {
                 let Some(slot) = self.lanes[lane].queue.pop_front() else { break };
                 let Some(tx) = self.get_mut(slot).filter(|tx| tx.work == Work::Sending) else { continue };
-                if tx.included.is_some() {
+                if tx.taken() {
                     tx.work = Work::None;
                     continue;
                 }

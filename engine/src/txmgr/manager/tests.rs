@@ -1,5 +1,7 @@
 //! The manager as a whole, one rule a test.
 
+mod nonces;
+
 use std::time::Duration;
 
 use alloy::primitives::{Address, B256, Bytes, U256};
@@ -75,7 +77,8 @@ impl Desk {
 
     fn block(&mut self, number: u64, hashes: &[B256]) -> Vec<Action> {
         let receipts = hashes.iter().map(|hash| receipt(*hash)).collect();
-        let mut actions = self.run([Event::Block(SeenBlock { number, hash: B256::ZERO, seen_at: 9, receipts })]);
+        let mut actions =
+            self.run([Event::Block(SeenBlock { number, hash: B256::ZERO, seen_at: 9, receipts, authorizations: Vec::new() })]);
         actions.extend(self.run([Event::BlockStored { number, newest: true }]));
         actions
     }
@@ -109,6 +112,7 @@ fn receipt(transaction_hash: B256) -> SeenReceipt {
         gas_used: 21_000,
         effective_gas_price: 1,
         contract_address: None,
+        authorizes: false,
     }
 }
 
@@ -253,19 +257,15 @@ fn above_the_cap_it_is_held_with_its_old_bytes() {
 }
 
 #[test]
-fn a_permanent_rejection_closes_the_nonce_and_the_request_is_reported_failed_once_that_is_mined() {
+fn a_permanent_rejection_closes_the_nonce_with_a_self_send() {
     let mut desk = Desk::ready(TxmgrConfig::default());
     let actions = desk.submit(1);
     let attempts = sent(&desk.run([Event::Durable { ticket: ticket(&actions) }]));
     let actions = desk.run([answers(&attempts, &Outcome::Invalid)]);
     let Some(Record::Attempt { attempt, .. }) = records(&actions).first().copied() else { panic!("a self-send: {actions:?}") };
     assert_eq!((attempt.nonce, attempt.closing.as_deref()), (7, Some("as said")));
-    let hash = attempt.hash;
     let self_sends = sent(&desk.run([Event::Durable { ticket: ticket(&actions) }]));
     assert_eq!(self_sends.len(), 1);
-    let actions = desk.block(11, &[hash]);
-    let effects = actions.iter().find_map(|action| if let Action::Effects(effects) = action { Some(effects) } else { None });
-    assert_eq!(effects.map(|effects| effects.failures[0].1.reason.clone()), Some("as said".to_owned()));
 }
 
 #[test]
@@ -327,6 +327,8 @@ fn after_a_restart_a_bound_attempt_counts_as_maybe_sent_and_goes_out_again_once_
         fixed_price: false,
         attempts: vec![attempt(nonce)],
         receipt: None,
+        rival: None,
+        ended: false,
     };
     let recovered = Recovered { address: FROM, floor: 4, bound: vec![row(4), row(5)], last_queue_number: None, waiting_count: 0 };
     assert!(sent(&desk.run([Event::Recovered(recovered), Event::Node { healthy: true, chain_id: Some(1) }])).is_empty());

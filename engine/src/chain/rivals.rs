@@ -1,0 +1,98 @@
+//! Who else used a nonce of ours: looked up at the node for the transactions that a block shows and nobody here signed (row B6).
+//!
+//! A receipt names the sender, not the nonce, so the transaction is asked for. An authorization (EIP-7702) takes a nonce of the account
+//! that signed it only if it was valid in its turn: the account's transaction count behind the block tells.
+
+use alloy::consensus::crypto::secp256k1::recover_signer;
+use alloy::eips::eip7702::SignedAuthorization;
+use alloy::primitives::{Address, B256, U64};
+use serde::Deserialize;
+
+use super::decode::Header;
+use crate::txmgr::SeenNonce;
+
+/// What is needed of a transaction.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct WireTransaction {
+    hash: B256,
+    from: Address,
+    nonce: U64,
+    #[serde(default)]
+    block_hash: Option<B256>,
+    #[serde(default)]
+    authorization_list: Vec<SignedAuthorization>,
+}
+
+/// The nonce that a transaction of this block took; `None` if the node does not know it in this block (any more).
+pub(super) fn sender_nonce(json: &str, header: &Header) -> Result<Option<SeenNonce>, serde_json::Error> {
+    let wire: Option<WireTransaction> = serde_json::from_str(json)?;
+    Ok(wire.filter(|wire| wire.block_hash == Some(header.hash)).map(|wire| SeenNonce {
+        address: wire.from,
+        nonce: wire.nonce.to(),
+        transaction_hash: wire.hash,
+    }))
+}
+
+/// The nonces that the authorizations of a transaction of this block name; `None` if the node does not know it in this block.
+pub(super) fn authorized_nonces(json: &str, header: &Header) -> Result<Option<Vec<SeenNonce>>, serde_json::Error> {
+    let wire: Option<WireTransaction> = serde_json::from_str(json)?;
+    Ok(wire.filter(|wire| wire.block_hash == Some(header.hash)).map(|wire| {
+        let signer = |authorization: &SignedAuthorization| {
+            let signature = authorization.signature().ok()?;
+            recover_signer(&signature, authorization.signature_hash()).ok()
+        };
+        let seen = |authorization: &SignedAuthorization| {
+            // One that was not signed by anybody took nobody's nonce.
+            Some(SeenNonce { address: signer(authorization)?, nonce: authorization.nonce, transaction_hash: wire.hash })
+        };
+        wire.authorization_list.iter().filter_map(seen).collect()
+    }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn header() -> Header {
+        Header {
+            number: 9,
+            hash: B256::repeat_byte(9),
+            parent_hash: B256::repeat_byte(8),
+            timestamp: 0,
+            transactions: vec![B256::repeat_byte(1)],
+        }
+    }
+
+    #[test]
+    fn a_transaction_of_another_block_is_no_evidence() {
+        let json = |block: u8| {
+            format!(
+                r#"{{"hash":"{}","from":"0x3333333333333333333333333333333333333333","nonce":"0x7","blockHash":"{}"}}"#,
+                B256::repeat_byte(1),
+                B256::repeat_byte(block)
+            )
+        };
+        assert_eq!(sender_nonce(&json(9), &header()).expect("well formed").map(|seen| seen.nonce), Some(7));
+        assert_eq!(sender_nonce(&json(8), &header()).expect("well formed"), None);
+        assert_eq!(sender_nonce("null", &header()).expect("null is allowed"), None);
+    }
+
+    #[test]
+    fn an_authorization_names_its_signer_and_the_nonce() {
+        use alloy::eips::eip7702::Authorization;
+        use alloy::primitives::U256;
+        use alloy::signers::{SignerSync, local::PrivateKeySigner};
+        let signer = PrivateKeySigner::from_bytes(&B256::repeat_byte(5)).expect("a key");
+        let authorization = Authorization { chain_id: U256::ZERO, address: Address::ZERO, nonce: 4 };
+        let signature = signer.sign_hash_sync(&authorization.signature_hash()).expect("a signature");
+        let list = serde_json::to_string(&[authorization.into_signed(signature)]).expect("JSON");
+        let json = format!(
+            r#"{{"hash":"{}","from":"0x3333333333333333333333333333333333333333","nonce":"0x7","blockHash":"{}","authorizationList":{list}}}"#,
+            B256::repeat_byte(1),
+            B256::repeat_byte(9)
+        );
+        let seen = authorized_nonces(&json, &header()).expect("well formed").expect("in the block");
+        assert_eq!(seen, [SeenNonce { address: signer.address(), nonce: 4, transaction_hash: B256::repeat_byte(1) }]);
+    }
+}

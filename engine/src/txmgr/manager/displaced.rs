@@ -1,0 +1,172 @@
+//! Nonces that went to something else than the request that was bound to them (rows A4, B6).
+//!
+//! ```text
+//!   bound ──► another wallet's transaction in a canonical block took the nonce: suspected ──► that block is final ──► queued again, or failed
+//!                 ▲                                                              │
+//!                 └───────── the rival's block left the chain: same bytes again ◄┘
+//!   bound ──► called invalid: closing ──► the self-send is in a block ──► that block is final ──► failed
+//! ```
+//!
+//! Evidence is a transaction in a block, never a count or a refusal alone. Until the block is final the request stays bound: its own
+//! bytes could still be mined if the chain changes. Its last record is written before its nonce leaves the memory.
+
+use alloy::primitives::B256;
+use storage::{FailureRow, Record, RivalRow, TransactionRow};
+use uuid::Uuid;
+
+use super::super::event::{Action, BlockEffects, Now, SeenNonce, SeenReceipt, Slot};
+use super::super::orchestrator::NonceState;
+use super::super::transaction::{Ending, InFlight, Rival};
+use super::Manager;
+use super::commit::Saved;
+use crate::config::Displaced;
+
+impl Manager {
+    /// A transaction of one of our addresses that nobody here signed. True if it can matter: the address has work, or its nonce is
+    /// believed to be known.
+    pub(super) fn is_stranger(&self, receipt: &SeenReceipt) -> bool {
+        let Some(number) = self.numbers.get(&receipt.from) else { return false };
+        let address = &self.addresses[*number as usize];
+        let matters = !address.in_flight.is_empty() || address.nonce != NonceState::Unknown;
+        matters && address.find(&receipt.transaction_hash).is_none()
+    }
+
+    /// An authorization in a block names a nonce that one of ours is bound to.
+    pub(super) fn names_ours(&self, seen: &SeenNonce) -> bool {
+        let number = self.numbers.get(&seen.address);
+        number.is_some_and(|number| self.addresses[*number as usize].get(seen.nonce).is_some_and(|tx| !tx.taken()))
+    }
+
+    /// Others' transactions have taken these nonces in a block.
+    pub(super) fn rivals(&mut self, number: u64, hash: B256, taken: &[SeenNonce], actions: &mut Vec<Action>) {
+        let mut effects = BlockEffects { number, ..BlockEffects::default() };
+        for seen in taken {
+            let Some(address_number) = self.numbers.get(&seen.address).copied() else { continue };
+            let address = &mut self.addresses[address_number as usize];
+            let at_least = address.chain_at_least.map_or(0, |(count, _)| count);
+            if at_least <= seen.nonce {
+                address.chain_at_least = Some((seen.nonce + 1, number));
+            }
+            if seen.nonce >= address.next_nonce() && address.nonce == NonceState::Known {
+                address.nonce = NonceState::Unknown;
+            }
+            self.touched.entry(number).or_default().insert(address_number);
+            let address = &mut self.addresses[address_number as usize];
+            let from = address.address;
+            let Some(tx) = address.get_mut(seen.nonce).filter(|tx| !tx.taken()) else { continue };
+            tx.rival = Some(Rival { block: number, hash: seen.transaction_hash, stored: false });
+            let row = RivalRow { nonce: seen.nonce, transaction_hash: seen.transaction_hash, block_number: number, block_hash: hash };
+            effects.rivals.push((tx.id, row));
+            tracing::error!(id = %tx.id, %from, nonce = seen.nonce, by = %seen.transaction_hash, block = number,
+                "another wallet's transaction took the nonce: displaced if that block becomes final; somebody else has the key");
+            address.unconfirmed -= 1;
+            if address.displaced == Some(seen.nonce) {
+                address.displaced = None;
+            }
+        }
+        actions.push(Action::Effects(effects));
+    }
+
+    /// Writes the last record of what is final at `head` and was not ended by its own request.
+    pub(super) fn conclude(&mut self, number: u32, head: u64, now: Now, actions: &mut Vec<Action>) {
+        let finality = self.settings.txmgr.finality_depth;
+        let is_final = |tx: &&InFlight| tx.taken_in().is_some_and(|block| block + finality <= head + 1);
+        let address = &self.addresses[number as usize];
+        let due = address.in_flight.iter().enumerate().take_while(|(_, tx)| is_final(tx));
+        let places: Vec<usize> = due.filter(|(_, tx)| tx.needs_ending() && tx.ending != Ending::Done).map(|(place, _)| place).collect();
+        if places.is_empty() {
+            return;
+        }
+        self.chores.insert(number);
+        for place in places {
+            let slot = Slot { address: number, nonce: self.addresses[number as usize].base + place as u64 };
+            self.end(slot, now, actions);
+        }
+    }
+
+    fn end(&mut self, slot: Slot, now: Now, actions: &mut Vec<Action>) {
+        let policy = self.settings.txmgr.displaced;
+        let from = self.at(slot.address).address;
+        let Some(tx) = self.get_mut(slot).filter(|tx| tx.ending == Ending::Open) else { return };
+        tx.ending = Ending::Writing;
+        let id = tx.id;
+        let reason = match (tx.closing.as_deref(), tx.rival) {
+            (Some(reason), _) => reason.to_owned(),
+            (None, Some(_)) if policy == Displaced::Requeue => {
+                actions.push(Action::LoadRequest(slot, id));
+                return;
+            }
+            (None, Some(rival)) => format!("displaced: nonce {} of {from} was used by {} in block {}", slot.nonce, rival.hash, rival.block),
+            (None, None) => "its nonce was closed by a transfer to itself".to_owned(),
+        };
+        let failure = FailureRow { reason, failed_at: now.unix_us };
+        self.records.push(Record::Failed { id, from, accepted: None, queue_number: None, failure });
+        self.saved.push(Saved::Ended { slot, id });
+    }
+
+    /// The request of a displaced transaction, to be queued again under its next generation: once, with a fresh nonce.
+    pub(super) fn request(&mut self, slot: Slot, id: Uuid, row: Option<TransactionRow>) {
+        let waiting = |tx: &InFlight| tx.id == id && tx.ending == Ending::Writing;
+        if !self.get_mut(slot).is_some_and(|tx| waiting(tx)) {
+            return;
+        }
+        let Some(mut transaction) = row else {
+            // The disk still has it: asked again with the next block.
+            if let Some(tx) = self.get_mut(slot) {
+                tx.ending = Ending::Open;
+            }
+            return;
+        };
+        transaction.generation += 1;
+        let line = &mut self.at(slot.address).waiting;
+        let queue_number = line.next_number;
+        line.next_number += 1;
+        line.unsaved += 1;
+        self.records.push(Record::Requeued { id, transaction, queue_number });
+        self.saved.push(Saved::Requeued { slot, id });
+    }
+
+    /// The last record is on disk: the nonce may leave the memory.
+    pub(super) fn ended(&mut self, slot: Slot, id: Uuid, now: Now, actions: &mut Vec<Action>) {
+        if let Some(tx) = self.get_mut(slot).filter(|tx| tx.id == id) {
+            tx.ending = Ending::Done;
+        }
+        let head = self.head;
+        self.depths(slot.address, head, now, actions);
+    }
+
+    /// The last record did not reach the disk: it is written again with the next block.
+    pub(super) fn not_ended(&mut self, slot: Slot, id: Uuid) {
+        if let Some(tx) = self.get_mut(slot).filter(|tx| tx.id == id) {
+            tx.ending = Ending::Open;
+        }
+    }
+
+    /// What of an address's transactions and rivals was in blocks above `to` is in none now.
+    pub(super) fn undo(&mut self, number: u32, to: u64, effects: &mut BlockEffects) {
+        let address = &mut self.addresses[number as usize];
+        if address.chain_at_least.is_some_and(|(_, block)| block > to) {
+            address.chain_at_least = None;
+            if address.nonce == NonceState::Known {
+                address.nonce = NonceState::Unknown;
+            }
+        }
+        let mut nonce = address.base;
+        for tx in &mut address.in_flight {
+            if let Some(rival) = tx.rival.filter(|rival| rival.block > to) {
+                tx.rival = None;
+                if rival.stored {
+                    effects.undone_rivals.push((tx.id, nonce));
+                }
+                address.unconfirmed += 1;
+                tx.submitted = false;
+            } else if tx.included.is_some_and(|included| included.block > to) {
+                tx.included = None;
+                tx.submitted = false;
+                address.unconfirmed += 1;
+                effects.undone.push(tx.id);
+            }
+            nonce += 1;
+        }
+    }
+}

@@ -1,0 +1,93 @@
+//! Nonces below ours that nobody holds any more: the chain's sequence must have no gap, so each is filled with a transfer to oneself (row A4).
+//!
+//! A hole comes about where another wallet's transactions had been counted, ours were bound behind them, and their blocks then left the
+//! chain: a nonce has opened again. What is bound behind it can never be mined until somebody fills it. It is looked for only where the oldest
+//! transaction of an address stays out of block after block although a node has it, and believed once two heads show it: a node may lag.
+//!
+//! Holes are filled from the top down, one at a time, so that what has no record yet is the front alone.
+
+use alloy::primitives::{B256, Bytes, U256, keccak256};
+use storage::{Fees, Request, TransactionRow};
+use uuid::{Builder, Uuid};
+
+use super::super::event::{Action, Now, SignJob, Slot};
+use super::super::increase::capped;
+use super::super::transaction::{InFlight, Origin, Unsaved};
+use super::Manager;
+use super::reprice::TRANSFER_GAS;
+
+/// Times that the oldest transaction is sent again for nothing before the chain is asked whether there is a hole below it.
+const PROBES: u8 = 2;
+
+impl Manager {
+    /// The oldest transaction of an address is overdue again: asks the chain's count where that could show a hole.
+    pub(super) fn suspect_hole(&mut self, slot: Slot, actions: &mut Vec<Action>) {
+        let address = self.at(slot.address);
+        let (from, base) = (address.address, address.base);
+        let Some(tx) = address.get_mut(slot.nonce) else { return };
+        tx.probes = tx.probes.saturating_add(1);
+        if tx.probes >= PROBES && slot.nonce == base {
+            actions.push(Action::FetchNonce(from));
+        }
+    }
+
+    /// The chain's transaction count of an address: below what is in flight there may be a hole.
+    pub(super) fn look_for_hole(&mut self, number: u32, count: u64, now: Now, actions: &mut Vec<Action>) {
+        let address = self.at(number);
+        let stuck = address.oldest_unconfirmed() == Some(address.base) && address.in_flight.front().is_some_and(|tx| tx.probes >= PROBES);
+        if !stuck || count >= address.base {
+            (address.hole_seen, address.hole_from) = (None, None);
+            return;
+        }
+        if address.hole_seen == Some(count) && address.hole_from.replace(count) != Some(count) {
+            tracing::warn!(from = %address.address, first = count, last = address.base - 1,
+                "nonces below ours are open again on chain, and nobody holds them: filling each with a transfer to oneself");
+        }
+        address.hole_seen = Some(count);
+        self.fill(number, now, actions);
+    }
+
+    /// Binds a transfer to oneself to the highest nonce of the hole, if that is to be done and nothing of the kind is under way.
+    pub(super) fn fill(&mut self, number: u32, now: Now, actions: &mut Vec<Action>) {
+        let address = self.at(number);
+        let Some(from_nonce) = address.hole_from else { return };
+        let under_way = address.in_flight.front().is_some_and(|tx| !tx.is_bound());
+        if address.base <= from_nonce || under_way {
+            return;
+        }
+        self.chores.insert(number);
+        let (Some(chain_id), Some(fees)) = (self.chain_id, self.market(now, actions)) else { return };
+        let fees = capped(fees, self.settings.gas.cap_max_fee_per_gas);
+        let address = self.at(number);
+        address.base -= 1;
+        let (from, nonce) = (address.address, address.base);
+        let id = filler_id(from.as_slice(), nonce, now);
+        let request = Request { from, to: Some(from), value: U256::ZERO, data: Bytes::new(), gas: Some(TRANSFER_GAS), fees: Fees::Market };
+        let row = TransactionRow { generation: 0, request, idempotency_key: None, accepted_at: now.unix_us };
+        let unsaved = Unsaved { row, body_hash: B256::ZERO, origin: Origin::Hole };
+        address.in_flight.push_front(InFlight::new(id, unsaved, now.elapsed));
+        address.unconfirmed += 1;
+        self.floors.insert(number);
+        let slot = Slot { address: number, nonce };
+        let (to, value, data) = (Some(from), U256::ZERO, Bytes::new());
+        self.jobs.push(SignJob { slot, id, from, chain_id, to, value, data, gas: TRANSFER_GAS, fees, closing: false });
+    }
+
+    /// A filler without a record is taken out again; the next block tries anew.
+    pub(super) fn unfill(&mut self, number: u32) {
+        let address = self.at(number);
+        let unsaved = |tx: &InFlight| tx.unsaved.as_ref().is_some_and(|unsaved| unsaved.origin == Origin::Hole);
+        if address.in_flight.front().is_some_and(|tx| unsaved(tx)) {
+            address.in_flight.pop_front();
+            address.base += 1;
+            address.unconfirmed -= 1;
+        }
+    }
+}
+
+/// An id for a transaction that no caller asked for: like the others it sorts by time.
+fn filler_id(from: &[u8], nonce: u64, now: Now) -> Uuid {
+    let digest = keccak256([from, &nonce.to_be_bytes(), &now.unix_us.to_be_bytes()].concat());
+    let random: [u8; 10] = digest[..10].try_into().expect("a digest has 32 bytes");
+    Builder::from_unix_timestamp_millis(now.unix_us / 1000, &random).into_uuid()
+}
