@@ -45,6 +45,9 @@ const RETH_POOL: Source = Source { client: "reth", release: "026c71a5", file: "c
 const ANVIL: Source = Source { client: "anvil", release: "1.7.1", file: "crates/anvil/src/eth/error.rs" };
 const NETHERMIND_POOL: Source =
     Source { client: "Nethermind", release: "cbea1e0d", file: "src/Nethermind/Nethermind.TxPool/TxPoolErrorMessages.cs" };
+/// Earlier releases of Nethermind give the names of their results, and words only behind them.
+const NETHERMIND_OLD: Source =
+    Source { client: "Nethermind", release: "07870f1e", file: "src/Nethermind/Nethermind.TxPool/AcceptTxResult.cs" };
 const NETHERMIND_TX: Source =
     Source { client: "Nethermind", release: "0c816d5d", file: "src/Nethermind/Nethermind.Core/Messages/TxErrorMessages.cs" };
 const BESU: Source = Source {
@@ -105,9 +108,11 @@ pub const ROWS: &[Row] = &[
     read("existing txn with same hash", KnownTransaction, ERIGON_POOL, "DuplicateHash"),
     read("already_exists", KnownTransaction, ERIGON_SERVER, "ImportResult_ALREADY_EXISTS"),
     read("known transaction", KnownTransaction, BESU, "ETH_SEND_TX_ALREADY_KNOWN"),
+    read("alreadyknown", KnownTransaction, NETHERMIND_OLD, "AlreadyKnown"),
     // The nonce is used.
     run("nonce too low", NonceTooLow, GETH_CORE, "ErrNonceTooLow"),
     read("internal_error: mined", NonceTooLow, ERIGON_POOL, "Mined"),
+    read("oldnonce", NonceTooLow, NETHERMIND_OLD, "OldNonce"),
     // Rates and providers: before anything that speaks of limits.
     read("compute units per second", DownstreamDown, ALCHEMY, "429"),
     read("monthly capacity limit exceeded", DownstreamDown, ALCHEMY, "429"),
@@ -135,6 +140,7 @@ pub const ROWS: &[Row] = &[
     run("insufficient funds", InsufficientFunds, GETH_CORE, "ErrInsufficientFunds, ErrInsufficientFundsForTransfer"),
     read("transaction overdraws from account", InsufficientFunds, RETH_POOL, "InvalidPoolTransactionError::Overdraft"),
     read("upfront cost exceeds account balance", InsufficientFunds, BESU, "TRANSACTION_UPFRONT_COST_EXCEEDS_BALANCE"),
+    read("insufficientfunds", InsufficientFunds, NETHERMIND_OLD, "InsufficientFunds"),
     // The pool has no room.
     read("txpool is full", PoolLimit, GETH_LEGACYPOOL, "ErrTxPoolOverflow"),
     read("future transaction tries to replace pending", PoolLimit, GETH_LEGACYPOOL, "ErrFutureReplacePending"),
@@ -157,6 +163,9 @@ pub const ROWS: &[Row] = &[
     read("transaction nonce is too distant", PoolLimit, BESU, "NONCE_TOO_FAR_IN_FUTURE_FOR_SENDER"),
     read("invalid transaction with a lower nonce exists", PoolLimit, BESU, "LOWER_NONCE_INVALID_TRANSACTION_EXISTS"),
     read("nonce too far in future", PoolLimit, NETHERMIND_POOL, "NonceTooFarInFuture"),
+    read("noncegap", PoolLimit, NETHERMIND_OLD, "NonceGap"),
+    read("ownnoncealreadyused", PoolLimit, NETHERMIND_OLD, "OwnNonceAlreadyUsed"),
+    read("pendingtxsofothertype", PoolLimit, NETHERMIND_OLD, "PendingTxsOfOtherType"),
     read("nonce has max value", InvalidInputs, GETH_CORE, "ErrNonceMax (EIP-2681)"),
     read("nonce exceeds max nonce", InvalidInputs, NETHERMIND_TX, "NonceTooHigh (EIP-2681)"),
     read("nonce too high", PoolLimit, GETH_CORE, "ErrNonceTooHigh: a gap that is not filled yet"),
@@ -175,6 +184,8 @@ pub const ROWS: &[Row] = &[
     read("could not replace existing tx", Underpriced, ERIGON_POOL, "NotReplaced"),
     read("replaced by transaction with higher tip", Underpriced, ERIGON_POOL, "ReplacedByHigherTip"),
     read("fee too low", Underpriced, ERIGON_POOL, "FeeTooLow"),
+    read("feetoolow", Underpriced, NETHERMIND_OLD, "FeeTooLow, FeeTooLowToCompete"),
+    read("replacementnotallowed", Underpriced, NETHERMIND_OLD, "ReplacementNotAllowed"),
     // Gas: first what the bytes or the block decide, then what one node does.
     run("intrinsic gas too low", InvalidInputs, GETH_CORE, "ErrIntrinsicGas"),
     run("insufficient gas for floor data gas", InvalidInputs, GETH_CORE, "ErrFloorDataGas (EIP-7623)"),
@@ -195,6 +206,8 @@ pub const ROWS: &[Row] = &[
     read("exceeds block's gas limit", InvalidInputs, RETH_POOL, "InvalidPoolTransactionError::ExceedsGasLimit"),
     read("exceeds max transaction gas limit", NodeLimit, RETH_RPC, "RpcPoolError::MaxTxGasLimitExceeded: a setting"),
     read("gas limit reached", InvalidInputs, NETHERMIND_POOL, "GasLimitReached: above the block's limit"),
+    read("blobtxgaslimitexceeded", NodeLimit, NETHERMIND_TX, "BlobTxGasLimitExceeded"),
+    read("gaslimitexceeded", InvalidInputs, NETHERMIND_OLD, "GasLimitExceeded: above the block's limit"),
     read("txgaslimitcapexceeded", InvalidInputs, NETHERMIND_TX, "TxGasLimitCapExceeded (EIP-7825)"),
     read("intrinsic gas exceeds gas limit", InvalidInputs, BESU, "INTRINSIC_GAS_EXCEEDS_LIMIT"),
     read("transaction gas limit cap exceeded", InvalidInputs, BESU, "EXCEEDS_TRANSACTION_GAS_LIMIT (EIP-7825)"),
@@ -231,7 +244,6 @@ pub const ROWS: &[Row] = &[
     read("transaction blob limit exceeded", NodeLimit, GETH_TXPOOL, "ErrTxBlobLimitExceeded"),
     read("too many blobs", NodeLimit, GETH_CORE, "ErrTooManyBlobs; reth's and anvil's too"),
     read("exceeds max blobs per block", NodeLimit, RETH_RPC, "RpcInvalidTransactionError::TooManyBlobs"),
-    read("blobtxgaslimitexceeded", NodeLimit, NETHERMIND_TX, "BlobTxGasLimitExceeded"),
     read("total blob gas too high", NodeLimit, BESU, "TOTAL_BLOB_GAS_TOO_HIGH"),
     read("max number of blobs exceeded", NodeLimit, ERIGON_POOL, "TooManyBlobs"),
     // Sizes.
@@ -272,9 +284,12 @@ pub const ROWS: &[Row] = &[
     read("blobs failed kzg validation", InvalidInputs, BESU, "INVALID_BLOBS"),
     read("kzgcommitment", InvalidInputs, ERIGON_POOL, "BlobHashCheckFail, UnmatchedBlobTxExt"),
     read("must have equal number", InvalidInputs, ERIGON_POOL, "UnequalBlobTxExt"),
+    read("int256overflow", InvalidInputs, NETHERMIND_OLD, "Int256Overflow"),
     // Who signed it, and whether it can be read.
     read("invalid sender", InvalidInputs, GETH_TXPOOL, "ErrInvalidSender"),
     read("failed to recover sender", InvalidInputs, NETHERMIND_POOL, "FailedToRecoverSender"),
+    read("failedtoresolvesender", InvalidInputs, NETHERMIND_OLD, "FailedToResolveSender"),
+    read("senderiscontract", InvalidInputs, NETHERMIND_OLD, "SenderIsContract"),
     read("sender not an eoa", InvalidInputs, GETH_CORE, "ErrSenderNoEOA"),
     read("sender is not an eoa", InvalidInputs, RETH_RPC, "RpcInvalidTransactionError::SenderNoEOA"),
     read("invalid transaction signature", InvalidInputs, RETH_RPC, "EthApiError::InvalidTransactionSignature"),
@@ -305,5 +320,7 @@ pub(super) const CODES: &[(i64, Reason, &str)] = &[
     (-32002, DownstreamDown, "EIP-1474: resource unavailable"),
     (-32004, DownstreamDown, "EIP-1474: method not supported"),
     (-32005, DownstreamDown, "EIP-1474: limit exceeded"),
+    (-32016, DownstreamDown, "Nethermind src/Nethermind/Nethermind.JsonRpc/ErrorCodes.cs Timeout"),
+    (-32017, DownstreamDown, "Nethermind src/Nethermind/Nethermind.JsonRpc/ErrorCodes.cs ModuleTimeout"),
     (-32601, DownstreamDown, "JSON-RPC 2.0: method not found"),
 ];
