@@ -13,6 +13,7 @@ use super::inbox::Inbox;
 use super::run::Home;
 use crate::config::GasConfig;
 use crate::txmgr::Event;
+use crate::txmgr::estimate::NoEstimate;
 use crate::txmgr::gas_price::MarketPrice;
 
 /// How to reach the node.
@@ -90,10 +91,14 @@ fn read(ask: Ask, ends: &mut impl Iterator<Item = End>) -> Event {
             Event::ChainNonce(address, count.map(|count| count.to()))
         }
         Ask::Estimate(id, request) => {
-            let estimate = next().and_then(|answer| match answer {
-                Ok(json) => serde_json::from_str::<U64>(json.get()).ok().map(|gas| Ok(gas.to())),
-                Err(error) => Some(Err(error.to_string())),
-            });
+            let estimate = match next() {
+                None => Err(NoEstimate::Unanswered),
+                Some(Ok(json)) => match serde_json::from_str::<U64>(json.get()) {
+                    Ok(gas) => Ok(gas.to()),
+                    Err(_) => Err(NoEstimate::Unavailable(format!("its answer is no quantity: {}", json.get()))),
+                },
+                Some(Err(error)) => Err(NoEstimate::of(error.code, &error.message, error.data.as_deref().map(RawValue::get))),
+            };
             Event::Estimated(request.from, id, estimate)
         }
     }

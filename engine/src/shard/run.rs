@@ -413,7 +413,7 @@ fn ended(raw: &Bytes, end: End) -> SendEnd {
                 SendEnd::Ambiguous
             }
         }
-        End::Answered(Err(error)) => SendEnd::Answered(refused(&error.message), error.message),
+        End::Answered(Err(error)) => SendEnd::Answered(refused(&error.message, error.code), error.message),
         End::BeforeSend(_) => SendEnd::BeforeSend,
         End::Ambiguous(_) => SendEnd::Ambiguous,
     }

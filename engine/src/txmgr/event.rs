@@ -6,6 +6,7 @@ use alloy::primitives::{Address, B256, Bytes};
 use storage::{AttemptFees, AttemptRow, ReceiptRow, Record, Request, RivalRow, TransactionRow};
 use uuid::Uuid;
 
+use super::estimate::NoEstimate;
 use super::gas_price::MarketPrice;
 use super::outcome::Outcome;
 use crate::engine::SubmitError;
@@ -247,8 +248,8 @@ pub enum Event {
     Price(Option<MarketPrice>),
     /// Transaction count of an address at the head; `None` if the node gave none.
     ChainNonce(Address, Option<u64>),
-    /// A gas estimate for the head of an address's queue: the limit, or the node's reason; the outer `None` if it did not answer.
-    Estimated(Address, Uuid, Option<Result<u64, String>>),
+    /// A gas estimate for the head of an address's queue: the limit, or why there is none.
+    Estimated(Address, Uuid, Result<u64, NoEstimate>),
     /// Waiting transactions, read from disk; `None` if they could not be read.
     Loaded(Address, Option<Vec<Waiter>>),
     /// A block to take effect of.

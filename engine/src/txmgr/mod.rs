@@ -7,19 +7,22 @@
 //! | [`orchestrator`] | one address: its nonces and its queue (rows A1, A4) |
 //! | [`transaction`] | one bound transaction: attempts and generations |
 //! | [`gas_price`], [`increase`] | prices and higher prices (rows A7, A8) |
-//! | [`outcome`] | what a node's answer means (row A12) |
+//! | [`outcome`] | what a node's answer to a submission means (row A12) |
+//! | [`estimate`], [`revert`] | why a node gives no gas estimate (row A9) |
 //! | [`manager`] | all of it for the addresses of a shard, as `handle(event, now) -> actions` |
 //! | [`event`] | those events and actions |
 //!
 //! Nothing here opens a socket, reads a clock or waits: the shard does that, and the simulator in its place.
 
 pub mod check;
+pub mod estimate;
 pub mod event;
 pub mod gas_price;
 pub mod increase;
 pub mod manager;
 pub mod orchestrator;
 pub mod outcome;
+pub mod revert;
 pub mod stage;
 pub mod transaction;
 

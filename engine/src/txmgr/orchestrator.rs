@@ -52,6 +52,8 @@ pub struct Waiting {
     pub estimating: bool,
     /// How often the estimate of the buffer's front has reverted.
     pub estimate_failures: u32,
+    /// How often the node has put the estimate of the buffer's front off.
+    pub estimate_waits: u32,
 }
 
 impl Waiting {
@@ -78,6 +80,7 @@ impl Waiting {
         self.estimate = None;
         self.estimating = false;
         self.estimate_failures = 0;
+        self.estimate_waits = 0;
     }
 }
 

@@ -6,6 +6,7 @@
 #![allow(dead_code)]
 
 pub(crate) mod anvil;
+pub(crate) mod geth;
 pub(crate) mod http;
 pub(crate) mod node;
 pub(crate) mod world;

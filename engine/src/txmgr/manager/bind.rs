@@ -9,6 +9,7 @@ use alloy::primitives::{Address, B256};
 use storage::{AttemptFees, AttemptRow, FailureRow, Fees, Record};
 use uuid::Uuid;
 
+use super::super::estimate::NoEstimate;
 use super::super::event::{Accept, Action, Now, SignJob, Signed, Slot, Waiter};
 use super::super::increase::capped;
 use super::super::orchestrator::NonceState;
@@ -152,14 +153,7 @@ impl Manager {
         }
     }
 
-    pub(super) fn estimated(
-        &mut self,
-        address: Address,
-        id: Uuid,
-        estimate: Option<Result<u64, String>>,
-        now: Now,
-        actions: &mut Vec<Action>,
-    ) {
+    pub(super) fn estimated(&mut self, address: Address, id: Uuid, estimate: Result<u64, NoEstimate>, now: Now, actions: &mut Vec<Action>) {
         let number = self.number(address);
         let tries = self.settings.txmgr.estimate_tries;
         let retry = Duration::from_millis(self.settings.txmgr.retry_min_ms);
@@ -171,8 +165,8 @@ impl Manager {
         waiting.estimating = false;
         match estimate {
             // Gas limits are far below 2^52, where a product of floats is exact enough.
-            Some(Ok(gas)) => waiting.estimate = Some(gas.max(((gas as f64 * factor).ceil() as u64).min(GAS_CAP))),
-            Some(Err(reason)) => {
+            Ok(gas) => waiting.estimate = Some(gas.max(((gas as f64 * factor).ceil() as u64).min(GAS_CAP))),
+            Err(NoEstimate::Fails(reason)) => {
                 waiting.estimate_failures += 1;
                 if waiting.estimate_failures < tries {
                     self.wake(number, now.elapsed + retry);
@@ -180,8 +174,15 @@ impl Manager {
                 }
                 self.fail_front(number, format!("the gas estimate failed: {reason}"), now);
             }
-            None => {
-                self.wake(number, now.elapsed + retry);
+            Err(put_off) => {
+                // Nothing about the request: it waits, and that is said, but not at every try.
+                waiting.estimate_waits += 1;
+                let waits = waiting.estimate_waits;
+                if waits.is_power_of_two() {
+                    tracing::warn!(%id, from = %address, reason = %put_off, "no gas estimate yet; the node will be asked again");
+                }
+                let wait = self.backoff(waits);
+                self.wake(number, now.elapsed + wait);
                 return;
             }
         }

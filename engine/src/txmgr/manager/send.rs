@@ -154,7 +154,7 @@ impl Manager {
         if failures.is_power_of_two() {
             tracing::warn!(%id, nonce = slot.nonce, ?reason, message, "the node refused the transaction; it will be tried again");
         }
-        if reason == Reason::Underpriced {
+        if reason.clears_price_cache() {
             self.gas_price.invalidate();
             let quote = self.gas_price.quote(now.elapsed);
             if quote.ask_node {

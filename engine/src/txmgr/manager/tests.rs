@@ -8,6 +8,7 @@ use alloy::primitives::{Address, B256, Bytes, U256};
 use storage::{AttemptFees, Fees, Record, Request, TransactionRow};
 use uuid::Uuid;
 
+use super::super::estimate::NoEstimate;
 use super::super::event::{Accept, Action, BoundRow, Event, Now, Recovered, ReplyTo, SeenBlock, SeenReceipt, SendEnd, SignJob, Signed};
 use super::super::gas_price::MarketPrice;
 use super::super::outcome::{Outcome, Reason};
@@ -244,6 +245,32 @@ fn an_underpriced_transaction_is_signed_again_at_ten_percent_more() {
 }
 
 #[test]
+fn a_submission_that_reverts_clears_the_price_and_goes_out_again_as_it_is() {
+    let mut desk = Desk::ready(TxmgrConfig::default());
+    let actions = desk.submit(1);
+    let attempts = sent(&desk.run([Event::Durable { ticket: ticket(&actions) }]));
+    let actions = desk.run([answers(&attempts, &Outcome::FailedRequiresRetry(Reason::Reverted))]);
+    assert!(actions.iter().any(|action| matches!(action, Action::FetchPrice)), "the cached price is cleared");
+    desk.now += Duration::from_secs(1);
+    assert_eq!(sent(&desk.run([Event::Tick])), attempts);
+}
+
+#[test]
+fn what_the_node_or_its_pool_cannot_take_now_goes_out_again_as_it_is() {
+    for reason in [Reason::DownstreamDown, Reason::NotFound, Reason::PoolLimit, Reason::NodeLimit, Reason::InsufficientFunds, Reason::Other]
+    {
+        let mut desk = Desk::ready(TxmgrConfig::default());
+        let actions = desk.submit(1);
+        let attempts = sent(&desk.run([Event::Durable { ticket: ticket(&actions) }]));
+        let actions = desk.run([answers(&attempts, &Outcome::FailedRequiresRetry(reason))]);
+        assert!(!actions.iter().any(|action| matches!(action, Action::FetchPrice)), "{reason:?} says nothing of the price");
+        assert!(sent(&actions).is_empty(), "{reason:?}: after a pause");
+        desk.now += Duration::from_secs(1);
+        assert_eq!(sent(&desk.run([Event::Tick])), attempts, "{reason:?}");
+    }
+}
+
+#[test]
 fn above_the_cap_it_is_held_with_its_old_bytes() {
     let mut desk = Desk::ready(TxmgrConfig { resubmit_interval_ms: 1000, ..TxmgrConfig::default() });
     desk.run([Event::Price(Some(MarketPrice::Legacy(195)))]);
@@ -419,14 +446,40 @@ fn a_refusal_forgets_what_was_estimated_for_another_request() {
     let recovered = Recovered { address: FROM, floor: 7, bound: Vec::new(), last_queue_number: Some(1), waiting_count: 2 };
     desk.run([Event::Recovered(recovered), Event::ChainNonce(FROM, Some(7))]);
     desk.run([Event::Loaded(FROM, Some(vec![waiter(0), waiter(1)]))]);
-    let first = desk.run([Event::Estimated(FROM, Uuid::from_u128(1), Some(Ok(100_000)))]);
+    let first = desk.run([Event::Estimated(FROM, Uuid::from_u128(1), Ok(100_000))]);
     assert_eq!(bound(&first).len(), 1);
     desk.run([Event::Refused]);
-    desk.run([Event::Estimated(FROM, Uuid::from_u128(2), Some(Ok(900_000)))]);
+    desk.run([Event::Estimated(FROM, Uuid::from_u128(2), Ok(900_000))]);
     desk.now += Duration::from_secs(1);
     let actions = desk.run([Event::Tick]);
     assert!(bound(&actions).is_empty(), "the estimate was another one's");
     assert!(actions.iter().any(|action| matches!(action, Action::Estimate(id, _) if *id == Uuid::from_u128(1))), "{actions:?}");
+}
+
+#[test]
+fn only_an_estimate_that_fails_is_counted_and_ends_the_request() {
+    let mut desk = Desk::ready(TxmgrConfig { estimate_tries: 2, ..TxmgrConfig::default() });
+    let mut row = accept(0).row;
+    row.request.gas = None;
+    let waiter = super::super::event::Waiter { queue_number: 0, id: Uuid::from_u128(1), row };
+    let recovered = Recovered { address: FROM, floor: 7, bound: Vec::new(), last_queue_number: Some(0), waiting_count: 1 };
+    desk.run([Event::Recovered(recovered), Event::ChainNonce(FROM, Some(7))]);
+    desk.run([Event::Loaded(FROM, Some(vec![waiter]))]);
+    let failed = |actions: &[Action]| {
+        let failure = |record: &&Record| if let Record::Failed { failure, .. } = record { Some(failure.reason.clone()) } else { None };
+        records(actions).iter().find_map(failure)
+    };
+    let put_off = [NoEstimate::Unanswered, NoEstimate::Unavailable("syncing".into()), NoEstimate::InsufficientFunds("poor".into())];
+    let reverts = NoEstimate::Fails("execution reverted: no entry".into());
+    for no_estimate in [&put_off[..], &put_off[..], std::slice::from_ref(&reverts)].concat() {
+        let actions = desk.run([Event::Estimated(FROM, Uuid::from_u128(1), Err(no_estimate.clone()))]);
+        assert_eq!(failed(&actions), None, "{no_estimate}");
+        desk.now += Duration::from_secs(20);
+        let actions = desk.run([Event::Price(Some(MarketPrice::Legacy(100))), Event::ChainNonce(FROM, Some(7)), Event::Tick]);
+        assert!(actions.iter().any(|action| matches!(action, Action::Estimate(..))), "asked again after {no_estimate}: {actions:?}");
+    }
+    let actions = desk.run([Event::Estimated(FROM, Uuid::from_u128(1), Err(reverts))]);
+    assert_eq!(failed(&actions).as_deref(), Some("the gas estimate failed: execution reverted: no entry"));
 }
 
 #[test]
