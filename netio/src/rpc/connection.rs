@@ -1,4 +1,4 @@
-//! One HTTP/1.1 connection: a request out, a whole reply in.
+//! One HTTP/1.1 connection, plain or under TLS: a request out, a whole reply in.
 //!
 //! hyper frames and parses; its connection task runs in the room until the sender is dropped or the node closes. Nothing here knows
 //! JSON-RPC.
@@ -17,9 +17,9 @@ use hyper::header::{CONTENT_TYPE, HOST, HeaderMap, HeaderValue, RETRY_AFTER};
 use hyper::{Method, Request, Response, StatusCode};
 
 use super::end::Fault;
-use super::endpoint::Endpoint;
 use super::limits::Limits;
 use crate::room::{Room, within};
+use crate::wire::{Endpoint, dial};
 
 /// An open connection.
 pub(super) struct Connection<R: Room> {
@@ -52,13 +52,14 @@ pub(super) enum Broken {
 impl<R: Room> Connection<R> {
     /// Connects, and leaves hyper's task to the room.
     pub(super) async fn open(room: &R, endpoint: &Arc<Endpoint>, limits: &Limits) -> Result<Self, Fault> {
-        let failed = |reason: String| Fault::Connect(format!("{endpoint}: {reason}"));
-        let dialled = room.connect(endpoint.host(), endpoint.port());
-        let stream = within(room, limits.connect_timeout, dialled)
-            .await
-            .ok_or_else(|| failed(format!("no connection within {:?}", limits.connect_timeout)))?
-            .map_err(|error| failed(error.to_string()))?;
-        let (sender, connection) = http1::handshake(stream).await.map_err(|error| failed(error.to_string()))?;
+        let scheme = endpoint.scheme();
+        if scheme.is_web_socket() {
+            let reason = format!("{endpoint}: requests go over HTTP, and {}:// is for heads: write http:// or https://", scheme.as_str());
+            return Err(Fault::Connect(reason));
+        }
+        let wire = dial(room, endpoint, limits.connect_timeout).await.map_err(Fault::Connect)?;
+        let handshake = http1::handshake(wire).await;
+        let (sender, connection) = handshake.map_err(|error| Fault::Connect(format!("{endpoint}: {error}")))?;
         let node = Arc::clone(endpoint);
         room.spawn(async move {
             if let Err(error) = connection.await {

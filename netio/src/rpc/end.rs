@@ -9,7 +9,7 @@ use std::time::Duration;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::endpoint::Endpoint;
+use crate::wire::Endpoint;
 
 /// How one call ended.
 #[derive(Debug)]

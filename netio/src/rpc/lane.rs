@@ -15,10 +15,10 @@ use super::calls::Calls;
 use super::connection::{Broken, Connection, HttpReply};
 use super::counts::Counts;
 use super::end::{CallError, End, Exchange, Fault};
-use super::endpoint::Endpoint;
 use super::limits::Limits;
 use super::reply::{Answer, Verdict, judge};
 use crate::room::Room;
+use crate::wire::Endpoint;
 
 /// One ordered connection to a node, opened when it is first needed and again when it broke.
 pub struct Lane<R: Room> {

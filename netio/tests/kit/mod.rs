@@ -3,6 +3,7 @@
 #![allow(dead_code, unreachable_pub, clippy::unwrap_used)] // each test file uses a part of it
 
 pub mod node;
+pub mod tls;
 
 use std::sync::mpsc;
 use std::thread;
