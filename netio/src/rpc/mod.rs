@@ -29,7 +29,7 @@
 
 mod backoff;
 mod calls;
-mod connection;
+pub(crate) mod connection;
 mod counts;
 mod end;
 mod lane;

@@ -227,15 +227,18 @@ async fn converse<S: hyper::rt::Read + hyper::rt::Write + Unpin>(stream: S, seen
 }
 
 async fn read(request: Request<Incoming>, seen: &Seen) -> Asked {
+    let method = request.method().to_string();
     let headers = request
         .headers()
         .iter()
         .map(|(name, value)| (name.to_string(), value.to_str().unwrap().to_owned()))
-        .chain([("target".to_owned(), request.uri().to_string())])
+        .chain([("target".to_owned(), request.uri().to_string()), ("method".to_owned(), method)])
         .collect();
     let body = request.into_body().collect().await.unwrap().to_bytes();
     let mut list = seen.asked.lock().unwrap();
-    let asked = Asked { number: list.len(), headers, body: serde_json::from_slice(&body).unwrap() };
+    // A GET has no body.
+    let body = if body.is_empty() { Value::Null } else { serde_json::from_slice(&body).unwrap() };
+    let asked = Asked { number: list.len(), headers, body };
     list.push(asked.clone());
     asked
 }
