@@ -28,7 +28,8 @@
 //!
 //! How it fails: a machine without io_uring is told which setting to change, or gets the other executor ([`choose`]). A node that
 //! is away, slow, cut off, throttling or talking nonsense never loses the difference between *not sent* and *perhaps sent*
-//! ([`End`]); a node whose certificate is not trusted gets no byte of a request ([`Tls`]); after a broken connection a lane waits longer each time before it dials again ([`Limits`]).
+//! ([`End`]); a node whose certificate is not trusted gets no byte of a request ([`Tls`]); after a broken connection a lane waits longer each time before it dials again ([`Limits`]),
+//! and a node that keeps failing, or asks for it, is left alone by all lanes that share a [`Gate`].
 
 pub mod bell;
 mod get;
@@ -40,6 +41,6 @@ pub mod ws;
 pub use bell::Bell;
 pub use get::get;
 pub use room::{Chosen, Executor, Room, RoomError, Tenant, choose, open, processors, within};
-pub use rpc::{CallError, Calls, Count, Counts, End, Exchange, Fault, Lane, Limits, RpcError};
+pub use rpc::{BreakerLimits, CallError, Calls, Count, Counts, End, Exchange, Fault, Gate, Lane, Limits, RpcError};
 pub use wire::{Endpoint, EndpointError, Scheme, Tls, TlsError};
 pub use ws::{Heads, subscribe_heads};

@@ -57,6 +57,12 @@ pub enum Fault {
     /// The time limit for connecting, replying or a sign of life passed.
     #[error("the node did not reply in time")]
     TimedOut,
+    /// The endpoint has failed too often and is left alone for a while: see [`Breaker`](super::Breaker).
+    #[error("the node has failed several times in a row and is left alone {}", rest(*wait))]
+    Open {
+        /// What is left of the pause; zero while one request finds out whether the node is back.
+        wait: Duration,
+    },
     /// The node, or a proxy before it, asks for fewer requests.
     #[error("the node asks for fewer requests{}", wait(*retry_after))]
     Throttled {
@@ -88,12 +94,28 @@ pub enum Fault {
 }
 
 impl Fault {
+    /// What the node asked for before the next request, if it did.
+    pub(super) fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::Throttled { retry_after } => *retry_after,
+            _ => None,
+        }
+    }
+
     /// Without the path of `endpoint`, which may be a key: servers like to repeat it in the body of an error.
     pub(crate) fn concealing(self, endpoint: &Endpoint) -> Self {
         match (self, endpoint.target().path()) {
             (Self::Http { status, detail }, secret) if secret.len() > 1 => Self::Http { status, detail: detail.replace(secret, "/…") },
             (fault, _) => fault,
         }
+    }
+}
+
+fn rest(wait: Duration) -> String {
+    if wait.is_zero() {
+        "until one request has found out whether it is back".to_owned()
+    } else {
+        format!("for {} ms more", wait.as_millis().max(1))
     }
 }
 
