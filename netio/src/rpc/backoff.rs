@@ -1,4 +1,4 @@
-//! When a lane may dial again after its connection broke.
+//! Waits that double: before a lane dials again after its connection broke, and before a breaker lets a probe out.
 //!
 //! The wait doubles with each failure in a row and ends with the first HTTP reply. Half of it is jitter, so that the lanes of many
 //! shards do not return to a restarted node in step. The jitter comes from the room's clock: under a simulated
@@ -6,10 +6,8 @@
 
 use std::time::Duration;
 
-use super::limits::Limits;
-
-/// Failures in a row and the time before which nothing is dialled.
-#[derive(Debug, Default)]
+/// Failures in a row and the time before which nothing is tried.
+#[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Backoff {
     failures: u32,
     until: Duration,
@@ -21,9 +19,9 @@ impl Backoff {
         self.until.saturating_sub(now)
     }
 
-    /// The connection failed or broke at `now`.
-    pub(super) fn fail(&mut self, now: Duration, limits: &Limits) {
-        let wait = limits.backoff_min.saturating_mul(2_u32.saturating_pow(self.failures)).min(limits.backoff_max);
+    /// It failed at `now`: the first wait is `min`, and none is longer than `max`.
+    pub(super) fn fail(&mut self, now: Duration, min: Duration, max: Duration) {
+        let wait = min.saturating_mul(2_u32.saturating_pow(self.failures)).min(max);
         self.failures = self.failures.saturating_add(1);
         self.until = now + wait / 2 + fraction(wait / 2, now);
     }
@@ -52,16 +50,15 @@ fn scramble(mut bits: u64) -> u64 {
 mod tests {
     use super::*;
 
-    fn limits() -> Limits {
-        Limits { backoff_min: Duration::from_millis(10), backoff_max: Duration::from_millis(100), ..Limits::default() }
-    }
+    const MIN: Duration = Duration::from_millis(10);
+    const MAX: Duration = Duration::from_millis(100);
 
     #[test]
     fn waits_double_up_to_the_bound_and_at_least_half_of_each_is_waited() {
         let mut backoff = Backoff::default();
         let mut now = Duration::from_secs(7);
         for whole_ms in [10, 20, 40, 80, 100, 100] {
-            backoff.fail(now, &limits());
+            backoff.fail(now, MIN, MAX);
             let wait = backoff.remainder(now);
             let whole = Duration::from_millis(whole_ms);
             assert!(wait >= whole / 2 && wait <= whole, "{wait:?} of {whole:?}");
@@ -74,15 +71,15 @@ mod tests {
     fn many_failures_neither_overflow_nor_exceed_the_bound() {
         let mut backoff = Backoff::default();
         for _ in 0..100 {
-            backoff.fail(Duration::ZERO, &limits());
+            backoff.fail(Duration::ZERO, MIN, MAX);
         }
-        assert!(backoff.remainder(Duration::ZERO) <= limits().backoff_max);
+        assert!(backoff.remainder(Duration::ZERO) <= MAX);
     }
 
     #[test]
     fn a_reply_ends_the_wait() {
         let mut backoff = Backoff::default();
-        backoff.fail(Duration::ZERO, &limits());
+        backoff.fail(Duration::ZERO, MIN, MAX);
         backoff.succeed();
         assert_eq!(backoff.remainder(Duration::ZERO), Duration::ZERO);
     }

@@ -9,7 +9,7 @@ use std::time::Duration;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::endpoint::Endpoint;
+use crate::wire::Endpoint;
 
 /// How one call ended.
 #[derive(Debug)]
@@ -51,12 +51,18 @@ pub enum Fault {
     /// The connection could not be opened.
     #[error("cannot connect to {0}")]
     Connect(String),
-    /// The connection ended before the reply did.
-    #[error("the node closed the connection before it had replied")]
+    /// The connection ended before the reply or the subscription did.
+    #[error("the node closed the connection")]
     Closed,
-    /// The time limit for connecting or replying passed.
+    /// The time limit for connecting, replying or a sign of life passed.
     #[error("the node did not reply in time")]
     TimedOut,
+    /// The endpoint has failed too often and is left alone for a while: see [`Breaker`](super::Breaker).
+    #[error("the node has failed several times in a row and is left alone {}", rest(*wait))]
+    Open {
+        /// What is left of the pause; zero while one request finds out whether the node is back.
+        wait: Duration,
+    },
     /// The node, or a proxy before it, asks for fewer requests.
     #[error("the node asks for fewer requests{}", wait(*retry_after))]
     Throttled {
@@ -71,12 +77,46 @@ pub enum Fault {
         /// The beginning of the body, or the message of its error object.
         detail: String,
     },
+    /// The node's word against a subscription.
+    #[error("the node refuses: {message} (code {code})")]
+    Refused {
+        /// JSON-RPC's or the node's own code.
+        code: i64,
+        /// The node's words.
+        message: String,
+    },
     /// Neither JSON-RPC nor an HTTP error, or a reply that leaves a call out.
     #[error("the reply is not what JSON-RPC allows: {0}")]
     Malformed(String),
     /// The reply is longer than allowed, or the node refuses a single call as too large.
     #[error("too large: {0}")]
     TooLarge(String),
+}
+
+impl Fault {
+    /// What the node asked for before the next request, if it did.
+    pub(super) fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::Throttled { retry_after } => *retry_after,
+            _ => None,
+        }
+    }
+
+    /// Without the path of `endpoint`, which may be a key: servers like to repeat it in the body of an error.
+    pub(crate) fn concealing(self, endpoint: &Endpoint) -> Self {
+        match (self, endpoint.target().path()) {
+            (Self::Http { status, detail }, secret) if secret.len() > 1 => Self::Http { status, detail: detail.replace(secret, "/…") },
+            (fault, _) => fault,
+        }
+    }
+}
+
+fn rest(wait: Duration) -> String {
+    if wait.is_zero() {
+        "until one request has found out whether it is back".to_owned()
+    } else {
+        format!("for {} ms more", wait.as_millis().max(1))
+    }
 }
 
 fn wait(retry_after: Option<Duration>) -> String {

@@ -11,14 +11,16 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::backoff::Backoff;
+use super::breaker::Outcome;
 use super::calls::Calls;
 use super::connection::{Broken, Connection, HttpReply};
 use super::counts::Counts;
 use super::end::{CallError, End, Exchange, Fault};
-use super::endpoint::Endpoint;
+use super::gate::{Gate, Pass};
 use super::limits::Limits;
 use super::reply::{Answer, Verdict, judge};
 use crate::room::Room;
+use crate::wire::Endpoint;
 
 /// One ordered connection to a node, opened when it is first needed and again when it broke.
 pub struct Lane<R: Room> {
@@ -28,6 +30,8 @@ pub struct Lane<R: Room> {
     counts: Arc<Counts>,
     connection: Option<Connection<R>>,
     backoff: Backoff,
+    /// What the lanes of this endpoint share, if they do.
+    gate: Option<Gate>,
     /// Calls that the node takes in one request, as far as it has let us know.
     calls_max: usize,
 }
@@ -41,7 +45,14 @@ enum Failure {
 impl<R: Room> Lane<R> {
     /// A lane that is not connected yet. The numbers in `limits` hold for its whole life.
     pub fn new(room: R, endpoint: Arc<Endpoint>, limits: Limits, counts: Arc<Counts>) -> Self {
-        Self { room, endpoint, limits, counts, connection: None, backoff: Backoff::default(), calls_max: limits.batch_calls.max(1) }
+        let calls_max = limits.batch_calls.max(1);
+        Self { room, endpoint, limits, counts, connection: None, backoff: Backoff::default(), gate: None, calls_max }
+    }
+
+    /// A lane that shares `gate` with the other lanes of this endpoint in this room. While the endpoint is left alone, because it failed
+    /// too often ([`Fault::Open`]) or asked for it ([`Fault::Throttled`]), calls end at once as [`End::BeforeSend`], and nothing is dialled.
+    pub fn guarded(room: R, endpoint: Arc<Endpoint>, limits: Limits, counts: Arc<Counts>, gate: Gate) -> Self {
+        Self { gate: Some(gate), ..Self::new(room, endpoint, limits, counts) }
     }
 
     /// The node it leads to.
@@ -68,6 +79,7 @@ impl<R: Room> Lane<R> {
             let reply = match self.request(calls, run.clone()).await {
                 Ok(reply) => reply,
                 Err(failure) => {
+                    exchange.retry_after = failure.fault().retry_after().or(exchange.retry_after);
                     exchange.stop(run, calls.len(), failure);
                     break;
                 }
@@ -82,7 +94,7 @@ impl<R: Room> Lane<R> {
                     }
                 }
                 Verdict::Doubt(fault) => {
-                    self.counts.faults.add(1);
+                    let fault = self.doubt(fault, reply.retry_after);
                     exchange.stop(run, calls.len(), Failure::Ambiguous(fault));
                 }
                 Verdict::TooLarge(words) => self.learn(run.len() / 2, &words),
@@ -102,7 +114,8 @@ impl<R: Room> Lane<R> {
         let reply = match self.request(&calls, 0..1).await {
             Ok(reply) => reply,
             Err(Failure::BeforeSend(fault) | Failure::Ambiguous(fault)) => {
-                return Err(CallError::unanswered(method, &self.endpoint, fault, None));
+                let retry_after = fault.retry_after();
+                return Err(CallError::unanswered(method, &self.endpoint, fault, retry_after));
             }
         };
         let unanswered = |fault| CallError::unanswered(method, &self.endpoint, fault, reply.retry_after);
@@ -117,10 +130,7 @@ impl<R: Room> Lane<R> {
                     Err(unanswered(fault))
                 }
             },
-            Verdict::Doubt(fault) => {
-                self.counts.faults.add(1);
-                Err(unanswered(fault))
-            }
+            Verdict::Doubt(fault) => Err(unanswered(self.doubt(fault, reply.retry_after))),
             // Only batches are refused as such; a single call is not one.
             Verdict::TooLarge(words) | Verdict::NoBatches(words) => Err(unanswered(Fault::Malformed(words))),
         }
@@ -128,17 +138,44 @@ impl<R: Room> Lane<R> {
 
     /// One HTTP request with the calls of `run`.
     async fn request(&mut self, calls: &Calls, run: Range<usize>) -> Result<HttpReply, Failure> {
+        let pass = self.enter().await.map_err(Failure::BeforeSend)?;
+        let (outcome, result) = self.attempt(calls, run).await;
+        if let Some(pass) = pass {
+            pass.report(outcome, self.room.now());
+        }
+        result
+    }
+
+    /// Waits until this lane may dial, if it has to, and asks the gate.
+    async fn enter(&self) -> Result<Option<Pass>, Fault> {
+        let gate = self.gate.as_ref();
+        let pass = gate.map(|gate| gate.enter(self.room.now())).transpose()?;
+        let wait = self.backoff.remainder(self.room.now());
+        // The probe has waited with the gate.
+        if self.connection.is_some() || wait.is_zero() || pass.as_ref().is_some_and(Pass::is_probe) {
+            return Ok(pass);
+        }
+        drop(pass);
+        self.room.sleep(wait).await;
+        // Meanwhile another lane may have found out that there is no use in it.
+        gate.map(|gate| gate.enter(self.room.now())).transpose()
+    }
+
+    async fn attempt(&mut self, calls: &Calls, run: Range<usize>) -> (Outcome, Result<HttpReply, Failure>) {
         loop {
             // Taken out: if this future is dropped while a reply is outstanding, so is the connection.
             let kept = self.connection.take();
             let idle = kept.is_some();
             let mut connection = match kept {
                 Some(connection) => connection,
-                None => self.dial().await.map_err(Failure::BeforeSend)?,
+                None => match self.dial().await {
+                    Ok(connection) => connection,
+                    Err(fault) => return (Outcome::Failed, Err(Failure::BeforeSend(fault))),
+                },
             };
             let body = calls.body(run.clone());
             let bytes = body.len();
-            let outcome = connection.exchange(&self.limits, body).await;
+            let outcome = connection.post(&self.limits, body).await;
             if matches!(outcome, Err(Broken::NotSent)) && idle {
                 continue; // the node closed it while it was idle, which is its right
             }
@@ -152,18 +189,16 @@ impl<R: Room> Lane<R> {
                     self.counts.bytes_received.add(reply.body.len());
                     self.backoff.succeed();
                     self.connection = Some(connection);
-                    Ok(reply)
+                    (Outcome::Replied, Ok(reply))
                 }
-                Err(broken) => Err(self.broke(broken)),
+                // The node is there; only its reply is not wanted.
+                Err(broken @ Broken::TooLarge(_)) => (Outcome::Replied, Err(self.broke(broken))),
+                Err(broken) => (Outcome::Failed, Err(self.broke(broken))),
             };
         }
     }
 
     async fn dial(&mut self) -> Result<Connection<R>, Fault> {
-        let wait = self.backoff.remainder(self.room.now());
-        if wait > Duration::ZERO {
-            self.room.sleep(wait).await;
-        }
         let opened = Connection::open(&self.room, &self.endpoint, &self.limits).await;
         match &opened {
             Ok(_) => self.counts.connects.add(1),
@@ -175,22 +210,36 @@ impl<R: Room> Lane<R> {
     fn broke(&mut self, broken: Broken) -> Failure {
         self.fail();
         match broken {
-            Broken::NotSent => Failure::BeforeSend(Fault::Closed),
-            Broken::Cut => Failure::Ambiguous(Fault::Closed),
-            Broken::TimedOut => Failure::Ambiguous(Fault::TimedOut),
-            Broken::Unreadable(reason) => Failure::Ambiguous(Fault::Malformed(reason)),
-            Broken::TooLarge(reason) => Failure::Ambiguous(Fault::TooLarge(reason)),
+            Broken::NotSent => Failure::BeforeSend(broken.into_fault()),
+            broken => Failure::Ambiguous(broken.into_fault()),
         }
     }
 
     fn fail(&mut self) {
         self.counts.faults.add(1);
-        self.backoff.fail(self.room.now(), &self.limits);
+        self.backoff.fail(self.room.now(), self.limits.backoff_min, self.limits.backoff_max);
+    }
+
+    /// A reply answers nothing. If it names a time until the next request, all lanes of the endpoint heed it.
+    fn doubt(&self, fault: Fault, retry_after: Option<Duration>) -> Fault {
+        self.counts.faults.add(1);
+        if let (Some(gate), Some(wait)) = (&self.gate, retry_after) {
+            gate.quiet(wait, self.room.now());
+        }
+        fault.concealing(&self.endpoint)
     }
 
     fn learn(&mut self, calls_max: usize, words: &str) {
         self.calls_max = calls_max.max(1);
         tracing::info!("{} refuses the batch ({words}): from now on {} calls a request", self.endpoint, self.calls_max);
+    }
+}
+
+impl Failure {
+    fn fault(&self) -> &Fault {
+        match self {
+            Self::BeforeSend(fault) | Self::Ambiguous(fault) => fault,
+        }
     }
 }
 

@@ -5,9 +5,9 @@
 //!              │                                                                  ▲
 //!              │ run of calls: all of them, or as many as the node takes at once  │
 //!              ▼                                                                  │
-//!            wait out the backoff ─► dial if not connected ─► write, read, decode ┤
-//!                                      │                        │                 │
-//!                                      └ BeforeSend             ├ Answered ───────┤
+//!    gate ─► wait out the backoff ─► dial if not connected ─► write, read, decode ┤
+//!      │                               │                        │                 │
+//!      └ BeforeSend                    └ BeforeSend             ├ Answered ───────┤
 //!                                                               └ Ambiguous ──────┘
 //! ```
 //!
@@ -15,10 +15,11 @@
 //!
 //! | what happened | the calls of that request | the lane |
 //! |---|---|---|
-//! | no connection in time | `BeforeSend` | waits before it dials again: longer each time, up to a bound |
+//! | no connection in time, or a certificate that is not trusted | `BeforeSend` | waits before it dials again: longer each time, up to a bound |
 //! | an idle connection was found closed | nothing: they go out on a new one | dials again once, silently |
 //! | cut, or no reply in time, after the request was handed to the socket | `Ambiguous` | drops the connection, waits |
-//! | HTTP 429, or a rate limit in JSON-RPC's words | `Ambiguous` | keeps the connection; the caller gets `Retry-After` |
+//! | no connection, cuts or no replies, too often in a row, on the lanes of one [`Gate`] | `BeforeSend`, at once | nothing is dialled until a pause is over and one request has found the node back ([`Breaker`]) |
+//! | HTTP 429, or a rate limit in JSON-RPC's words | `Ambiguous` | keeps the connection; the caller gets `Retry-After`, and until then all lanes of the [`Gate`] end `BeforeSend` |
 //! | another HTTP error without a JSON-RPC answer | `Ambiguous` | keeps the connection |
 //! | a reply that is not JSON-RPC, or leaves a call out | `Ambiguous` | keeps the connection |
 //! | a reply above its limit | `Ambiguous` | drops the connection |
@@ -28,18 +29,22 @@
 //! it are `BeforeSend`, so nothing overtakes what is in doubt.
 
 mod backoff;
+mod breaker;
 mod calls;
-mod connection;
+pub(crate) mod connection;
 mod counts;
 mod end;
-mod endpoint;
+mod gate;
 mod lane;
 mod limits;
 mod reply;
 
+pub use breaker::{Admission, Breaker, BreakerLimits, Outcome};
 pub use calls::Calls;
 pub use counts::{Count, Counts};
 pub use end::{CallError, End, Exchange, Fault, RpcError};
-pub use endpoint::{Endpoint, EndpointError};
+pub use gate::Gate;
 pub use lane::Lane;
 pub use limits::Limits;
+
+pub use crate::wire::{Endpoint, EndpointError};
