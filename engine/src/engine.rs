@@ -295,6 +295,8 @@ impl<S: Store> Engine<S> {
         let parts = &self.inner.parts;
         let metrics = &parts.metrics;
         metrics.head.set(self.head().unwrap_or(0) as f64);
+        metrics.safe.set(parts.status.safe() as f64);
+        metrics.finalized.set(parts.status.finalized() as f64);
         metrics.rpc_http_requests.absolute(parts.counts.http_requests.get());
         metrics.rpc_calls.absolute(parts.counts.rpc_calls.get());
         metrics.rpc_bytes_sent.absolute(parts.counts.bytes_sent.get());

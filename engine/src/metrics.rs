@@ -59,6 +59,10 @@ metrics! {
     open: Gauge = "millrace_transactions_open", Unit::Count;
     /// Number of the highest block that was read and stored.
     head: Gauge = "millrace_head_block_number", Unit::Count;
+    /// Number of the block that the node calls safe; 0 where it names none.
+    safe: Gauge = "millrace_safe_block", Unit::Count;
+    /// Number of the block that the node calls finalized; 0 where it names none.
+    finalized: Gauge = "millrace_finalized_block", Unit::Count;
     /// HTTP requests to the node.
     rpc_http_requests: Counter = "millrace_rpc_http_requests_total", Unit::Count;
     /// JSON-RPC calls to the node; a batch has many.

@@ -4,13 +4,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use alloy::primitives::{Address, B256, U64};
-use netio::{Calls, End, Fault, Lane, Room};
+use netio::{Calls, End, Endpoint, Fault, Lane, Room};
 use storage::{HeadRow, ReceiptRow, Record};
 use uuid::Uuid;
 
 use super::decode::{Header, receipt_from_json, receipts_from_json};
-use super::follower::{Follower, Joined, Stored};
+use super::follower::{Follower, Joined, Step, Stored};
 use super::status::ChainStatus;
+use super::tags::Tags;
 use crate::txmgr::{BlockEffects, Event, SeenBlock, SeenReceipt};
 
 /// JSON-RPC's code for a method that the node does not have.
@@ -42,7 +43,7 @@ pub trait BlockStore {
 }
 
 /// Why a round ended early.
-enum Stop {
+pub(super) enum Stop {
     /// The node does not answer, or not with what is needed: try again later.
     Later(String),
     /// The engine stops.
@@ -69,12 +70,16 @@ pub struct Follow<R: Room> {
     pub missing: u32,
     /// The shards have been told of a newest block.
     pub greeted: bool,
+    /// Height at which the node's block is known to be empty.
+    pub empty: Option<u64>,
+    /// Which of the node's tags are asked for.
+    pub tags: Tags,
 }
 
 impl<R: Room> Follow<R> {
     /// Follows the chain until the engine stops.
     pub async fn run(mut self, blocks: impl BlockStore) {
-        let mut follower = Follower::new(self.stored);
+        let mut follower = Follower::new(self.stored, self.finality_depth);
         let mut by_hash = false;
         let mut told = None;
         loop {
@@ -107,78 +112,49 @@ impl<R: Room> Follow<R> {
         if self.status.chain_id().is_none() {
             self.learn_chain().await?;
         }
-        follower.head(self.ask::<U64>("eth_blockNumber", &[(); 0]).await?.to());
-        self.greet(follower, blocks).await;
-        while let Some(number) = follower.next() {
-            let Some(header) = self.ask::<Option<Header>>("eth_getBlockByNumber", &(U64::from(number), false)).await? else {
-                return Ok(());
-            };
-            if follower.joins(&header) == Joined::No {
-                self.reorganised(follower, blocks).await?;
-                continue;
+        let mut word = self.look(follower).await?;
+        let mut unjoined = None;
+        while let Some(step) = follower.next() {
+            match step {
+                Step::Compare(number) => {
+                    let known = word.take().filter(|(height, _)| *height == number);
+                    if !self.compare(follower, number, known.map(|(_, hash)| hash), blocks).await? {
+                        return Ok(());
+                    }
+                }
+                Step::Read(number) => {
+                    let Some(header) = self.block(number).await? else { return Ok(()) };
+                    if follower.joins(&header) == Joined::No {
+                        // Twice the same: the node contradicts itself, as one does whose parts are not in step. It is asked again later.
+                        if unjoined.replace(number) == Some(number) {
+                            return Ok(());
+                        }
+                    } else {
+                        // A list that is shorter than the block is an index that lags, not the block's truth.
+                        let receipts = self.receipts(&header, by_hash).await?.filter(|list| list.len() == header.transactions.len());
+                        let Some(receipts) = receipts else { return self.receipts_missing(number, by_hash) };
+                        self.missing = 0;
+                        self.store(follower, &header, receipts, blocks).await?;
+                        self.tags(follower).await?;
+                    }
+                }
             }
-            // A list that is shorter than the block is an index that lags, not the block's truth.
-            let receipts = self.receipts(&header, by_hash).await?.filter(|receipts| receipts.len() == header.transactions.len());
-            let Some(receipts) = receipts else { return self.receipts_missing(number, by_hash) };
-            self.missing = 0;
-            self.store(follower, &header, receipts, blocks).await?;
         }
+        self.greet(follower, blocks).await;
         Ok(())
     }
 
     /// After a start: a checkpoint that is the node's head already is the newest block there is, and nobody else will say so.
     async fn greet(&mut self, follower: &Follower, blocks: &impl BlockStore) {
         let Some(Stored { number, .. }) = follower.checkpoint() else { return };
-        if follower.next().is_none() && !std::mem::replace(&mut self.greeted, true) {
+        if !std::mem::replace(&mut self.greeted, true) {
             self.status.set_head(number, true);
             blocks.tell(|| Event::BlockStored { number, newest: true }).await;
         }
     }
 
-    /// The node's chain has left ours: goes back to where both agree, and takes back what came behind it.
-    async fn reorganised(&mut self, follower: &mut Follower, blocks: &impl BlockStore) -> Result<(), Stop> {
-        let Some(from) = follower.checkpoint() else { return Ok(()) };
-        let lowest = (from.number + 1).saturating_sub(self.finality_depth);
-        let mut number = from.number;
-        let header = loop {
-            if number < lowest {
-                return Err(Stop::Later(format!(
-                    "the node's chain and the stored one differ from block {lowest} on, {} blocks deep, which is final: this is another chain, or finality_depth is too small",
-                    self.finality_depth
-                )));
-            }
-            let stored = blocks.head(number).await.ok_or(Stop::Ended)?;
-            let node = self.ask::<Option<Header>>("eth_getBlockByNumber", &(U64::from(number), false)).await?;
-            match (stored, node) {
-                (_, None) => {
-                    return Err(Stop::Later(format!(
-                        "the node does not tell its block {number} while its chain is compared with the stored one"
-                    )));
-                }
-                (Some(stored), Some(header)) if header.hash == stored => break header,
-                // Older than the first block that was ever read, so it may have been replaced too, and hold what was sent
-                // since: from as far back as a chain may change.
-                (None, Some(header)) if number == lowest => break header,
-                (_, Some(_)) => {
-                    number = number
-                        .checked_sub(1)
-                        .ok_or_else(|| Stop::Later("the node has another genesis block: this is another chain".into()))?;
-                }
-            }
-        };
-        let common = Stored { number: header.number, hash: header.hash };
-        if common == from {
-            return Ok(());
-        }
-        tracing::warn!(from = from.number, to = common.number, "the chain was reorganised");
-        let effects = blocks.rewind(common.number).await.ok_or(Stop::Ended)?;
-        let undone = effects.into_iter().flat_map(|part| part.undone).collect();
-        let orphans = blocks.receipts(undone).await.ok_or(Stop::Ended)?;
-        let head = self.head_row(&header);
-        let record = Record::Rewind { to: common.number, head, from: from.number, orphans };
-        blocks.store(record).await.ok_or(Stop::Ended)?;
-        follower.rewound(common);
-        Ok(())
+    pub(super) async fn block(&mut self, number: u64) -> Result<Option<Header>, Stop> {
+        self.ask("eth_getBlockByNumber", &(U64::from(number), false)).await
     }
 
     async fn learn_chain(&mut self) -> Result<(), Stop> {
@@ -193,7 +169,7 @@ impl<R: Room> Follow<R> {
         Ok(())
     }
 
-    async fn ask<T: serde::de::DeserializeOwned>(&mut self, method: &str, params: &impl serde::Serialize) -> Result<T, Stop> {
+    pub(super) async fn ask<T: serde::de::DeserializeOwned>(&mut self, method: &str, params: &impl serde::Serialize) -> Result<T, Stop> {
         self.lane.call(method, params).await.map_err(|error| Stop::Later(error.to_string()))
     }
 
@@ -215,7 +191,7 @@ impl<R: Room> Follow<R> {
             }
             // An error about one block is "not known yet" (row B4).
             Some(End::Answered(Err(_))) | None => Ok(None),
-            Some(End::BeforeSend(fault) | End::Ambiguous(fault)) => Err(unanswered(&fault)),
+            Some(End::BeforeSend(fault) | End::Ambiguous(fault)) => Err(unanswered("receipts", self.lane.endpoint(), &fault)),
         }
     }
 
@@ -243,14 +219,14 @@ impl<R: Room> Follow<R> {
                     Err(error) => return Err(Stop::Later(format!("eth_getTransactionReceipt cannot be read: {error}"))),
                 },
                 End::Answered(Err(_)) => return Ok(None),
-                End::BeforeSend(fault) | End::Ambiguous(fault) => return Err(unanswered(&fault)),
+                End::BeforeSend(fault) | End::Ambiguous(fault) => return Err(unanswered("receipts", self.lane.endpoint(), &fault)),
             }
         }
         Ok(Some(receipts))
     }
 
     /// A block as it is stored, seen now.
-    fn head_row(&self, header: &Header) -> HeadRow {
+    pub(super) fn head_row(&self, header: &Header) -> HeadRow {
         let seen_at = u64::try_from(self.room.unix_time().as_micros()).unwrap_or(u64::MAX);
         HeadRow { hash: header.hash, parent_hash: header.parent_hash, timestamp: header.timestamp, seen_at }
     }
@@ -275,8 +251,8 @@ impl<R: Room> Follow<R> {
     }
 }
 
-fn unanswered(fault: &Fault) -> Stop {
-    Stop::Later(format!("the node gave no receipts: {fault}"))
+pub(super) fn unanswered(what: &str, endpoint: &Endpoint, fault: &Fault) -> Stop {
+    Stop::Later(format!("{what} at {endpoint} has no answer: {fault}"))
 }
 
 /// Splits a block's receipts by the shard of their sender.

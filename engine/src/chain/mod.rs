@@ -8,15 +8,21 @@
 //!
 //! The stored block is the checkpoint: after a start the blocks behind it are read again, so nothing that was mined meanwhile
 //! is missed. What the node does not know yet (a null, an error) is asked again later and never taken for an answer (row B4).
-//! Where a block does not join the stored chain, the follower goes back to the block that both chains share, at most as deep as
-//! finality, and everything that came behind it is taken back and sent again (row B5). A deeper difference stops it: not ready.
+//! Each look at the head also asks for the node's hash at our newest height. Where the node's chain is another one than the stored
+//! one, at whatever height, the follower goes back to the block that both share, at most as deep as finality, and everything that
+//! came behind it is taken back and sent again (rows B1, B5). A deeper difference stops it: not ready. A node whose head is an
+//! ancestor of ours lags: it changes nothing. Of a node whose chain has only become shorter that cannot be told apart, until it
+//! names another block at one of our heights.
 
+mod canonical;
 mod decode;
 mod follow;
 mod follower;
 mod status;
+mod tags;
 
 pub use decode::{Header, receipts_from_json};
 pub use follow::{BlockStore, Follow};
-pub use follower::{Follower, Joined, Stored};
+pub use follower::{Follower, Joined, Step, Stored, Word};
 pub use status::ChainStatus;
+pub use tags::Tags;

@@ -126,6 +126,8 @@ impl<R: Room, S: Store> Shard<R, S> {
                 stored: follow.stored,
                 missing: 0,
                 greeted: false,
+                empty: None,
+                tags: crate::chain::Tags::default(),
             };
             room.spawn(follower.run(blocks));
         }

@@ -5,6 +5,7 @@
 //! |---|---|
 //! | `node` | the pool forgets, replies are lost, late or refused, receipts lag, methods are missing |
 //! | `price` | the base fee rises above what was bid |
+//! | `reorg` | the node's chain becomes another one, also at the same height and at a lower one |
 //! | `request` | requests that race, that revert, or that no node can take |
 //! | `restart` | the process is killed or told to stop in the middle |
 
@@ -16,6 +17,7 @@ mod support;
 mod node;
 mod price;
 mod proxy;
+mod reorg;
 mod request;
 mod restart;
 

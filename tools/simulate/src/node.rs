@@ -137,7 +137,9 @@ impl Node {
             Fault::NodeDown => self.down_until.set(now + self.executor.between(Duration::from_millis(100), Duration::from_secs(4))),
             Fault::Reorg | Fault::ReorgLoses => {
                 let most = self.reorg_depth_max.get();
-                if !chain.reorganise(self.executor.below(most) + 1, most, fault == Fault::Reorg) {
+                let depth = self.executor.below(most) + 1;
+                let length = self.executor.below(depth + 2);
+                if !chain.reorganise(depth, length, most, fault == Fault::Reorg, &self.executor) {
                     return;
                 }
             }
@@ -306,6 +308,7 @@ impl Chain {
             }
             "eth_estimateGas" => json!(hex(21_000_u64)),
             "eth_getBlockByNumber" => self.block(params[0].as_str().unwrap_or_default()),
+            "eth_getTransactionByBlockNumberAndIndex" => self.transaction(params),
             "eth_getTransactionReceipt" => self.receipt(params[0].as_str().unwrap_or_default(), now),
             "eth_getBlockReceipts" if !self.old => self.receipts(params[0].as_str().unwrap_or_default(), now),
             "eth_sendRawTransaction" => json!(self.send(params[0].as_str().unwrap_or_default()).map_err(|message| (-32000, message))?),
@@ -320,6 +323,19 @@ impl Chain {
             "number": hex(place as u64), "hash": block.hash, "parentHash": block.parent, "timestamp": hex(place as u64),
             "transactions": block.transactions.iter().map(|known| known.hash).collect::<Vec<_>>(),
         })
+    }
+
+    fn transaction(&self, params: &Value) -> Value {
+        let place = |param: &Value| {
+            let digits = param.as_str()?.trim_start_matches("0x");
+            usize::try_from(u64::from_str_radix(digits, 16).ok()?).ok()
+        };
+        let found = place(&params[0]).and_then(|number| {
+            let block = self.blocks.get(number)?;
+            Some((number, block, block.transactions.get(place(&params[1])?)?))
+        });
+        let Some((number, block, known)) = found else { return Value::Null };
+        json!({"hash": known.hash, "blockHash": block.hash, "blockNumber": hex(number as u64)})
     }
 
     fn receipts(&self, hash: &str, now: Duration) -> Value {
@@ -378,9 +394,9 @@ impl Chain {
         Ok(hash)
     }
 
-    /// Takes the newest blocks off the chain. False if there are too few, or if one of them is `most` below the highest block
-    /// that there ever was: that is final.
-    fn reorganise(&mut self, depth: u64, most: u64, requeue: bool) -> bool {
+    /// Takes the newest blocks off the chain and seals `length` others at once: as many make a reorg sideways, fewer one down. False if
+    /// there are too few, or if one of them is `most` below the highest block that there ever was: that is final.
+    fn reorganise(&mut self, depth: u64, length: u64, most: u64, requeue: bool, executor: &Executor) -> bool {
         self.highest = self.highest.max(self.head());
         if depth > self.head() || self.head() - depth + most < self.highest {
             return false;
@@ -393,6 +409,9 @@ impl Chain {
                     self.pool.insert((known.from, known.nonce), known);
                 }
             }
+        }
+        for _ in 0..length {
+            self.mine(executor);
         }
         true
     }
