@@ -14,7 +14,7 @@
 //!                                     │ Lane: one connection, one request at a time, │      ┌──────┐
 //!                                     │   │   so one order for what is put on it ────┼─────►│ node │
 //!                                     │   │                          HTTP/1.1        │◄─────┤      │
-//!                                     │   ▼                         keep-alive       │      └──────┘
+//!                                     │   ▼             keep-alive, plain or TLS     │      └──────┘
 //!                                     │ End, one for each call, in call order:       │
 //!                                     │   Answered    the node's word                │
 //!                                     │   BeforeSend  no byte reached a socket       │
@@ -23,16 +23,23 @@
 //! ```
 //!
 //! Two nouns: a [`Room`] is everything a shard may ask of its surroundings, and a [`Lane`] is one ordered connection to a
-//! node. A lane needs nothing but a room, so the client that runs in production is the client that a simulator tests.
+//! node. A lane needs nothing but a room, so the client that runs in production is the client that a simulator tests. Beside the lane,
+//! over the same streams ([`wire`]: plain, or under TLS): new heads as a node tells of them ([`ws`]), and a plain [`get`] for oracles.
 //!
 //! How it fails: a machine without io_uring is told which setting to change, or gets the other executor ([`choose`]). A node that
 //! is away, slow, cut off, throttling or talking nonsense never loses the difference between *not sent* and *perhaps sent*
-//! ([`End`]); after a broken connection a lane waits longer each time before it dials again ([`Limits`]).
+//! ([`End`]); a node whose certificate is not trusted gets no byte of a request ([`Tls`]); after a broken connection a lane waits longer each time before it dials again ([`Limits`]).
 
 pub mod bell;
+mod get;
 pub mod room;
 pub mod rpc;
+pub mod wire;
+pub mod ws;
 
 pub use bell::Bell;
+pub use get::get;
 pub use room::{Chosen, Executor, Room, RoomError, Tenant, choose, open, processors, within};
-pub use rpc::{CallError, Calls, Count, Counts, End, Endpoint, EndpointError, Exchange, Fault, Lane, Limits, RpcError};
+pub use rpc::{CallError, Calls, Count, Counts, End, Exchange, Fault, Lane, Limits, RpcError};
+pub use wire::{Endpoint, EndpointError, Scheme, Tls, TlsError};
+pub use ws::{Heads, subscribe_heads};

@@ -272,7 +272,7 @@ behaviour!(what_is_not_json_rpc_is_ambiguous_and_the_lane_goes_on(
     room,
     node: Node = Node::start(|asked| match asked.number {
         0 => Act::status(200, "[{\"id\":0,"),
-        1 => Act::status(500, "<html>\n<b>Internal Server Error</b>"),
+        1 => Act::status(500, "<html>\n<b>Internal Server Error at /rpc/KEY</b>"),
         _ => asked.echo(),
     })
 ) {
@@ -283,7 +283,7 @@ behaviour!(what_is_not_json_rpc_is_ambiguous_and_the_lane_goes_on(
     let End::Ambiguous(Fault::Http { status: 500, detail }) = &failed.ends[0] else {
         panic!("{failed:?}");
     };
-    assert_eq!(detail, "<html> <b>Internal Server Error</b>");
+    assert_eq!(detail, "<html> <b>Internal Server Error at /…</b>", "a path may be a key");
     assert_eq!(short(&lane.exchange(&calls(2)).await), echoed(2));
     assert_eq!(node.connects(), 1);
 });

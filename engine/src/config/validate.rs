@@ -54,9 +54,18 @@ impl Config {
         let node = &self.node;
         if node.url.is_empty() {
             findings.say("node.url is not set: name the Ethereum node, for example \"http://127.0.0.1:8545\"");
-        } else if let Err(error) = node.url.parse::<Endpoint>() {
+        } else {
             // The address is not repeated: providers put access keys into its path.
-            findings.say(format!("node.url: {error}"));
+            match node.url.parse::<Endpoint>() {
+                Err(error) => findings.say(format!("node.url: {error}")),
+                Ok(endpoint) if endpoint.scheme().is_web_socket() => {
+                    findings.say(format!(
+                        "node.url begins with {}://: requests go over HTTP, write http:// or https://",
+                        endpoint.scheme().as_str()
+                    ));
+                }
+                Ok(_) => {}
+            }
         }
         if node.chain_id == Some(0) {
             findings.say("node.chain_id = 0 is no chain: leave it out to learn it from the node");
@@ -198,6 +207,8 @@ mod tests {
         assert!(findings(|c| c.api.listen = "localhost".into()).contains("127.0.0.1:7545"));
         let url = findings(|c| c.node.url = "ftp://host/secret".into());
         assert!(url.contains("node.url") && url.contains("ftp") && !url.contains("secret"), "{url}");
+        let heads = findings(|c| c.node.url = "wss://host/secret".into());
+        assert!(heads.contains("node.url") && heads.contains("https://") && !heads.contains("secret"), "{heads}");
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! One HTTP/1.1 connection: a request out, a whole reply in.
+//! One HTTP/1.1 connection, plain or under TLS: a request out, a whole reply in.
 //!
 //! hyper frames and parses; its connection task runs in the room until the sender is dropped or the node closes. Nothing here knows
 //! JSON-RPC.
@@ -13,30 +13,36 @@ use bytes::Bytes;
 use http_body_util::{BodyExt, Full};
 use hyper::body::{Body, Incoming};
 use hyper::client::conn::http1::{self, SendRequest};
-use hyper::header::{CONTENT_TYPE, HOST, HeaderMap, HeaderValue, RETRY_AFTER};
+use hyper::header::{CONTENT_TYPE, HOST, HeaderMap, HeaderValue, RETRY_AFTER, USER_AGENT};
 use hyper::{Method, Request, Response, StatusCode};
 
 use super::end::Fault;
-use super::endpoint::Endpoint;
 use super::limits::Limits;
 use crate::room::{Room, within};
+use crate::wire::{Endpoint, dial};
+
+/// What requests say of their sender; some gateways refuse those that say nothing.
+const AGENT: &str = concat!("millrace/", env!("CARGO_PKG_VERSION"));
+
+/// Bytes of a body that an error message repeats.
+const DETAIL_BYTES_MAX: usize = 200;
 
 /// An open connection.
-pub(super) struct Connection<R: Room> {
+pub(crate) struct Connection<R: Room> {
     room: R,
     endpoint: Arc<Endpoint>,
     sender: SendRequest<Full<Bytes>>,
 }
 
 /// A reply whose body is complete.
-pub(super) struct HttpReply {
-    pub(super) status: StatusCode,
-    pub(super) retry_after: Option<Duration>,
-    pub(super) body: Bytes,
+pub(crate) struct HttpReply {
+    pub(crate) status: StatusCode,
+    pub(crate) retry_after: Option<Duration>,
+    pub(crate) body: Bytes,
 }
 
 /// Why there is no reply.
-pub(super) enum Broken {
+pub(crate) enum Broken {
     /// The connection was closed before it took the request: no byte of it was written.
     NotSent,
     /// Cut, after the connection had taken the request.
@@ -51,14 +57,15 @@ pub(super) enum Broken {
 
 impl<R: Room> Connection<R> {
     /// Connects, and leaves hyper's task to the room.
-    pub(super) async fn open(room: &R, endpoint: &Arc<Endpoint>, limits: &Limits) -> Result<Self, Fault> {
-        let failed = |reason: String| Fault::Connect(format!("{endpoint}: {reason}"));
-        let dialled = room.connect(endpoint.host(), endpoint.port());
-        let stream = within(room, limits.connect_timeout, dialled)
-            .await
-            .ok_or_else(|| failed(format!("no connection within {:?}", limits.connect_timeout)))?
-            .map_err(|error| failed(error.to_string()))?;
-        let (sender, connection) = http1::handshake(stream).await.map_err(|error| failed(error.to_string()))?;
+    pub(crate) async fn open(room: &R, endpoint: &Arc<Endpoint>, limits: &Limits) -> Result<Self, Fault> {
+        let scheme = endpoint.scheme();
+        if scheme.is_web_socket() {
+            let reason = format!("{endpoint}: requests go over HTTP, and {}:// is for heads: write http:// or https://", scheme.as_str());
+            return Err(Fault::Connect(reason));
+        }
+        let wire = dial(room, endpoint, limits.connect_timeout).await.map_err(Fault::Connect)?;
+        let handshake = http1::handshake(wire).await;
+        let (sender, connection) = handshake.map_err(|error| Fault::Connect(format!("{endpoint}: {error}")))?;
         let node = Arc::clone(endpoint);
         room.spawn(async move {
             if let Err(error) = connection.await {
@@ -69,12 +76,20 @@ impl<R: Room> Connection<R> {
     }
 
     /// Posts `body` and reads the whole reply.
-    pub(super) async fn exchange(&mut self, limits: &Limits, body: Bytes) -> Result<HttpReply, Broken> {
+    pub(crate) async fn post(&mut self, limits: &Limits, body: Bytes) -> Result<HttpReply, Broken> {
+        self.exchange(limits, post(&self.endpoint, body)).await
+    }
+
+    /// Gets what is at the endpoint's target and reads the whole reply.
+    pub(crate) async fn get(&mut self, limits: &Limits) -> Result<HttpReply, Broken> {
+        self.exchange(limits, get(&self.endpoint, Bytes::new())).await
+    }
+
+    async fn exchange(&mut self, limits: &Limits, request: Request<Full<Bytes>>) -> Result<HttpReply, Broken> {
         let ready = within(&self.room, limits.request_timeout, self.sender.ready()).await;
         if !matches!(ready, Some(Ok(()))) {
             return Err(Broken::NotSent);
         }
-        let request = post(&self.endpoint, body);
         let sent = self.sender.try_send_request(request);
         let unix_time = self.room.unix_time();
         let work = async move {
@@ -91,22 +106,57 @@ impl<R: Room> Connection<R> {
     }
 }
 
-fn post(endpoint: &Endpoint, body: Bytes) -> Request<Full<Bytes>> {
+/// A request for the endpoint's target. Without a body it has no content length.
+pub(crate) fn get(endpoint: &Endpoint, body: Bytes) -> Request<Full<Bytes>> {
     let mut request = Request::new(Full::new(body));
-    *request.method_mut() = Method::POST;
     *request.uri_mut() = endpoint.target().clone();
     let headers = request.headers_mut();
     headers.insert(HOST, endpoint.authority().clone());
-    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    headers.insert(USER_AGENT, HeaderValue::from_static(AGENT));
     request
 }
 
-fn broken(error: &hyper::Error) -> Broken {
+fn post(endpoint: &Endpoint, body: Bytes) -> Request<Full<Bytes>> {
+    let mut request = get(endpoint, body);
+    *request.method_mut() = Method::POST;
+    request.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    request
+}
+
+pub(crate) fn broken(error: &hyper::Error) -> Broken {
     if error.is_parse() { Broken::Unreadable(error.to_string()) } else { Broken::Cut }
 }
 
+impl Broken {
+    /// In the words for users.
+    pub(crate) fn into_fault(self) -> Fault {
+        match self {
+            Self::NotSent | Self::Cut => Fault::Closed,
+            Self::TimedOut => Fault::TimedOut,
+            Self::Unreadable(reason) => Fault::Malformed(reason),
+            Self::TooLarge(reason) => Fault::TooLarge(reason),
+        }
+    }
+}
+
+impl HttpReply {
+    /// What a status means that is not the one asked for.
+    pub(crate) fn refusal(&self) -> Fault {
+        if self.status == StatusCode::TOO_MANY_REQUESTS {
+            return Fault::Throttled { retry_after: self.retry_after };
+        }
+        Fault::Http { status: self.status.as_u16(), detail: self.detail() }
+    }
+
+    /// The beginning of the body, fit for a log line.
+    pub(crate) fn detail(&self) -> String {
+        let beginning = &self.body[..self.body.len().min(DETAIL_BYTES_MAX)];
+        String::from_utf8_lossy(beginning).split_whitespace().collect::<Vec<_>>().join(" ")
+    }
+}
+
 /// Takes the body in. One that comes in a single piece is not copied, and a longer one is copied once.
-async fn read(response: Response<Incoming>, bytes_max: usize, unix_time: Duration) -> Result<HttpReply, Broken> {
+pub(crate) async fn read(response: Response<Incoming>, bytes_max: usize, unix_time: Duration) -> Result<HttpReply, Broken> {
     let (head, mut body) = response.into_parts();
     let too_large = |bytes: u64| Broken::TooLarge(format!("a reply of {bytes} bytes or more, and {bytes_max} are allowed"));
     let announced = body.size_hint().lower();
@@ -170,5 +220,12 @@ mod tests {
         assert_eq!(asked(date, 784_111_780), Some(Duration::ZERO));
         assert_eq!(asked("soon", 0), None);
         assert_eq!(retry_after(&HeaderMap::new(), Duration::ZERO), None);
+    }
+
+    #[test]
+    fn a_long_body_is_quoted_in_part_and_on_one_line() {
+        let reply = HttpReply { status: StatusCode::OK, retry_after: None, body: b"a line\n".repeat(100).into() };
+        let quoted = reply.detail();
+        assert!(quoted.len() <= DETAIL_BYTES_MAX && !quoted.contains('\n'));
     }
 }

@@ -9,7 +9,7 @@ use std::time::Duration;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::endpoint::Endpoint;
+use crate::wire::Endpoint;
 
 /// How one call ended.
 #[derive(Debug)]
@@ -51,10 +51,10 @@ pub enum Fault {
     /// The connection could not be opened.
     #[error("cannot connect to {0}")]
     Connect(String),
-    /// The connection ended before the reply did.
-    #[error("the node closed the connection before it had replied")]
+    /// The connection ended before the reply or the subscription did.
+    #[error("the node closed the connection")]
     Closed,
-    /// The time limit for connecting or replying passed.
+    /// The time limit for connecting, replying or a sign of life passed.
     #[error("the node did not reply in time")]
     TimedOut,
     /// The node, or a proxy before it, asks for fewer requests.
@@ -71,12 +71,30 @@ pub enum Fault {
         /// The beginning of the body, or the message of its error object.
         detail: String,
     },
+    /// The node's word against a subscription.
+    #[error("the node refuses: {message} (code {code})")]
+    Refused {
+        /// JSON-RPC's or the node's own code.
+        code: i64,
+        /// The node's words.
+        message: String,
+    },
     /// Neither JSON-RPC nor an HTTP error, or a reply that leaves a call out.
     #[error("the reply is not what JSON-RPC allows: {0}")]
     Malformed(String),
     /// The reply is longer than allowed, or the node refuses a single call as too large.
     #[error("too large: {0}")]
     TooLarge(String),
+}
+
+impl Fault {
+    /// Without the path of `endpoint`, which may be a key: servers like to repeat it in the body of an error.
+    pub(crate) fn concealing(self, endpoint: &Endpoint) -> Self {
+        match (self, endpoint.target().path()) {
+            (Self::Http { status, detail }, secret) if secret.len() > 1 => Self::Http { status, detail: detail.replace(secret, "/…") },
+            (fault, _) => fault,
+        }
+    }
 }
 
 fn wait(retry_after: Option<Duration>) -> String {

@@ -15,10 +15,10 @@ use super::calls::Calls;
 use super::connection::{Broken, Connection, HttpReply};
 use super::counts::Counts;
 use super::end::{CallError, End, Exchange, Fault};
-use super::endpoint::Endpoint;
 use super::limits::Limits;
 use super::reply::{Answer, Verdict, judge};
 use crate::room::Room;
+use crate::wire::Endpoint;
 
 /// One ordered connection to a node, opened when it is first needed and again when it broke.
 pub struct Lane<R: Room> {
@@ -83,7 +83,7 @@ impl<R: Room> Lane<R> {
                 }
                 Verdict::Doubt(fault) => {
                     self.counts.faults.add(1);
-                    exchange.stop(run, calls.len(), Failure::Ambiguous(fault));
+                    exchange.stop(run, calls.len(), Failure::Ambiguous(fault.concealing(&self.endpoint)));
                 }
                 Verdict::TooLarge(words) => self.learn(run.len() / 2, &words),
                 Verdict::NoBatches(words) => self.learn(1, &words),
@@ -119,7 +119,7 @@ impl<R: Room> Lane<R> {
             },
             Verdict::Doubt(fault) => {
                 self.counts.faults.add(1);
-                Err(unanswered(fault))
+                Err(unanswered(fault.concealing(&self.endpoint)))
             }
             // Only batches are refused as such; a single call is not one.
             Verdict::TooLarge(words) | Verdict::NoBatches(words) => Err(unanswered(Fault::Malformed(words))),
@@ -138,7 +138,7 @@ impl<R: Room> Lane<R> {
             };
             let body = calls.body(run.clone());
             let bytes = body.len();
-            let outcome = connection.exchange(&self.limits, body).await;
+            let outcome = connection.post(&self.limits, body).await;
             if matches!(outcome, Err(Broken::NotSent)) && idle {
                 continue; // the node closed it while it was idle, which is its right
             }
@@ -175,11 +175,8 @@ impl<R: Room> Lane<R> {
     fn broke(&mut self, broken: Broken) -> Failure {
         self.fail();
         match broken {
-            Broken::NotSent => Failure::BeforeSend(Fault::Closed),
-            Broken::Cut => Failure::Ambiguous(Fault::Closed),
-            Broken::TimedOut => Failure::Ambiguous(Fault::TimedOut),
-            Broken::Unreadable(reason) => Failure::Ambiguous(Fault::Malformed(reason)),
-            Broken::TooLarge(reason) => Failure::Ambiguous(Fault::TooLarge(reason)),
+            Broken::NotSent => Failure::BeforeSend(broken.into_fault()),
+            broken => Failure::Ambiguous(broken.into_fault()),
         }
     }
 

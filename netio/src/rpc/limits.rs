@@ -11,7 +11,7 @@ pub struct Limits {
     pub batch_bytes: usize,
     /// From handing a request to the connection to the last byte of its reply.
     pub request_timeout: Duration,
-    /// For looking up the name and opening the connection.
+    /// For looking up the name, opening the connection and TLS.
     pub connect_timeout: Duration,
     /// Wait after a first broken or failed connection, before jitter. It doubles with each further one.
     pub backoff_min: Duration,

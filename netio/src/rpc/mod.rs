@@ -15,7 +15,7 @@
 //!
 //! | what happened | the calls of that request | the lane |
 //! |---|---|---|
-//! | no connection in time | `BeforeSend` | waits before it dials again: longer each time, up to a bound |
+//! | no connection in time, or a certificate that is not trusted | `BeforeSend` | waits before it dials again: longer each time, up to a bound |
 //! | an idle connection was found closed | nothing: they go out on a new one | dials again once, silently |
 //! | cut, or no reply in time, after the request was handed to the socket | `Ambiguous` | drops the connection, waits |
 //! | HTTP 429, or a rate limit in JSON-RPC's words | `Ambiguous` | keeps the connection; the caller gets `Retry-After` |
@@ -29,10 +29,9 @@
 
 mod backoff;
 mod calls;
-mod connection;
+pub(crate) mod connection;
 mod counts;
 mod end;
-mod endpoint;
 mod lane;
 mod limits;
 mod reply;
@@ -40,6 +39,7 @@ mod reply;
 pub use calls::Calls;
 pub use counts::{Count, Counts};
 pub use end::{CallError, End, Exchange, Fault, RpcError};
-pub use endpoint::{Endpoint, EndpointError};
 pub use lane::Lane;
 pub use limits::Limits;
+
+pub use crate::wire::{Endpoint, EndpointError};

@@ -15,9 +15,6 @@ use serde_json::value::RawValue;
 use super::connection::HttpReply;
 use super::end::{Fault, RpcError};
 
-/// Bytes of a body that is not JSON-RPC which an error message repeats.
-const DETAIL_BYTES_MAX: usize = 200;
-
 /// The node's word on one call.
 #[derive(Debug)]
 pub(super) enum Answer<'a> {
@@ -45,7 +42,7 @@ pub(super) enum Verdict<'a> {
 /// Reads the reply to a request with the calls whose ids are `run`.
 pub(super) fn judge(reply: &HttpReply, run: Range<usize>) -> Verdict<'_> {
     if reply.status == StatusCode::TOO_MANY_REQUESTS {
-        return Verdict::Doubt(Fault::Throttled { retry_after: reply.retry_after });
+        return Verdict::Doubt(reply.refusal());
     }
     if reply.status == StatusCode::PAYLOAD_TOO_LARGE {
         let words = format!("HTTP status {}", reply.status);
@@ -103,7 +100,7 @@ fn without_json(reply: &HttpReply, calls: usize, reason: String) -> Verdict<'sta
     if calls > 1 && cannot_read_batches(status) {
         return Verdict::NoBatches(format!("HTTP status {status}"));
     }
-    Verdict::Doubt(if status.is_success() { Fault::Malformed(reason) } else { http_fault(status, &detail(&reply.body)) })
+    Verdict::Doubt(if status.is_success() { Fault::Malformed(reason) } else { reply.refusal() })
 }
 
 /// Statuses by which a server says that it could not make sense of the request, so that it did nothing.
@@ -171,12 +168,6 @@ fn answer(status: StatusCode, said: Said<'_>) -> Answer<'_> {
 
 fn http_fault(status: StatusCode, detail: &str) -> Fault {
     Fault::Http { status: status.as_u16(), detail: detail.to_owned() }
-}
-
-/// The beginning of a body, fit for a log line.
-fn detail(body: &[u8]) -> String {
-    let beginning = &body[..body.len().min(DETAIL_BYTES_MAX)];
-    String::from_utf8_lossy(beginning).split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
 #[cfg(test)]
@@ -302,11 +293,5 @@ mod tests {
             panic!("no error");
         };
         assert_eq!(error.data.as_ref().map(|data| data.get()), Some("\"0x08c3\""));
-    }
-
-    #[test]
-    fn a_long_body_is_quoted_in_part_and_on_one_line() {
-        let quoted = detail(&b"a line\n".repeat(100));
-        assert!(quoted.len() <= DETAIL_BYTES_MAX && !quoted.contains('\n'));
     }
 }

@@ -2,7 +2,9 @@
 
 #![allow(dead_code, unreachable_pub, clippy::unwrap_used)] // each test file uses a part of it
 
+pub mod feed;
 pub mod node;
+pub mod tls;
 
 use std::sync::mpsc;
 use std::thread;

@@ -1,4 +1,4 @@
-//! A node for tests: a real HTTP server on a thread of its own, whose answers the test writes.
+//! A node for tests: a real HTTP server, plain or under TLS, on a thread of its own, whose answers the test writes.
 
 use std::convert::Infallible;
 use std::io;
@@ -20,6 +20,8 @@ use hyper_util::rt::TokioIo;
 use serde_json::{Value, json};
 use tokio::sync::{mpsc, watch};
 use tokio::task::LocalSet;
+
+use super::tls::{Server, accept};
 
 /// What the node does with one request.
 pub enum Act {
@@ -90,6 +92,7 @@ struct Seen {
 /// The running server. It stops, and closes its connections, when dropped.
 pub struct Node {
     address: SocketAddr,
+    scheme: &'static str,
     seen: Arc<Seen>,
     orders: Option<mpsc::UnboundedSender<std::sync::mpsc::Sender<()>>>,
     thread: Option<JoinHandle<()>>,
@@ -102,6 +105,16 @@ impl Node {
     }
 
     pub fn start_at(port: u16, script: impl FnMut(&Asked) -> Act + Send + 'static) -> Self {
+        Self::start_with(port, None, script)
+    }
+
+    /// Serves https with this certificate.
+    pub fn start_tls(tls: Server, script: impl FnMut(&Asked) -> Act + Send + 'static) -> Self {
+        Self::start_with(0, Some(tls), script)
+    }
+
+    fn start_with(port: u16, tls: Option<Server>, script: impl FnMut(&Asked) -> Act + Send + 'static) -> Self {
+        let scheme = if tls.is_some() { "https" } else { "http" };
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).unwrap();
         listener.set_nonblocking(true).unwrap();
         let address = listener.local_addr().unwrap();
@@ -109,9 +122,9 @@ impl Node {
         let (orders, taken) = mpsc::unbounded_channel();
         let thread = {
             let seen = Arc::clone(&seen);
-            thread::spawn(move || serve(listener, &seen, taken, Arc::new(Mutex::new(script))))
+            thread::spawn(move || serve(listener, tls, &seen, taken, Arc::new(Mutex::new(script))))
         };
-        Self { address, seen, orders: Some(orders), thread: Some(thread) }
+        Self { address, scheme, seen, orders: Some(orders), thread: Some(thread) }
     }
 
     /// A node that does what it is asked.
@@ -124,7 +137,7 @@ impl Node {
     }
 
     pub fn url(&self) -> String {
-        format!("http://{}/rpc/KEY", self.address)
+        format!("{}://{}/rpc/KEY", self.scheme, self.address)
     }
 
     pub fn asked(&self) -> Vec<Asked> {
@@ -158,7 +171,13 @@ pub fn free_port() -> u16 {
     TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap().port()
 }
 
-fn serve(listener: TcpListener, seen: &Arc<Seen>, mut orders: mpsc::UnboundedReceiver<std::sync::mpsc::Sender<()>>, script: Script) {
+fn serve(
+    listener: TcpListener,
+    tls: Option<Server>,
+    seen: &Arc<Seen>,
+    mut orders: mpsc::UnboundedReceiver<std::sync::mpsc::Sender<()>>,
+    script: Script,
+) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build().unwrap();
     let (hang_up, _) = watch::channel(());
     LocalSet::new().block_on(&runtime, async move {
@@ -169,9 +188,14 @@ fn serve(listener: TcpListener, seen: &Arc<Seen>, mut orders: mpsc::UnboundedRec
                     let (stream, _) = accepted.unwrap();
                     seen.connects.fetch_add(1, Ordering::SeqCst);
                     let mut hung_up = hang_up.subscribe();
-                    let (seen, script) = (Arc::clone(seen), Arc::clone(&script));
+                    let (seen, script, tls) = (Arc::clone(seen), Arc::clone(&script), tls.clone());
                     tokio::task::spawn_local(async move {
-                        let talk = converse(TokioIo::new(stream), seen, script);
+                        let talk = async {
+                            // A client that does not trust the certificate goes away.
+                            if let Ok(stream) = accept(stream, tls).await {
+                                converse(TokioIo::new(stream), seen, script).await;
+                            }
+                        };
                         select(pin!(talk), pin!(hung_up.changed())).await;
                     });
                 }
@@ -203,15 +227,18 @@ async fn converse<S: hyper::rt::Read + hyper::rt::Write + Unpin>(stream: S, seen
 }
 
 async fn read(request: Request<Incoming>, seen: &Seen) -> Asked {
+    let method = request.method().to_string();
     let headers = request
         .headers()
         .iter()
         .map(|(name, value)| (name.to_string(), value.to_str().unwrap().to_owned()))
-        .chain([("target".to_owned(), request.uri().to_string())])
+        .chain([("target".to_owned(), request.uri().to_string()), ("method".to_owned(), method)])
         .collect();
     let body = request.into_body().collect().await.unwrap().to_bytes();
     let mut list = seen.asked.lock().unwrap();
-    let asked = Asked { number: list.len(), headers, body: serde_json::from_slice(&body).unwrap() };
+    // A GET has no body.
+    let body = if body.is_empty() { Value::Null } else { serde_json::from_slice(&body).unwrap() };
+    let asked = Asked { number: list.len(), headers, body };
     list.push(asked.clone());
     asked
 }

@@ -1,8 +1,8 @@
-//! Where a node is: `http://host:port/path`.
+//! Where a node is: `http://host:port/path`, or the same with https, ws or wss.
 //!
 //! Providers put access keys into the path, so a path is never shown: not in errors, not in logs, not by `Debug`.
 //!
-//! Fails on anything a lane could not dial, with the reason and without the rest of the address.
+//! Fails on anything that could not be dialled, with the reason and without the rest of the address.
 
 use std::fmt;
 use std::str::FromStr;
@@ -11,17 +11,62 @@ use hyper::Uri;
 use hyper::header::HeaderValue;
 use hyper::http::uri::PathAndQuery;
 
-const HTTP_PORT: u16 = 80;
+use super::tls::{Tls, TlsError};
 
-/// A parsed `http://host[:port][/path]`. Its `Display` and `Debug` show `http://host:port` and keep the path secret.
-#[derive(Clone, PartialEq, Eq)]
+/// What is spoken at an endpoint.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scheme {
+    /// HTTP/1.1.
+    Http,
+    /// HTTP/1.1 under TLS.
+    Https,
+    /// WebSocket.
+    Ws,
+    /// WebSocket under TLS.
+    Wss,
+}
+
+impl Scheme {
+    const ALL: [Self; 4] = [Self::Http, Self::Https, Self::Ws, Self::Wss];
+
+    /// As it is written before `://`.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Http => "http",
+            Self::Https => "https",
+            Self::Ws => "ws",
+            Self::Wss => "wss",
+        }
+    }
+
+    /// Whether the bytes travel under TLS.
+    pub const fn is_encrypted(self) -> bool {
+        matches!(self, Self::Https | Self::Wss)
+    }
+
+    /// Whether it is WebSocket, which carries heads; requests go over HTTP.
+    pub const fn is_web_socket(self) -> bool {
+        matches!(self, Self::Ws | Self::Wss)
+    }
+
+    /// The port of an address that names none.
+    const fn port(self) -> u16 {
+        if self.is_encrypted() { 443 } else { 80 }
+    }
+}
+
+/// A parsed `scheme://host[:port][/path]`. Its `Display` and `Debug` show `scheme://host:port` and keep the path secret.
+#[derive(Clone)]
 pub struct Endpoint {
+    scheme: Scheme,
     host: String,
     port: u16,
     /// The target of every request: path and query.
     target: Uri,
     /// The value of the `Host` header.
     authority: HeaderValue,
+    /// Whom to trust there, if not just the authorities of this machine.
+    tls: Option<Tls>,
 }
 
 /// Why an address cannot be dialled.
@@ -33,10 +78,8 @@ pub enum EndpointError {
         /// What the parser found.
         reason: String,
     },
-    /// https, ws, or no scheme.
-    #[error(
-        "a node's address must begin with http://, and this one begins with {scheme}; for https let a proxy on this machine do the TLS"
-    )]
+    /// Something else than http, https, ws, wss, or no scheme.
+    #[error("a node's address must begin with http://, https://, ws:// or wss://, and this one begins with {scheme}")]
     Scheme {
         /// The scheme found, with its colon and slashes.
         scheme: String,
@@ -57,16 +100,32 @@ impl Endpoint {
         &self.host
     }
 
-    /// TCP port; 80 where the address has none.
+    /// What is spoken there.
+    pub fn scheme(&self) -> Scheme {
+        self.scheme
+    }
+
+    /// TCP port; 80, or 443 under TLS, where the address has none.
     pub fn port(&self) -> u16 {
         self.port
     }
 
-    pub(super) fn target(&self) -> &Uri {
+    /// The same address, trusting `tls`. Without it the authorities of this machine are trusted ([`Tls::system`]); it says
+    /// nothing about `http` and `ws`, which check nobody.
+    #[must_use]
+    pub fn with_tls(self, tls: Tls) -> Self {
+        Self { tls: Some(tls), ..self }
+    }
+
+    pub(super) fn tls(&self) -> Result<Tls, TlsError> {
+        self.tls.clone().map_or_else(Tls::system, Ok)
+    }
+
+    pub(crate) fn target(&self) -> &Uri {
         &self.target
     }
 
-    pub(super) fn authority(&self) -> &HeaderValue {
+    pub(crate) fn authority(&self) -> &HeaderValue {
         &self.authority
     }
 }
@@ -76,15 +135,13 @@ impl FromStr for Endpoint {
 
     fn from_str(text: &str) -> Result<Self, EndpointError> {
         let uri: Uri = text.trim().parse().map_err(malformed)?;
-        match uri.scheme_str() {
-            Some("http") => {}
-            Some(other) => {
-                return Err(EndpointError::Scheme { scheme: format!("{other}://") });
-            }
-            None => {
-                return Err(EndpointError::Scheme { scheme: "no scheme".to_owned() });
-            }
-        }
+        let scheme = match uri.scheme_str() {
+            None => return Err(EndpointError::Scheme { scheme: "no scheme".to_owned() }),
+            Some(found) => Scheme::ALL
+                .into_iter()
+                .find(|scheme| scheme.as_str().eq_ignore_ascii_case(found))
+                .ok_or_else(|| EndpointError::Scheme { scheme: format!("{found}://") })?,
+        };
         let authority = uri.authority().ok_or_else(|| malformed("no host"))?;
         let host = authority.host().trim_matches(['[', ']']).to_owned();
         if authority.as_str().contains('@') {
@@ -95,10 +152,12 @@ impl FromStr for Endpoint {
         }
         let path = uri.path_and_query().cloned();
         Ok(Self {
+            scheme,
             host,
-            port: authority.port_u16().unwrap_or(HTTP_PORT),
+            port: authority.port_u16().unwrap_or(scheme.port()),
             target: path.unwrap_or_else(|| PathAndQuery::from_static("/")).into(),
             authority: HeaderValue::from_str(authority.as_str()).map_err(malformed)?,
+            tls: None,
         })
     }
 }
@@ -109,10 +168,11 @@ fn malformed(reason: impl fmt::Display) -> EndpointError {
 
 impl fmt::Display for Endpoint {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let scheme = self.scheme.as_str();
         if self.host.contains(':') {
-            write!(formatter, "http://[{}]:{}", self.host, self.port)
+            write!(formatter, "{scheme}://[{}]:{}", self.host, self.port)
         } else {
-            write!(formatter, "http://{}:{}", self.host, self.port)
+            write!(formatter, "{scheme}://{}:{}", self.host, self.port)
         }
     }
 }
@@ -141,8 +201,15 @@ mod tests {
 
     #[test]
     fn port_and_path_have_their_defaults() {
-        let node = parse("http://10.0.0.1").expect("an address");
-        assert_eq!((node.port(), node.target().path()), (80, "/"));
+        for (text, scheme, port) in [
+            ("http://10.0.0.1", Scheme::Http, 80),
+            ("https://10.0.0.1", Scheme::Https, 443),
+            ("ws://10.0.0.1", Scheme::Ws, 80),
+            ("WSS://10.0.0.1", Scheme::Wss, 443),
+        ] {
+            let node = parse(text).expect("an address");
+            assert_eq!((node.scheme(), node.port(), node.target().path()), (scheme, port, "/"));
+        }
     }
 
     #[test]
@@ -155,18 +222,20 @@ mod tests {
 
     #[test]
     fn a_path_is_never_shown() {
-        let node = parse("http://node.example/v3/SECRET").expect("an address");
-        assert!(!format!("{node} {node:?}").contains("SECRET"));
-        let error = parse("https://node.example/SECRET").expect_err("https");
+        for scheme in Scheme::ALL {
+            let node = parse(&format!("{}://node.example/v3/SECRET", scheme.as_str())).expect("an address");
+            assert!(!format!("{node} {node:?}").contains("SECRET"));
+            assert!(node.to_string().starts_with(&format!("{}://node.example:", scheme.as_str())));
+        }
+        let error = parse("ftp://node.example/SECRET").expect_err("ftp");
         assert!(!format!("{error} {error:?}").contains("SECRET"));
     }
 
     #[test]
     fn what_cannot_be_dialled_is_refused_with_the_reason() {
         let said = |text| parse(text).expect_err("not an address").to_string();
-        assert!(said("https://node.example").contains("proxy on this machine"));
-        assert!(said("ws://node.example").contains("ws://"));
-        assert!(said("node.example:8545").contains("http://"));
+        assert!(said("ftp://node.example").contains("ftp://"));
+        assert!(said("node.example:8545").contains("https://"));
         assert!(said("http://user:pass@node.example").contains("not supported"));
         assert!(!said("http://user:pass@node.example").contains("pass@"));
         assert!(said("http://node.example:99999").contains("http://host:port"));
