@@ -11,6 +11,7 @@ use storage::Record;
 use super::decode::Header;
 use super::follow::{BlockStore, Follow, Stop, unanswered};
 use super::follower::{Follower, Stored, Word};
+use super::nodes::NodeEvent;
 
 /// What is needed of a transaction in a block.
 #[derive(Deserialize)]
@@ -46,9 +47,12 @@ impl<R: Room> Follow<R> {
         let mut ends = exchange.ends.into_iter();
         let head: U64 = match ends.next() {
             Some(End::Answered(Ok(json))) => serde_json::from_str(json.get())
-                .map_err(|error| Stop::Later(format!("eth_blockNumber at {} cannot be read: {error}", self.lane.endpoint())))?,
+                .map_err(|error| Stop::Silent(format!("eth_blockNumber at {} cannot be read: {error}", self.lane.endpoint()), None))?,
             Some(End::Answered(Err(error))) => {
-                return Err(Stop::Later(format!("eth_blockNumber at {} was refused: {error}", self.lane.endpoint())));
+                return Err(Stop::Silent(
+                    format!("eth_blockNumber at {} was refused: {error}", self.lane.endpoint()),
+                    exchange.retry_after,
+                ));
             }
             Some(End::BeforeSend(fault) | End::Ambiguous(fault)) => {
                 return Err(unanswered("eth_blockNumber", self.lane.endpoint(), &fault));
@@ -68,6 +72,7 @@ impl<R: Room> Follow<R> {
         if let (None, Some(ours)) = (word, ours.filter(|ours| ours.number <= head)) {
             self.empty = Some(ours.number);
         }
+        self.watch.tell(self.using, NodeEvent::Head(head), self.room.now());
         follower.head(head);
         // Another block at our height is news even where the head is higher.
         if word.zip(ours).is_some_and(|((_, node), ours)| node != ours.hash) {

@@ -4,14 +4,18 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use alloy::primitives::{Address, B256, U64};
-use netio::{Calls, End, Endpoint, Fault, Lane, Room};
+use netio::{Bell, CallError, Calls, End, Endpoint, Fault, Lane, Room, within};
 use storage::{HeadRow, ReceiptRow, Record};
 use uuid::Uuid;
 
 use super::decode::{Header, receipt_from_json, receipts_from_json};
 use super::follower::{Follower, Joined, Step, Stored};
+use super::heads::Told;
+use super::nodes::NodeEvent;
+use super::roster::Roster;
 use super::status::ChainStatus;
 use super::tags::Tags;
+use super::watch::Watch;
 use crate::txmgr::{BlockEffects, Event, SeenBlock, SeenReceipt};
 
 /// JSON-RPC's code for a method that the node does not have.
@@ -44,8 +48,10 @@ pub trait BlockStore {
 
 /// Why a round ended early.
 pub(super) enum Stop {
-    /// The node does not answer, or not with what is needed: try again later.
+    /// The node answers, and its chain cannot be used as it is: try again later.
     Later(String),
+    /// The node does not answer as it should; it may ask for a pause.
+    Silent(String, Option<Duration>),
     /// The engine stops.
     Ended,
 }
@@ -54,14 +60,24 @@ pub(super) enum Stop {
 pub struct Follow<R: Room> {
     /// Its room.
     pub room: R,
-    /// Its own connection.
+    /// The nodes.
+    pub roster: Roster,
+    /// Who decides which one is used.
+    pub watch: Watch,
+    /// Rung when there may be news before the next look at the head.
+    pub bell: Bell,
+    /// The node that is used.
+    pub using: usize,
+    /// The connection to it.
     pub lane: Lane<R>,
     /// Where it tells what it knows.
     pub status: Arc<ChainStatus>,
-    /// The chain id by configuration.
-    pub chain_id: Option<u64>,
     /// Pause between two looks at the head.
     pub poll_interval: Duration,
+    /// Such a pause while heads come by WebSocket.
+    pub ws_poll_interval: Duration,
+    /// The newest head that came so.
+    pub told: Told,
     /// Heads deeper than this are dropped from the store.
     pub finality_depth: u64,
     /// The checkpoint.
@@ -83,14 +99,21 @@ impl<R: Room> Follow<R> {
         let mut by_hash = false;
         let mut told = None;
         loop {
-            let healthy = match self.round(&mut follower, &mut by_hash, &blocks).await {
+            self.change_node(&mut by_hash, &blocks).await;
+            let mut pause = Duration::ZERO;
+            let round = self.round(&mut follower, &mut by_hash, &blocks).await;
+            if let Err(Stop::Silent(_, asked)) = &round {
+                pause = asked.unwrap_or_default();
+                self.watch.tell(self.using, NodeEvent::Failed, self.room.now());
+            }
+            let healthy = match round {
                 Ok(()) => {
                     if self.status.set_trouble(None) {
                         tracing::info!("the node answers");
                     }
                     true
                 }
-                Err(Stop::Later(trouble)) => {
+                Err(Stop::Later(trouble) | Stop::Silent(trouble, _)) => {
                     if self.status.set_trouble(Some(trouble.clone())) {
                         tracing::warn!(trouble, "not ready; trying again");
                     }
@@ -103,14 +126,27 @@ impl<R: Room> Follow<R> {
                 let chain_id = self.status.chain_id();
                 blocks.tell(|| Event::Node { healthy, chain_id }).await;
             }
-            self.room.sleep(self.poll_interval).await;
+            // Another node does not have to wait for the pause that this one asks for.
+            let pause = if self.roster.current() == self.using { pause.max(self.interval(&follower, healthy)) } else { Duration::ZERO };
+            within(&self.room, pause, self.bell.wait()).await;
         }
+    }
+
+    /// Pause before the next look. A head by WebSocket ends it; until what it told of has been read, the looks are as frequent as without.
+    fn interval(&self, follower: &Follower, healthy: bool) -> Duration {
+        let reached = follower.checkpoint().map_or(0, |stored| stored.number) >= self.told.number();
+        if healthy && reached && follower.next().is_none() && self.roster.subscribed() { self.ws_poll_interval } else { self.poll_interval }
     }
 
     /// Everything up to the node's head.
     async fn round(&mut self, follower: &mut Follower, by_hash: &mut bool, blocks: &impl BlockStore) -> Result<(), Stop> {
-        if self.status.chain_id().is_none() {
+        if self.watch.wants_chain(self.using) {
             self.learn_chain().await?;
+        }
+        // The node has named it, to the follower or to a probe.
+        if let (None, Some(id)) = (self.status.chain_id(), self.watch.chain_id()) {
+            tracing::info!(chain_id = id, "the node's chain");
+            self.status.set_chain_id(id);
         }
         let mut word = self.look(follower).await?;
         let mut unjoined = None;
@@ -157,20 +193,39 @@ impl<R: Room> Follow<R> {
         self.ask("eth_getBlockByNumber", &(U64::from(number), false)).await
     }
 
+    /// Goes over to another node if one is to be used, and tells the shards to send it what is unconfirmed.
+    async fn change_node(&mut self, by_hash: &mut bool, blocks: &impl BlockStore) {
+        let current = self.roster.current();
+        if std::mem::replace(&mut self.using, current) == current {
+            return;
+        }
+        self.lane = self.roster.lane(self.room.clone(), current);
+        // What the other node could not do, this one may.
+        *by_hash = false;
+        self.missing = 0;
+        self.empty = None;
+        self.tags = Tags::default();
+        blocks.tell(|| Event::Switched).await;
+    }
+
+    /// The node names its chain before it is used for the first time, and each time it has come back.
     async fn learn_chain(&mut self) -> Result<(), Stop> {
         let id: u64 = self.ask::<U64>("eth_chainId", &[(); 0]).await?.to();
-        if let Some(expected) = self.chain_id.filter(|expected| *expected != id) {
+        self.watch.tell(self.using, NodeEvent::Chain(id), self.room.now());
+        if let Some(expected) = self.watch.chain_id().filter(|expected| *expected != id) {
             return Err(Stop::Later(format!(
-                "the node is on chain {id}, the configuration says node.chain_id = {expected}: correct one of them"
+                "the node {} is on chain {id}, expected is chain {expected} (node.chain_id, or the chain of the first node): correct one of them",
+                self.lane.endpoint()
             )));
         }
-        tracing::info!(chain_id = id, "the node's chain");
-        self.status.set_chain_id(id);
         Ok(())
     }
 
     pub(super) async fn ask<T: serde::de::DeserializeOwned>(&mut self, method: &str, params: &impl serde::Serialize) -> Result<T, Stop> {
-        self.lane.call(method, params).await.map_err(|error| Stop::Later(error.to_string()))
+        self.lane.call(method, params).await.map_err(|error| {
+            let pause = if let CallError::Unanswered { retry_after, .. } = &error { *retry_after } else { None };
+            Stop::Silent(error.to_string(), pause)
+        })
     }
 
     /// The block's receipts; `None` while the node does not know them.
@@ -252,7 +307,8 @@ impl<R: Room> Follow<R> {
 }
 
 pub(super) fn unanswered(what: &str, endpoint: &Endpoint, fault: &Fault) -> Stop {
-    Stop::Later(format!("{what} at {endpoint} has no answer: {fault}"))
+    let pause = if let Fault::Throttled { retry_after } = fault { *retry_after } else { None };
+    Stop::Silent(format!("{what} at {endpoint} has no answer: {fault}"), pause)
 }
 
 /// Splits a block's receipts by the shard of their sender.

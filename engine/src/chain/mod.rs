@@ -13,16 +13,27 @@
 //! came behind it is taken back and sent again (rows B1, B5). A deeper difference stops it: not ready. A node whose head is an
 //! ancestor of ours lags: it changes nothing. Of a node whose chain has only become shorter that cannot be told apart, until it
 //! names another block at one of our heights.
+//!
+//! Where there are several nodes, one is used at a time ([`Nodes`]); the others are probed. When another one takes over, its chain has
+//! to join the stored one as after any look at the head, and all that is unconfirmed is sent to it (row B8).
 
 mod canonical;
 mod decode;
 mod follow;
 mod follower;
+mod heads;
+mod nodes;
+mod roster;
 mod status;
 mod tags;
+mod watch;
 
 pub use decode::{Header, receipts_from_json};
 pub use follow::{BlockStore, Follow};
 pub use follower::{Follower, Joined, Step, Stored, Word};
+pub use heads::{Subscription, Told};
+pub use nodes::{Health, NodeAction, NodeEvent, Nodes};
+pub use roster::Roster;
 pub use status::ChainStatus;
 pub use tags::Tags;
+pub use watch::Watch;

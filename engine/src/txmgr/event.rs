@@ -220,6 +220,8 @@ pub enum Event {
     },
     /// The node's gas price; `None` if it gave none.
     Price(Option<MarketPrice>),
+    /// The cached gas price is not to be used any more.
+    ClearPrice,
     /// Transaction count of an address at the head; `None` if the node gave none.
     ChainNonce(Address, Option<u64>),
     /// A gas estimate for the head of an address's queue: the limit, or the node's reason; the outer `None` if it did not answer.
@@ -253,6 +255,8 @@ pub enum Event {
         /// Its chain id.
         chain_id: Option<u64>,
     },
+    /// Another node is used from now on; its pool knows nothing of what the one before it was sent.
+    Switched,
     /// A deadline asked for by [`Action::WakeAt`] has come.
     Tick,
 }

@@ -44,6 +44,9 @@ impl Manager {
             let reason = tx.closing.as_deref().unwrap_or("closed").to_owned();
             effects.failures.push((tx.id, FailureRow { reason, failed_at: block.seen_at }));
         }
+        if !receipt.success {
+            self.gas_price.invalidate();
+        }
         effects.receipts.push((tx.id, receipt_row(tx, slot.nonce, attempt, block, receipt)));
         if first_time {
             address.unconfirmed -= 1;
