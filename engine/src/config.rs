@@ -16,7 +16,7 @@ use std::fmt;
 use std::path::PathBuf;
 
 use netio::Executor;
-use netio::rpc::Endpoint;
+use netio::{Endpoint, EndpointError};
 use serde::Deserialize;
 use serde::de::{self, Deserializer};
 
@@ -92,14 +92,27 @@ impl Default for ApiConfig {
     }
 }
 
-/// The Ethereum node and how it is talked to.
+/// The Ethereum nodes and how they are talked to.
 #[derive(Clone, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct NodeConfig {
-    /// `http://host:port/path`.
+    /// The one node: `http://host:port/path`. Where there are several, they stand in `endpoints` instead.
     pub url: String,
-    /// Chain id the node must have; learned from the node where it is not given.
+    /// Where that node tells of new heads: `ws://host:port/path`. Without it the head is polled.
+    pub ws_url: Option<String>,
+    /// A file with further certificate authorities (PEM) that are trusted for https and wss, beside those of this machine.
+    pub ca_file: Option<PathBuf>,
+    /// Several nodes, the most wanted first. One is used at a time; another one takes over when it fails or falls behind.
+    pub endpoints: Vec<EndpointConfig>,
+    /// Chain id the nodes must have; learned from the first one that is used where it is not given.
     pub chain_id: Option<u64>,
+    /// Signed transactions also go to every other healthy node. What those answer decides nothing.
+    pub send_to_all: bool,
+    /// A node whose head is further than this behind the best other one is left when that lasts. More than the blocks of one `probe_interval_ms`.
+    pub max_lag_blocks: u64,
+    /// How often a node that is not used now is asked for its head, in milliseconds. One that fell behind is left after three times this, and
+    /// a better one that came back is used again after ten times this.
+    pub probe_interval_ms: u64,
     /// Connections of each shard that carry transactions; an address always uses the same one.
     pub connections: usize,
     /// Most calls in one HTTP request.
@@ -110,33 +123,82 @@ pub struct NodeConfig {
     pub request_timeout_ms: u64,
     /// How often the head is asked for, in milliseconds.
     pub poll_interval_ms: u64,
+    /// How often it is asked for while heads come by WebSocket, in milliseconds: for what a head may not have told.
+    pub ws_poll_interval_ms: u64,
 }
 
 impl Default for NodeConfig {
     fn default() -> Self {
         Self {
             url: String::new(),
+            ws_url: None,
+            ca_file: None,
+            endpoints: Vec::new(),
             chain_id: None,
+            send_to_all: false,
+            max_lag_blocks: 5,
+            probe_interval_ms: 1000,
             connections: 4,
             batch_calls: 200,
             batch_bytes: 512 * 1024,
             request_timeout_ms: 10_000,
             poll_interval_ms: 100,
+            ws_poll_interval_ms: 2000,
         }
     }
 }
 
+/// One of several nodes.
+#[derive(Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct EndpointConfig {
+    /// `http://host:port/path`.
+    pub url: String,
+    /// Where it tells of new heads: `ws://host:port/path`. Without it the head is polled.
+    #[serde(default)]
+    pub ws_url: Option<String>,
+}
+
 /// Shows the address without its path, where providers put access keys.
+impl fmt::Debug for EndpointConfig {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("EndpointConfig")
+            .field("url", &self.url.parse::<Endpoint>())
+            .field("ws_url", &self.ws_url.as_ref().map(|url| url.parse::<Endpoint>()))
+            .finish()
+    }
+}
+
+impl NodeConfig {
+    /// The nodes, each with the place of its settings, the most wanted first: `url`, or `endpoints`.
+    #[must_use]
+    pub fn nodes(&self) -> Vec<(String, EndpointConfig)> {
+        if self.endpoints.is_empty() {
+            return vec![("node.".into(), EndpointConfig { url: self.url.clone(), ws_url: self.ws_url.clone() })];
+        }
+        let key = |place: usize| format!("node.endpoints[{place}].");
+        self.endpoints.iter().enumerate().map(|(place, endpoint)| (key(place), endpoint.clone())).collect()
+    }
+}
+
+/// Shows addresses without their paths, where providers put access keys.
 impl fmt::Debug for NodeConfig {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("NodeConfig")
             .field("url", &self.url.parse::<Endpoint>())
+            .field("ws_url", &self.ws_url.as_ref().map(|url| url.parse::<Endpoint>()))
+            .field("ca_file", &self.ca_file)
+            .field("endpoints", &self.endpoints)
             .field("chain_id", &self.chain_id)
+            .field("send_to_all", &self.send_to_all)
+            .field("max_lag_blocks", &self.max_lag_blocks)
+            .field("probe_interval_ms", &self.probe_interval_ms)
             .field("connections", &self.connections)
             .field("batch_calls", &self.batch_calls)
             .field("batch_bytes", &self.batch_bytes)
             .field("request_timeout_ms", &self.request_timeout_ms)
             .field("poll_interval_ms", &self.poll_interval_ms)
+            .field("ws_poll_interval_ms", &self.ws_poll_interval_ms)
             .finish()
     }
 }
@@ -182,17 +244,29 @@ impl Default for ShardsConfig {
     }
 }
 
-/// Gas price sources and increases.
+/// Gas price sources and increases. The first of these that is given decides: `zero`, the transaction's own price, the fixed price, the
+/// cache, the oracle, the node, the last price that was good.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct GasConfig {
-    /// Fixed price for every transaction that names none: fee cap in wei. Without it the node's fee history decides.
+    /// The chain takes no gas price: every transaction is a legacy one at price 0, whatever it names, and none is ever raised. Never
+    /// guessed from what a node says.
+    pub zero: bool,
+    /// An HTTP oracle of prices that is asked before the node: `http://host:port/path`, answers with JSON.
+    pub oracle_url: Option<HiddenUrl>,
+    /// JSON pointer (RFC 6901) to the fee cap in the oracle's reply, or to its one price where there is no tip. Needed with `oracle_url`.
+    pub oracle_max_fee: Option<String>,
+    /// JSON pointer to the tip in the oracle's reply; without it the oracle's price is one for legacy transactions.
+    pub oracle_tip: Option<String>,
+    /// Unit of the oracle's numbers: `wei` or `gwei`.
+    pub oracle_unit: PriceUnit,
+    /// Fixed price for every transaction that names none: fee cap in wei. Without it the market's price is used.
     #[serde(deserialize_with = "wei")]
     pub max_fee_per_gas: Option<u128>,
     /// Tip that goes with `max_fee_per_gas`, in wei.
     #[serde(deserialize_with = "wei")]
     pub max_priority_fee_per_gas: Option<u128>,
-    /// How long a price read from the node is used, in milliseconds.
+    /// How long a price of the market (oracle or node) is used, in milliseconds; it is asked for anew after half of that.
     pub cache_ms: u64,
     /// Blocks of fee history that are read.
     pub history_blocks: u64,
@@ -213,6 +287,11 @@ pub struct GasConfig {
 impl Default for GasConfig {
     fn default() -> Self {
         Self {
+            zero: false,
+            oracle_url: None,
+            oracle_max_fee: None,
+            oracle_tip: None,
+            oracle_unit: PriceUnit::Wei,
             max_fee_per_gas: None,
             max_priority_fee_per_gas: None,
             cache_ms: 30_000,
@@ -223,6 +302,35 @@ impl Default for GasConfig {
             cap_max_fee_per_gas: None,
             limit_factor: 1.5,
         }
+    }
+}
+
+impl GasConfig {
+    /// The oracle's address, if there is one.
+    #[must_use]
+    pub fn oracle(&self) -> Option<Result<Endpoint, EndpointError>> {
+        self.oracle_url.as_ref().map(|url| url.0.parse())
+    }
+}
+
+/// Unit of a price.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PriceUnit {
+    /// 1e-18 of the chain's currency.
+    Wei,
+    /// 1e9 wei.
+    Gwei,
+}
+
+/// An address that is not shown: access keys stand in paths and queries.
+#[derive(Clone, Deserialize)]
+#[serde(transparent)]
+pub struct HiddenUrl(pub String);
+
+impl fmt::Debug for HiddenUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.parse::<Endpoint>().fmt(f)
     }
 }
 

@@ -24,14 +24,14 @@ pub use reservations::Reservations;
 pub use start::{Assembly, Running, Surroundings, assemble, start};
 
 use self::reservations::{Guard, Reserved};
-use crate::chain::ChainStatus;
+use crate::chain::{ChainStatus, Roster};
 use crate::keys::Keyring;
 use crate::metrics::Metrics;
 use crate::readers::Readers;
 use crate::shard::mailbox::Mailbox;
-use crate::shard::{SubmitBatch, shard_of};
-use crate::txmgr::Accept;
+use crate::shard::{Mail, SubmitBatch, shard_of};
 use crate::txmgr::check::check;
+use crate::txmgr::{Accept, Event};
 
 /// Pause that a busy engine asks its callers for, ms: about a commit and a run.
 pub(crate) const RETRY_AFTER_MS: u64 = 20;
@@ -102,8 +102,8 @@ pub struct EngineParts<S: Store> {
     pub chain_id: Option<u64>,
     /// What the writer knows.
     pub writer: Arc<WriterState>,
-    /// What the connections count.
-    pub counts: Arc<netio::Counts>,
+    /// The nodes.
+    pub roster: Roster,
     /// What is counted.
     pub metrics: Metrics,
     /// The wall clock, since the Unix epoch.
@@ -273,6 +273,20 @@ impl<S: Store> Engine<S> {
         reasons
     }
 
+    /// What an operator should know although the engine is ready: nodes that are not used because they are of another chain.
+    #[must_use]
+    pub fn remarks(&self) -> Vec<String> {
+        self.inner.parts.roster.remarks()
+    }
+
+    /// Every shard forgets the gas price it has: the next one that is needed is asked for anew.
+    pub async fn clear_gas_price(&self) {
+        for mailbox in &self.inner.parts.mailboxes {
+            // A shard that is gone has no price to forget.
+            let _ = mailbox.send(Mail::Tell(Box::new(Event::ClearPrice))).await;
+        }
+    }
+
     /// The chain's id, once the node has told it.
     #[must_use]
     pub fn chain_id(&self) -> Option<u64> {
@@ -295,12 +309,24 @@ impl<S: Store> Engine<S> {
         let parts = &self.inner.parts;
         let metrics = &parts.metrics;
         metrics.head.set(self.head().unwrap_or(0) as f64);
-        metrics.rpc_http_requests.absolute(parts.counts.http_requests.get());
-        metrics.rpc_calls.absolute(parts.counts.rpc_calls.get());
-        metrics.rpc_bytes_sent.absolute(parts.counts.bytes_sent.get());
-        metrics.rpc_bytes_received.absolute(parts.counts.bytes_received.get());
-        metrics.rpc_connects.absolute(parts.counts.connects.get());
-        metrics.rpc_faults.absolute(parts.counts.faults.get());
+        metrics.safe.set(parts.status.safe() as f64);
+        metrics.finalized.set(parts.status.finalized() as f64);
+        let (healthy, quarantined) = parts.roster.tally();
+        metrics.nodes_healthy.set(healthy as f64);
+        metrics.nodes_quarantined.set(quarantined as f64);
+        metrics.node_current.set(parts.roster.current() as f64);
+        metrics.node_switches.absolute(parts.roster.switches());
+        let (heads, cuts) = parts.roster.heads_and_cuts();
+        metrics.ws_subscribed.set(f64::from(u8::from(parts.roster.subscribed())));
+        metrics.ws_heads.absolute(heads);
+        metrics.ws_cuts.absolute(cuts);
+        let counts = parts.roster.counts();
+        metrics.rpc_http_requests.absolute(counts.http_requests.get());
+        metrics.rpc_calls.absolute(counts.rpc_calls.get());
+        metrics.rpc_bytes_sent.absolute(counts.bytes_sent.get());
+        metrics.rpc_bytes_received.absolute(counts.bytes_received.get());
+        metrics.rpc_connects.absolute(counts.connects.get());
+        metrics.rpc_faults.absolute(counts.faults.get());
         metrics.fsyncs.absolute(parts.writer.fsyncs_total());
         metrics.records.absolute(parts.writer.records_total());
         metrics.store_bytes.absolute(parts.writer.bytes_total());

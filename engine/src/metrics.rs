@@ -55,12 +55,34 @@ metrics! {
     held: Counter = "millrace_transactions_held_total", Unit::Count;
     /// Signed transactions that were handed to the node, repetitions included.
     attempts_sent: Counter = "millrace_attempts_sent_total", Unit::Count;
+    /// Copies of signed transactions that were handed to nodes besides the one that is used (`node.send_to_all`).
+    copies_sent: Counter = "millrace_copies_sent_total", Unit::Count;
+    /// Copies that were left out because their node was too slow.
+    copies_dropped: Counter = "millrace_copies_dropped_total", Unit::Count;
+    /// 1 while heads come by WebSocket, 0 while the head is polled.
+    ws_subscribed: Gauge = "millrace_ws_subscribed", Unit::Count;
+    /// Heads that came by WebSocket.
+    ws_heads: Counter = "millrace_ws_heads_total", Unit::Count;
+    /// Times that no subscription to heads could be had, or that one was lost.
+    ws_cuts: Counter = "millrace_ws_cuts_total", Unit::Count;
+    /// Nodes that answer, are on the right chain and not behind.
+    nodes_healthy: Gauge = "millrace_nodes_healthy", Unit::Count;
+    /// Nodes of another chain, which are not used.
+    nodes_quarantined: Gauge = "millrace_nodes_quarantined", Unit::Count;
+    /// Place of the node that is used in the order of priority, from 0.
+    node_current: Gauge = "millrace_node_current", Unit::Count;
+    /// Times that another node has become the one that is used.
+    node_switches: Counter = "millrace_node_switches_total", Unit::Count;
     /// Submissions that were refused because a queue was full.
     busy: Counter = "millrace_submissions_refused_busy_total", Unit::Count;
     /// Transactions accepted and not yet archived or failed.
     open: Gauge = "millrace_transactions_open", Unit::Count;
     /// Number of the highest block that was read and stored.
     head: Gauge = "millrace_head_block_number", Unit::Count;
+    /// Number of the block that the node calls safe; 0 where it names none.
+    safe: Gauge = "millrace_safe_block", Unit::Count;
+    /// Number of the block that the node calls finalized; 0 where it names none.
+    finalized: Gauge = "millrace_finalized_block", Unit::Count;
     /// HTTP requests to the node.
     rpc_http_requests: Counter = "millrace_rpc_http_requests_total", Unit::Count;
     /// JSON-RPC calls to the node; a batch has many.

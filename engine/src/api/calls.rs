@@ -30,7 +30,7 @@ const REPLY_BYTES: usize = 96;
 
 /// The methods, as an unknown one is told.
 const METHODS: &str = "ptx_sendTransaction, ptx_sendTransactions, ptx_getTransaction, ptx_getTransactionFull, \
-     ptx_getTransactionByIdempotencyKey, ptx_getTransactionReceipt, ptx_queryTransactions";
+     ptx_getTransactionByIdempotencyKey, ptx_getTransactionReceipt, ptx_queryTransactions, ptx_clearGasPriceCache";
 
 /// What is to be done for one request.
 enum Plan {
@@ -40,6 +40,7 @@ enum Plan {
     /// For each element: the next submission is its, or why there is none.
     SendMany(Vec<Result<(), RpcError>>),
     Look(Look),
+    ClearGasPrice,
 }
 
 /// A question to the store.
@@ -126,6 +127,7 @@ fn plan(call: Result<Call<'_>, RpcError>, most: usize, submissions: &mut Vec<Sub
             "ptx_getTransactionFull" => Plan::Look(Look::Full(params::id(params)?)),
             "ptx_getTransactionByIdempotencyKey" => Plan::Look(Look::ByKey(params::key(params)?)),
             "ptx_getTransactionReceipt" => Plan::Look(Look::Receipt(params::id(params)?)),
+            "ptx_clearGasPriceCache" => Plan::ClearGasPrice,
             "ptx_queryTransactions" => Plan::Look(Look::Query(params::query(params)?)),
             other => {
                 let message = format!("unknown method \"{}\"; there are {METHODS}", super::quantity::shortened(other));
@@ -161,6 +163,10 @@ async fn carry_out<S: Store>(api: &Api<S>, plan: Plan, id: Option<&RawValue>, ou
                 })
                 .collect();
             write_reply(out, id, Ok(&sent));
+        }
+        Plan::ClearGasPrice => {
+            api.engine.clear_gas_price().await;
+            write_reply(out, id, Ok(true));
         }
         Plan::Look(look) => {
             let result = if out.len() > MAX_REPLY_BYTES {

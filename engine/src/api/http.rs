@@ -120,7 +120,7 @@ async fn route<S: Store>(api: &Api<S>, bodies: &Semaphore, request: Request<Inco
     match (request.method(), request.uri().path()) {
         (&Method::POST, "/") => rpc(api, bodies, request).await,
         (&Method::GET, "/livez") => text(StatusCode::OK, "ok\n"),
-        (&Method::GET, "/readyz") => readiness(&api.engine.not_ready()),
+        (&Method::GET, "/readyz") => readiness(&api.engine.not_ready(), &api.engine.remarks()),
         (&Method::GET, "/metrics") => {
             api.engine.refresh_gauges();
             text(StatusCode::OK, api.prometheus.render())
@@ -131,8 +131,11 @@ async fn route<S: Store>(api: &Api<S>, bodies: &Semaphore, request: Request<Inco
     }
 }
 
-fn readiness(reasons: &[String]) -> Reply {
-    if reasons.is_empty() { text(StatusCode::OK, "ok\n") } else { text(StatusCode::SERVICE_UNAVAILABLE, reasons.join("\n") + "\n") }
+/// `ok`, or the reasons why not; behind it what does not keep the engine from being ready, a line each.
+fn readiness(reasons: &[String], remarks: &[String]) -> Reply {
+    let (status, first) =
+        if reasons.is_empty() { (StatusCode::OK, "ok".to_owned()) } else { (StatusCode::SERVICE_UNAVAILABLE, reasons.join("\n")) };
+    text(status, [std::slice::from_ref(&first), remarks].concat().join("\n") + "\n")
 }
 
 async fn rpc<S: Store>(api: &Api<S>, bodies: &Semaphore, request: Request<Incoming>) -> Reply {

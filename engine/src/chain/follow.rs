@@ -4,15 +4,18 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use alloy::primitives::{Address, B256, U64};
-use netio::{Calls, End, Fault, Lane, Room};
-use serde_json::value::RawValue;
+use netio::{Bell, CallError, Calls, End, Endpoint, Fault, Lane, Room, within};
 use storage::{HeadRow, ReceiptRow, Record};
 use uuid::Uuid;
 
 use super::decode::{Header, receipt_from_json, receipts_from_json};
-use super::follower::{Follower, Joined, Stored};
-use super::rivals::{authorized_nonces, sender_nonce};
+use super::follower::{Follower, Joined, Step, Stored};
+use super::heads::Told;
+use super::nodes::NodeEvent;
+use super::roster::Roster;
 use super::status::ChainStatus;
+use super::tags::Tags;
+use super::watch::Watch;
 use crate::txmgr::{BlockEffects, Event, SeenBlock, SeenNonce, SeenReceipt};
 
 /// JSON-RPC's code for a method that the node does not have.
@@ -46,9 +49,11 @@ pub trait BlockStore {
 }
 
 /// Why a round ended early.
-enum Stop {
-    /// The node does not answer, or not with what is needed: try again later.
+pub(super) enum Stop {
+    /// The node answers, and its chain cannot be used as it is: try again later.
     Later(String),
+    /// The node does not answer as it should; it may ask for a pause.
+    Silent(String, Option<Duration>),
     /// The engine stops.
     Ended,
 }
@@ -57,14 +62,24 @@ enum Stop {
 pub struct Follow<R: Room> {
     /// Its room.
     pub room: R,
-    /// Its own connection.
+    /// The nodes.
+    pub roster: Roster,
+    /// Who decides which one is used.
+    pub watch: Watch,
+    /// Rung when there may be news before the next look at the head.
+    pub bell: Bell,
+    /// The node that is used.
+    pub using: usize,
+    /// The connection to it.
     pub lane: Lane<R>,
     /// Where it tells what it knows.
     pub status: Arc<ChainStatus>,
-    /// The chain id by configuration.
-    pub chain_id: Option<u64>,
     /// Pause between two looks at the head.
     pub poll_interval: Duration,
+    /// Such a pause while heads come by WebSocket.
+    pub ws_poll_interval: Duration,
+    /// The newest head that came so.
+    pub told: Told,
     /// Heads deeper than this are dropped from the store.
     pub finality_depth: u64,
     /// The checkpoint.
@@ -75,23 +90,34 @@ pub struct Follow<R: Room> {
     pub greeted: bool,
     /// Floors of a block that was taken back before it was stored.
     pub floors: Vec<(Address, u64)>,
+    /// Height at which the node's block is known to be empty.
+    pub empty: Option<u64>,
+    /// Which of the node's tags are asked for.
+    pub tags: Tags,
 }
 
 impl<R: Room> Follow<R> {
     /// Follows the chain until the engine stops.
     pub async fn run(mut self, blocks: impl BlockStore) {
-        let mut follower = Follower::new(self.stored);
+        let mut follower = Follower::new(self.stored, self.finality_depth);
         let mut by_hash = false;
         let mut told = None;
         loop {
-            let healthy = match self.round(&mut follower, &mut by_hash, &blocks).await {
+            self.change_node(&mut by_hash, &blocks).await;
+            let mut pause = Duration::ZERO;
+            let round = self.round(&mut follower, &mut by_hash, &blocks).await;
+            if let Err(Stop::Silent(_, asked)) = &round {
+                pause = asked.unwrap_or_default();
+                self.watch.tell(self.using, NodeEvent::Failed, self.room.now());
+            }
+            let healthy = match round {
                 Ok(()) => {
                     if self.status.set_trouble(None) {
                         tracing::info!("the node answers");
                     }
                     true
                 }
-                Err(Stop::Later(trouble)) => {
+                Err(Stop::Later(trouble) | Stop::Silent(trouble, _)) => {
                     if self.status.set_trouble(Some(trouble.clone())) {
                         tracing::warn!(trouble, "not ready; trying again");
                     }
@@ -104,107 +130,106 @@ impl<R: Room> Follow<R> {
                 let chain_id = self.status.chain_id();
                 blocks.tell(|| Event::Node { healthy, chain_id }).await;
             }
-            self.room.sleep(self.poll_interval).await;
+            // Another node does not have to wait for the pause that this one asks for.
+            let pause = if self.roster.current() == self.using { pause.max(self.interval(&follower, healthy)) } else { Duration::ZERO };
+            within(&self.room, pause, self.bell.wait()).await;
         }
+    }
+
+    /// Pause before the next look. A head by WebSocket ends it; until what it told of has been read, the looks are as frequent as without.
+    fn interval(&self, follower: &Follower, healthy: bool) -> Duration {
+        let reached = follower.checkpoint().map_or(0, |stored| stored.number) >= self.told.number();
+        if healthy && reached && follower.next().is_none() && self.roster.subscribed() { self.ws_poll_interval } else { self.poll_interval }
     }
 
     /// Everything up to the node's head.
     async fn round(&mut self, follower: &mut Follower, by_hash: &mut bool, blocks: &impl BlockStore) -> Result<(), Stop> {
-        if self.status.chain_id().is_none() {
+        if self.watch.wants_chain(self.using) {
             self.learn_chain().await?;
         }
-        follower.head(self.ask::<U64>("eth_blockNumber", &[(); 0]).await?.to());
-        self.greet(follower, blocks).await;
-        while let Some(number) = follower.next() {
-            let Some(header) = self.ask::<Option<Header>>("eth_getBlockByNumber", &(U64::from(number), false)).await? else {
-                return Ok(());
-            };
-            if follower.joins(&header) == Joined::No {
-                self.reorganised(follower, blocks).await?;
-                continue;
-            }
-            // A list that is shorter than the block is an index that lags, not the block's truth.
-            let receipts = self.receipts(&header, by_hash).await?.filter(|receipts| receipts.len() == header.transactions.len());
-            let Some(receipts) = receipts else { return self.receipts_missing(number, by_hash) };
-            self.missing = 0;
-            self.store(follower, &header, receipts, blocks).await?;
+        // The node has named it, to the follower or to a probe.
+        if let (None, Some(id)) = (self.status.chain_id(), self.watch.chain_id()) {
+            tracing::info!(chain_id = id, "the node's chain");
+            self.status.set_chain_id(id);
         }
+        let mut word = self.look(follower).await?;
+        let mut unjoined = None;
+        while let Some(step) = follower.next() {
+            match step {
+                Step::Compare(number) => {
+                    let known = word.take().filter(|(height, _)| *height == number);
+                    if !self.compare(follower, number, known.map(|(_, hash)| hash), blocks).await? {
+                        return Ok(());
+                    }
+                }
+                Step::Read(number) => {
+                    let Some(header) = self.block(number).await? else { return Ok(()) };
+                    if follower.joins(&header) == Joined::No {
+                        // Twice the same: the node contradicts itself, as one does whose parts are not in step. It is asked again later.
+                        if unjoined.replace(number) == Some(number) {
+                            return Ok(());
+                        }
+                    } else {
+                        // A list that is shorter than the block is an index that lags, not the block's truth.
+                        let receipts = self.receipts(&header, by_hash).await?.filter(|list| list.len() == header.transactions.len());
+                        let Some(receipts) = receipts else { return self.receipts_missing(number, by_hash) };
+                        self.missing = 0;
+                        self.store(follower, &header, receipts, blocks).await?;
+                        self.tags(follower).await?;
+                    }
+                }
+            }
+        }
+        self.greet(follower, blocks).await;
         Ok(())
     }
 
     /// After a start: a checkpoint that is the node's head already is the newest block there is, and nobody else will say so.
     async fn greet(&mut self, follower: &Follower, blocks: &impl BlockStore) {
         let Some(Stored { number, .. }) = follower.checkpoint() else { return };
-        if follower.next().is_none() && !std::mem::replace(&mut self.greeted, true) {
+        if !std::mem::replace(&mut self.greeted, true) {
             self.status.set_head(number, true);
             blocks.tell(|| Event::BlockStored { number, newest: true }).await;
         }
     }
 
-    /// The node's chain has left ours: goes back to where both agree, and takes back what came behind it.
-    async fn reorganised(&mut self, follower: &mut Follower, blocks: &impl BlockStore) -> Result<(), Stop> {
-        let Some(from) = follower.checkpoint() else { return Ok(()) };
-        let lowest = (from.number + 1).saturating_sub(self.finality_depth);
-        let mut number = from.number;
-        let header = loop {
-            if number < lowest {
-                return Err(Stop::Later(format!(
-                    "the node's chain and the stored one differ from block {lowest} on, {} blocks deep, which is final: this is another chain, or finality_depth is too small",
-                    self.finality_depth
-                )));
-            }
-            let stored = blocks.head(number).await.ok_or(Stop::Ended)?;
-            let node = self.ask::<Option<Header>>("eth_getBlockByNumber", &(U64::from(number), false)).await?;
-            match (stored, node) {
-                (_, None) => {
-                    return Err(Stop::Later(format!(
-                        "the node does not tell its block {number} while its chain is compared with the stored one"
-                    )));
-                }
-                (Some(stored), Some(header)) if header.hash == stored => break header,
-                // Older than the first block that was ever read, so it may have been replaced too, and hold what was sent
-                // since: from as far back as a chain may change.
-                (None, Some(header)) if number == lowest => break header,
-                (_, Some(_)) => {
-                    number = number
-                        .checked_sub(1)
-                        .ok_or_else(|| Stop::Later("the node has another genesis block: this is another chain".into()))?;
-                }
-            }
-        };
-        let common = Stored { number: header.number, hash: header.hash };
-        if common == from {
-            return Ok(());
-        }
-        tracing::warn!(from = from.number, to = common.number, "the chain was reorganised");
-        let effects = blocks.rewind(common.number).await.ok_or(Stop::Ended)?;
-        let (mut undone, mut rivals) = (Vec::new(), Vec::new());
-        for part in effects {
-            undone.extend(part.undone);
-            rivals.extend(part.undone_rivals);
-        }
-        let orphans = blocks.receipts(undone).await.ok_or(Stop::Ended)?;
-        let head = self.head_row(&header);
-        let record = Record::Rewind { to: common.number, head, from: from.number, orphans, rivals };
-        blocks.store(record).await.ok_or(Stop::Ended)?;
-        follower.rewound(common);
-        Ok(())
+    pub(super) async fn block(&mut self, number: u64) -> Result<Option<Header>, Stop> {
+        self.ask("eth_getBlockByNumber", &(U64::from(number), false)).await
     }
 
+    /// Goes over to another node if one is to be used, and tells the shards to send it what is unconfirmed.
+    async fn change_node(&mut self, by_hash: &mut bool, blocks: &impl BlockStore) {
+        let current = self.roster.current();
+        if std::mem::replace(&mut self.using, current) == current {
+            return;
+        }
+        self.lane = self.roster.lane(self.room.clone(), current);
+        // What the other node could not do, this one may.
+        *by_hash = false;
+        self.missing = 0;
+        self.empty = None;
+        self.tags = Tags::default();
+        blocks.tell(|| Event::Switched).await;
+    }
+
+    /// The node names its chain before it is used for the first time, and each time it has come back.
     async fn learn_chain(&mut self) -> Result<(), Stop> {
         let id: u64 = self.ask::<U64>("eth_chainId", &[(); 0]).await?.to();
-        if let Some(expected) = self.chain_id.filter(|expected| *expected != id) {
+        self.watch.tell(self.using, NodeEvent::Chain(id), self.room.now());
+        if let Some(expected) = self.watch.chain_id().filter(|expected| *expected != id) {
             return Err(Stop::Later(format!(
-                "the node is on chain {id}, the configuration says node.chain_id = {expected}: correct one of them"
+                "the node {} is on chain {id}, expected is chain {expected} (node.chain_id, or the chain of the first node): correct one of them",
+                self.lane.endpoint()
             )));
         }
-        tracing::info!(chain_id = id, "the node's chain");
-        self.status.set_chain_id(id);
         Ok(())
     }
 
-    async fn ask<T: serde::de::DeserializeOwned>(&mut self, method: &str, params: &impl serde::Serialize) -> Result<T, Stop> {
-        self.lane.call(method, params).await.map_err(|error| Stop::Later(error.to_string()))
+    pub(super) async fn ask<T: serde::de::DeserializeOwned>(&mut self, method: &str, params: &impl serde::Serialize) -> Result<T, Stop> {
+        self.lane.call(method, params).await.map_err(|error| {
+            let pause = if let CallError::Unanswered { retry_after, .. } = &error { *retry_after } else { None };
+            Stop::Silent(error.to_string(), pause)
+        })
     }
 
     /// The block's receipts; `None` while the node does not know them.
@@ -225,7 +250,7 @@ impl<R: Room> Follow<R> {
             }
             // An error about one block is "not known yet" (row B4).
             Some(End::Answered(Err(_))) | None => Ok(None),
-            Some(End::BeforeSend(fault) | End::Ambiguous(fault)) => Err(unanswered(&fault)),
+            Some(End::BeforeSend(fault) | End::Ambiguous(fault)) => Err(unanswered("receipts", self.lane.endpoint(), &fault)),
         }
     }
 
@@ -253,14 +278,14 @@ impl<R: Room> Follow<R> {
                     Err(error) => return Err(Stop::Later(format!("eth_getTransactionReceipt cannot be read: {error}"))),
                 },
                 End::Answered(Err(_)) => return Ok(None),
-                End::BeforeSend(fault) | End::Ambiguous(fault) => return Err(unanswered(&fault)),
+                End::BeforeSend(fault) | End::Ambiguous(fault) => return Err(unanswered("receipts", self.lane.endpoint(), &fault)),
             }
         }
         Ok(Some(receipts))
     }
 
     /// A block as it is stored, seen now.
-    fn head_row(&self, header: &Header) -> HeadRow {
+    pub(super) fn head_row(&self, header: &Header) -> HeadRow {
         let seen_at = u64::try_from(self.room.unix_time().as_micros()).unwrap_or(u64::MAX);
         HeadRow { hash: header.hash, parent_hash: header.parent_hash, timestamp: header.timestamp, seen_at }
     }
@@ -299,70 +324,9 @@ impl<R: Room> Follow<R> {
     }
 }
 
-/// The rival's part of the follower: what a block's transactions of others did to nonces of ours.
-impl<R: Room> Follow<R> {
-    /// Nonces that the block's authorizations name.
-    async fn authorizations(&mut self, header: &Header, receipts: &[SeenReceipt]) -> Result<Vec<SeenNonce>, Stop> {
-        let carriers: Vec<B256> = receipts.iter().filter(|receipt| receipt.authorizes).map(|receipt| receipt.transaction_hash).collect();
-        let mut named = Vec::new();
-        for json in self.transactions(&carriers).await? {
-            let seen = authorized_nonces(json.get(), header).map_err(unreadable)?;
-            named.extend(seen.ok_or_else(|| gone(header))?);
-        }
-        Ok(named)
-    }
-
-    /// Nonces of ours that others' transactions in the block took.
-    async fn taken(&mut self, header: &Header, effects: &[BlockEffects]) -> Result<Vec<SeenNonce>, Stop> {
-        let strangers: Vec<B256> = effects.iter().flat_map(|part| &part.strangers).copied().collect();
-        let mut taken = Vec::new();
-        for json in self.transactions(&strangers).await? {
-            taken.push(sender_nonce(json.get(), header).map_err(unreadable)?.ok_or_else(|| gone(header))?);
-        }
-        let named: Vec<SeenNonce> = effects.iter().flat_map(|part| &part.authorizations).copied().collect();
-        let mut calls = Calls::new();
-        for seen in &named {
-            calls.push("eth_getTransactionCount", &(seen.address, U64::from(header.number)));
-        }
-        for (seen, json) in named.into_iter().zip(self.results(&calls).await?) {
-            let count: U64 = serde_json::from_str(json.get()).map_err(unreadable)?;
-            if count.to::<u64>() > seen.nonce {
-                taken.push(seen);
-            }
-        }
-        Ok(taken)
-    }
-
-    async fn transactions(&mut self, hashes: &[B256]) -> Result<Vec<Box<RawValue>>, Stop> {
-        let mut calls = Calls::new();
-        for hash in hashes {
-            calls.push("eth_getTransactionByHash", &[hash]);
-        }
-        self.results(&calls).await
-    }
-
-    /// The result of every call, or a stop.
-    async fn results(&mut self, calls: &Calls) -> Result<Vec<Box<RawValue>>, Stop> {
-        let ends = if calls.is_empty() { Vec::new() } else { self.lane.exchange(calls).await.ends };
-        let result = |end| match end {
-            End::Answered(Ok(json)) => Ok(json),
-            End::Answered(Err(error)) => Err(Stop::Later(format!("a transaction in a block cannot be looked up: {error}"))),
-            End::BeforeSend(fault) | End::Ambiguous(fault) => Err(Stop::Later(format!("the node gave no transactions: {fault}"))),
-        };
-        ends.into_iter().map(result).collect()
-    }
-}
-
-fn unreadable(error: serde_json::Error) -> Stop {
-    Stop::Later(format!("a transaction in a block cannot be read: {error}"))
-}
-
-fn gone(header: &Header) -> Stop {
-    Stop::Later(format!("the node does not tell a transaction of its block {}", header.number))
-}
-
-fn unanswered(fault: &Fault) -> Stop {
-    Stop::Later(format!("the node gave no receipts: {fault}"))
+pub(super) fn unanswered(what: &str, endpoint: &Endpoint, fault: &Fault) -> Stop {
+    let pause = if let Fault::Throttled { retry_after } = fault { *retry_after } else { None };
+    Stop::Silent(format!("{what} at {endpoint} has no answer: {fault}"), pause)
 }
 
 /// Splits a block's receipts by the shard of their sender.

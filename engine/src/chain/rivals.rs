@@ -6,10 +6,13 @@
 use alloy::consensus::crypto::secp256k1::recover_signer;
 use alloy::eips::eip7702::SignedAuthorization;
 use alloy::primitives::{Address, B256, U64};
+use netio::{Calls, End, Room};
 use serde::Deserialize;
+use serde_json::value::RawValue;
 
 use super::decode::Header;
-use crate::txmgr::SeenNonce;
+use super::follow::{Follow, Stop, unanswered};
+use crate::txmgr::{BlockEffects, SeenNonce, SeenReceipt};
 
 /// What is needed of a transaction.
 #[derive(Debug, Deserialize)]
@@ -25,7 +28,7 @@ struct WireTransaction {
 }
 
 /// The nonce that a transaction of this block took; `None` if the node does not know it in this block (any more).
-pub(super) fn sender_nonce(json: &str, header: &Header) -> Result<Option<SeenNonce>, serde_json::Error> {
+fn sender_nonce(json: &str, header: &Header) -> Result<Option<SeenNonce>, serde_json::Error> {
     let wire: Option<WireTransaction> = serde_json::from_str(json)?;
     Ok(wire.filter(|wire| wire.block_hash == Some(header.hash)).map(|wire| SeenNonce {
         address: wire.from,
@@ -35,7 +38,7 @@ pub(super) fn sender_nonce(json: &str, header: &Header) -> Result<Option<SeenNon
 }
 
 /// The nonces that the authorizations of a transaction of this block name; `None` if the node does not know it in this block.
-pub(super) fn authorized_nonces(json: &str, header: &Header) -> Result<Option<Vec<SeenNonce>>, serde_json::Error> {
+fn authorized_nonces(json: &str, header: &Header) -> Result<Option<Vec<SeenNonce>>, serde_json::Error> {
     let wire: Option<WireTransaction> = serde_json::from_str(json)?;
     Ok(wire.filter(|wire| wire.block_hash == Some(header.hash)).map(|wire| {
         let signer = |authorization: &SignedAuthorization| {
@@ -48,6 +51,67 @@ pub(super) fn authorized_nonces(json: &str, header: &Header) -> Result<Option<Ve
         };
         wire.authorization_list.iter().filter_map(seen).collect()
     }))
+}
+
+impl<R: Room> Follow<R> {
+    /// Nonces that the block's authorizations name.
+    pub(super) async fn authorizations(&mut self, header: &Header, receipts: &[SeenReceipt]) -> Result<Vec<SeenNonce>, Stop> {
+        let carriers: Vec<B256> = receipts.iter().filter(|receipt| receipt.authorizes).map(|receipt| receipt.transaction_hash).collect();
+        let mut named = Vec::new();
+        for json in self.transactions(&carriers).await? {
+            let seen = authorized_nonces(json.get(), header).map_err(unreadable)?;
+            named.extend(seen.ok_or_else(|| gone(header))?);
+        }
+        Ok(named)
+    }
+
+    /// Nonces of ours that others' transactions in the block took.
+    pub(super) async fn taken(&mut self, header: &Header, effects: &[BlockEffects]) -> Result<Vec<SeenNonce>, Stop> {
+        let strangers: Vec<B256> = effects.iter().flat_map(|part| &part.strangers).copied().collect();
+        let mut taken = Vec::new();
+        for json in self.transactions(&strangers).await? {
+            taken.push(sender_nonce(json.get(), header).map_err(unreadable)?.ok_or_else(|| gone(header))?);
+        }
+        let named: Vec<SeenNonce> = effects.iter().flat_map(|part| &part.authorizations).copied().collect();
+        let mut calls = Calls::new();
+        for seen in &named {
+            calls.push("eth_getTransactionCount", &(seen.address, U64::from(header.number)));
+        }
+        for (seen, json) in named.into_iter().zip(self.results(&calls).await?) {
+            let count: U64 = serde_json::from_str(json.get()).map_err(unreadable)?;
+            if count.to::<u64>() > seen.nonce {
+                taken.push(seen);
+            }
+        }
+        Ok(taken)
+    }
+
+    async fn transactions(&mut self, hashes: &[B256]) -> Result<Vec<Box<RawValue>>, Stop> {
+        let mut calls = Calls::new();
+        for hash in hashes {
+            calls.push("eth_getTransactionByHash", &[hash]);
+        }
+        self.results(&calls).await
+    }
+
+    /// The result of every call, or a stop.
+    async fn results(&mut self, calls: &Calls) -> Result<Vec<Box<RawValue>>, Stop> {
+        let ends = if calls.is_empty() { Vec::new() } else { self.lane.exchange(calls).await.ends };
+        let result = |end| match end {
+            End::Answered(Ok(json)) => Ok(json),
+            End::Answered(Err(error)) => Err(Stop::Later(format!("a transaction in a block cannot be looked up: {error}"))),
+            End::BeforeSend(fault) | End::Ambiguous(fault) => Err(unanswered("a transaction in a block", self.lane.endpoint(), &fault)),
+        };
+        ends.into_iter().map(result).collect()
+    }
+}
+
+fn unreadable(error: serde_json::Error) -> Stop {
+    Stop::Later(format!("a transaction in a block cannot be read: {error}"))
+}
+
+fn gone(header: &Header) -> Stop {
+    Stop::Later(format!("the node does not tell a transaction of its block {}", header.number))
 }
 
 #[cfg(test)]

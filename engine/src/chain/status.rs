@@ -10,6 +10,8 @@ pub struct ChainStatus {
     chain_id: AtomicU64,
     head: AtomicU64,
     caught_up: AtomicBool,
+    safe: AtomicU64,
+    finalized: AtomicU64,
     trouble: Mutex<Option<String>>,
 }
 
@@ -33,6 +35,18 @@ impl ChainStatus {
         self.caught_up.load(Ordering::Acquire).then(|| self.head.load(Ordering::Relaxed))
     }
 
+    /// The node's `safe` block; 0 while it names none.
+    #[must_use]
+    pub fn safe(&self) -> u64 {
+        self.safe.load(Ordering::Relaxed)
+    }
+
+    /// The node's `finalized` block; 0 while it names none.
+    #[must_use]
+    pub fn finalized(&self) -> u64 {
+        self.finalized.load(Ordering::Relaxed)
+    }
+
     /// Why the chain cannot be used right now.
     #[must_use]
     pub fn trouble(&self) -> Option<String> {
@@ -43,6 +57,14 @@ impl ChainStatus {
 
     pub(super) fn set_chain_id(&self, id: u64) {
         self.chain_id.store(id, Ordering::Relaxed);
+    }
+
+    pub(super) fn set_safe(&self, number: u64) {
+        self.safe.store(number, Ordering::Relaxed);
+    }
+
+    pub(super) fn set_finalized(&self, number: u64) {
+        self.finalized.store(number, Ordering::Relaxed);
     }
 
     pub(super) fn set_head(&self, number: u64, newest: bool) {

@@ -17,6 +17,8 @@ const MIN_INCREASE_PERCENT: u32 = 10;
 const MAX_DERIVED_KEYS: u32 = 1_000_000;
 /// Most shards; far above the cores of any machine, so a slip and not a choice.
 const MAX_SHARDS: usize = 1024;
+/// Most nodes; each is asked for its head again and again.
+const MAX_NODES: usize = 32;
 /// Blocks that nodes serve in one `eth_feeHistory`.
 const MAX_HISTORY_BLOCKS: u64 = 1024;
 
@@ -52,21 +54,25 @@ impl Config {
 
     fn check_node(&self, findings: &mut Findings) {
         let node = &self.node;
-        if node.url.is_empty() {
+        if node.url.is_empty() && node.endpoints.is_empty() {
             findings.say("node.url is not set: name the Ethereum node, for example \"http://127.0.0.1:8545\"");
+        } else if !(node.url.is_empty() && node.ws_url.is_none()) && !node.endpoints.is_empty() {
+            findings.say("node.url or node.ws_url is set beside node.endpoints: put every node into a [[node.endpoints]] of its own and leave those out");
         } else {
-            // The address is not repeated: providers put access keys into its path.
-            match node.url.parse::<Endpoint>() {
-                Err(error) => findings.say(format!("node.url: {error}")),
-                Ok(endpoint) if endpoint.scheme().is_web_socket() => {
-                    findings.say(format!(
-                        "node.url begins with {}://: requests go over HTTP, write http:// or https://",
-                        endpoint.scheme().as_str()
-                    ));
+            for (key, endpoint) in node.nodes() {
+                findings.address(&format!("{key}url"), &endpoint.url, false);
+                if let Some(heads) = &endpoint.ws_url {
+                    findings.address(&format!("{key}ws_url"), heads, true);
                 }
-                Ok(_) => {}
             }
         }
+        if node.send_to_all && node.endpoints.len() < 2 {
+            findings.say("node.send_to_all = true needs at least two [[node.endpoints]]: add one, or leave it out");
+        }
+        findings.within("the number of node.endpoints", node.endpoints.len(), 0, MAX_NODES);
+        findings.at_least("node.max_lag_blocks", node.max_lag_blocks, 1);
+        findings.at_least("node.probe_interval_ms", node.probe_interval_ms, 1);
+        findings.at_least("node.ws_poll_interval_ms", node.ws_poll_interval_ms, 1);
         if node.chain_id == Some(0) {
             findings.say("node.chain_id = 0 is no chain: leave it out to learn it from the node");
         }
@@ -114,6 +120,26 @@ impl Config {
         if !(1.0..=100.0).contains(&gas.limit_factor) {
             findings.say(format!("gas.limit_factor = {} is not between 1 and 100", gas.limit_factor));
         }
+        if let Some(url) = &gas.oracle_url {
+            findings.address("gas.oracle_url", &url.0, false);
+        }
+        match (&gas.oracle_url, &gas.oracle_max_fee) {
+            (Some(_), None) => findings
+                .say("gas.oracle_url needs gas.oracle_max_fee beside it: the JSON pointer of the price, for example \"/fast/maxFee\""),
+            (None, Some(_)) => findings.say("gas.oracle_max_fee is set without gas.oracle_url: name the oracle, or leave it out"),
+            _ => {}
+        }
+        if gas.oracle_tip.is_some() && gas.oracle_max_fee.is_none() {
+            findings.say("gas.oracle_tip needs gas.oracle_max_fee beside it: set both");
+        }
+        for (key, pointer) in [("gas.oracle_max_fee", &gas.oracle_max_fee), ("gas.oracle_tip", &gas.oracle_tip)] {
+            if let Some(pointer) = pointer.as_ref().filter(|pointer| !pointer.starts_with('/')) {
+                findings.say(format!("{key} = \"{pointer}\" is not a JSON pointer: it must begin with a slash"));
+            }
+        }
+        if gas.zero && (gas.max_fee_per_gas.is_some() || gas.oracle_url.is_some()) {
+            findings.say("gas.zero = true leaves no room for gas.max_fee_per_gas or gas.oracle_url: leave one of them out");
+        }
         findings.within("gas.history_blocks", gas.history_blocks, 1, MAX_HISTORY_BLOCKS);
         findings.within("gas.increase_percent", gas.increase_percent, MIN_INCREASE_PERCENT, 1000);
     }
@@ -145,6 +171,22 @@ struct Findings(Vec<String>);
 impl Findings {
     fn say(&mut self, finding: impl Into<String>) {
         self.0.push(finding.into());
+    }
+
+    /// The address is not repeated: providers put access keys into its path.
+    fn address(&mut self, key: &str, url: &str, web_socket: bool) {
+        match url.parse::<Endpoint>() {
+            Err(error) => self.say(format!("{key}: {error}")),
+            Ok(endpoint) if endpoint.scheme().is_web_socket() != web_socket => {
+                let right = if web_socket {
+                    "heads come by WebSocket, write ws:// or wss://"
+                } else {
+                    "requests go over HTTP, write http:// or https://"
+                };
+                self.say(format!("{key} begins with {}://: {right}", endpoint.scheme().as_str()));
+            }
+            Ok(_) => {}
+        }
     }
 
     fn at_least<T: PartialOrd + Display + Copy>(&mut self, key: &str, value: T, least: T) {
@@ -209,6 +251,39 @@ mod tests {
         assert!(url.contains("node.url") && url.contains("ftp") && !url.contains("secret"), "{url}");
         let heads = findings(|c| c.node.url = "wss://host/secret".into());
         assert!(heads.contains("node.url") && heads.contains("https://") && !heads.contains("secret"), "{heads}");
+    }
+
+    #[test]
+    fn several_nodes_are_named_one_by_one_and_not_beside_a_single_one() {
+        let node = |url: &str| super::super::EndpointConfig { url: url.into(), ws_url: None };
+        let both = findings(|c| c.node.endpoints = vec![node("http://a"), node("http://b")]);
+        assert!(both.contains("beside node.endpoints"), "{both}");
+        let wrong = findings(|c| {
+            c.node.url.clear();
+            c.node.endpoints = vec![node("http://a"), node("ftp://b/secret")];
+        });
+        assert!(wrong.contains("node.endpoints[1].url") && !wrong.contains("secret"), "{wrong}");
+        assert!(findings(|c| c.node.send_to_all = true).contains("at least two"));
+        let heads = findings(|c| c.node.ws_url = Some("http://a/secret".into()));
+        assert!(heads.contains("node.ws_url begins with http://") && !heads.contains("secret"), "{heads}");
+    }
+
+    #[test]
+    fn an_oracle_needs_to_be_told_where_its_price_is() {
+        let oracle = |c: &mut Config| c.gas.oracle_url = Some(super::super::HiddenUrl("http://a/secret".into()));
+        let alone = findings(oracle);
+        assert!(alone.contains("gas.oracle_url needs gas.oracle_max_fee") && !alone.contains("secret"), "{alone}");
+        let pointer = findings(|c| {
+            oracle(c);
+            c.gas.oracle_max_fee = Some("fast".into());
+        });
+        assert!(pointer.contains("gas.oracle_max_fee = \"fast\" is not a JSON pointer"), "{pointer}");
+        let zero = findings(|c| {
+            oracle(c);
+            c.gas.oracle_max_fee = Some("/fast".into());
+            c.gas.zero = true;
+        });
+        assert!(zero.contains("gas.zero"), "{zero}");
     }
 
     #[test]

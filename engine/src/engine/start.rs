@@ -7,18 +7,18 @@ use std::thread::JoinHandle;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, anyhow};
-use netio::{Bell, Chosen, Counts, Endpoint, Limits, Room, Tenant};
+use netio::{Bell, Chosen, Counts, Endpoint, Limits, Room, Tenant, Tls};
 use storage::{RocksStore, Store, Wake, WriterState, writer};
 
 use super::{Clock, Engine, EngineParts, Ids, Reservations};
-use crate::chain::ChainStatus;
-use crate::config::Config;
+use crate::chain::{ChainStatus, Nodes, Roster};
+use crate::config::{Config, EndpointConfig, NodeConfig};
 use crate::keys::Keyring;
 use crate::metrics::Metrics;
 use crate::readers::Readers;
 use crate::recover;
 use crate::shard::mailbox::Mailbox;
-use crate::shard::{FollowParts, Node, Shard, ShardParts};
+use crate::shard::{FollowParts, PriceDesk, Shard, ShardParts};
 use crate::txmgr::{Recovered, Settings};
 
 /// Commits of one shard that may be on their way to disk: many more than fit one group commit, few enough to bound memory.
@@ -113,8 +113,7 @@ pub fn assemble<S: Store>(config: &Config, shards: usize, surroundings: Surround
     let recovered = recover::addresses(&store, shards).context("cannot read what is open from the store")?;
     keys_of_open_work(&recovered, &keys)?;
     let stored = recover::checkpoint(&store).context("cannot read the checkpoint from the store")?;
-    let node = node(config)?;
-    let counts = Arc::clone(&node.counts);
+    let roster = roster(config)?;
     let settings = settings(config);
     let bells: Vec<Bell> = (0..shards).map(|_| Bell::new()).collect();
     let wakes = bells.iter().cloned().map(|bell| Arc::new(move || bell.ring()) as Wake).collect();
@@ -124,11 +123,16 @@ pub fn assemble<S: Store>(config: &Config, shards: usize, surroundings: Surround
     let stop = Arc::new(AtomicBool::new(false));
     let reservations = Arc::new(Reservations::default());
     let status = Arc::new(ChainStatus::new());
+    let probe_interval = Duration::from_millis(config.node.probe_interval_ms);
+    let prices = PriceDesk::default();
     let mut follow = Some(FollowParts {
+        oracle: config.gas.oracle().transpose().map_err(|error| anyhow!("gas.oracle_url: {error}"))?.map(Arc::new),
         mailboxes: mailboxes.clone(),
         status: Arc::clone(&status),
-        chain_id: config.node.chain_id,
+        nodes: Nodes::new(roster.len(), config.node.chain_id, config.node.max_lag_blocks, probe_interval),
         poll_interval: Duration::from_millis(config.node.poll_interval_ms),
+        ws_poll_interval: Duration::from_millis(config.node.ws_poll_interval_ms),
+        probe_interval,
         stored,
     });
     let parts = boxes.into_iter().zip(bells.clone()).zip(links).zip(recovered);
@@ -140,7 +144,9 @@ pub fn assemble<S: Store>(config: &Config, shards: usize, surroundings: Surround
             keys: keys.clone(),
             readers: readers.clone(),
             settings: settings.clone(),
-            node: node.clone(),
+            roster: roster.clone(),
+            send_to_all: config.node.send_to_all,
+            prices: prices.clone(),
             metrics: metrics.clone(),
             reservations: Arc::clone(&reservations),
             held,
@@ -159,7 +165,7 @@ pub fn assemble<S: Store>(config: &Config, shards: usize, surroundings: Surround
         status,
         chain_id: config.node.chain_id,
         writer: writer.state(),
-        counts,
+        roster,
         metrics,
         clock,
     });
@@ -178,15 +184,34 @@ fn keys_of_open_work(recovered: &[Vec<Recovered>], keys: &Keyring) -> anyhow::Re
     ))
 }
 
-fn node(config: &Config) -> anyhow::Result<Node> {
-    let endpoint: Endpoint = config.node.url.parse().map_err(|error| anyhow!("node.url: {error}"))?;
+fn roster(config: &Config) -> anyhow::Result<Roster> {
+    let tls = authorities(&config.node)?;
+    let parsed = |key: String, url: &str| -> anyhow::Result<Arc<Endpoint>> {
+        let endpoint: Endpoint = url.parse().map_err(|error| anyhow!("{key}: {error}"))?;
+        Ok(Arc::new(match &tls {
+            Some(tls) => endpoint.with_tls(tls.clone()),
+            None => endpoint,
+        }))
+    };
+    let endpoint = |(key, node): (String, EndpointConfig)| -> anyhow::Result<_> {
+        let heads = node.ws_url.as_ref().map(|url| parsed(format!("{key}ws_url"), url)).transpose()?;
+        Ok((parsed(format!("{key}url"), &node.url)?, heads))
+    };
+    let endpoints = config.node.nodes().into_iter().map(endpoint).collect::<Result<Vec<_>, _>>()?;
     let limits = Limits {
         batch_calls: config.node.batch_calls,
         batch_bytes: config.node.batch_bytes,
         request_timeout: Duration::from_millis(config.node.request_timeout_ms),
         ..Limits::default()
     };
-    Ok(Node { endpoint: Arc::new(endpoint), limits, counts: Arc::new(Counts::new()) })
+    Ok(Roster::new(endpoints, limits, Arc::new(Counts::new())))
+}
+
+/// Whom to trust besides this machine's authorities (`node.ca_file`).
+fn authorities(node: &NodeConfig) -> anyhow::Result<Option<Tls>> {
+    let Some(file) = &node.ca_file else { return Ok(None) };
+    let pem = std::fs::read(file).with_context(|| format!("cannot read node.ca_file {}", file.display()))?;
+    Ok(Some(Tls::with_ca(&pem).with_context(|| format!("node.ca_file {}", file.display()))?))
 }
 
 fn settings(config: &Config) -> Settings {

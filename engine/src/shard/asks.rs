@@ -1,71 +1,55 @@
-//! Questions of a shard to the node: prices, transaction counts, gas estimates. Gathered while one request is under way, so
+//! Questions of a shard to the node: transaction counts, gas estimates. Gathered while one request is under way, so
 //! that 100,000 addresses ask in full batches.
 
-use alloy::primitives::{Address, U64, U128, U256};
-use netio::{Calls, End, Endpoint, Lane, Limits, Room};
-use serde::{Deserialize, Serialize};
+use alloy::primitives::{Address, U64, U256};
+use netio::{Calls, End, Room};
+use serde::Serialize;
 use serde_json::value::RawValue;
-use std::sync::Arc;
 use storage::Request;
 use uuid::Uuid;
 
 use super::inbox::Inbox;
 use super::run::Home;
-use crate::config::GasConfig;
+use crate::chain::Roster;
 use crate::txmgr::Event;
 use crate::txmgr::estimate::NoEstimate;
-use crate::txmgr::gas_price::MarketPrice;
-
-/// How to reach the node.
-#[derive(Clone)]
-pub struct Node {
-    /// Where.
-    pub endpoint: Arc<Endpoint>,
-    /// Bounds of a request.
-    pub limits: Limits,
-    /// What was counted.
-    pub counts: Arc<netio::Counts>,
-}
-
-impl Node {
-    /// A connection of its own.
-    pub fn lane<R: Room>(&self, room: R) -> Lane<R> {
-        Lane::new(room, Arc::clone(&self.endpoint), self.limits, Arc::clone(&self.counts))
-    }
-}
 
 /// A question.
 #[derive(Debug)]
 pub(super) enum Ask {
-    Price,
     Nonce(Address),
     Estimate(Uuid, Request),
 }
 
-/// Answers questions until the shard is gone.
-pub(super) async fn answer<R: Room>(mut lane: Lane<R>, questions: Inbox<Ask>, bell: netio::Bell, gas: GasConfig, home: Inbox<Home<R>>) {
+/// Answers questions until the shard is gone: by the node that is used, which may ask for a pause.
+pub(super) async fn answer<R: Room>(room: R, roster: Roster, questions: Inbox<Ask>, bell: netio::Bell, home: Inbox<Home<R>>) {
+    let mut using = roster.current();
+    let mut lane = roster.lane(room.clone(), using);
     loop {
         bell.wait().await;
-        while let Some((asked, calls)) = gather(&questions, &gas, lane.calls_max()) {
-            let mut ends = lane.exchange(&calls).await.ends.into_iter();
+        while let Some((asked, calls)) = gather(&questions, lane.calls_max()) {
+            let current = roster.current();
+            if std::mem::replace(&mut using, current) != current {
+                lane = roster.lane(room.clone(), current);
+            }
+            let exchange = lane.exchange(&calls).await;
+            let mut ends = exchange.ends.into_iter();
             for ask in asked {
                 home.push(Home::Event(read(ask, &mut ends)));
+            }
+            if let Some(pause) = exchange.retry_after.filter(|_| roster.current() == using) {
+                room.sleep(pause).await;
             }
         }
     }
 }
 
-fn gather(questions: &Inbox<Ask>, gas: &GasConfig, most: usize) -> Option<(Vec<Ask>, Calls)> {
+fn gather(questions: &Inbox<Ask>, most: usize) -> Option<(Vec<Ask>, Calls)> {
     let mut asked = Vec::new();
     let mut calls = Calls::new();
-    // A price takes two calls.
-    while calls.len() + 1 < most.max(2) {
+    while calls.len() < most {
         let Some(ask) = questions.pop() else { break };
         match &ask {
-            Ask::Price => {
-                calls.push("eth_feeHistory", &(U64::from(gas.history_blocks), "latest", [gas.percentile]));
-                calls.push("eth_gasPrice", &[(); 0]);
-            }
             Ask::Nonce(address) => calls.push("eth_getTransactionCount", &(address, "latest")),
             Ask::Estimate(_, request) => calls.push("eth_estimateGas", &[Call::from(request)]),
         }
@@ -80,12 +64,6 @@ fn read(ask: Ask, ends: &mut impl Iterator<Item = End>) -> Event {
         Some(End::BeforeSend(_) | End::Ambiguous(_)) | None => None,
     };
     match ask {
-        Ask::Price => {
-            let (history, gas_price) = (next(), next());
-            let history = history.and_then(Result::ok).and_then(|json| from_history(&json));
-            let legacy = || gas_price.and_then(Result::ok).and_then(|json| serde_json::from_str::<U128>(json.get()).ok());
-            Event::Price(history.or_else(|| legacy().map(|wei| MarketPrice::Legacy(wei.to()))))
-        }
         Ask::Nonce(address) => {
             let count = next().and_then(Result::ok).and_then(|json| serde_json::from_str::<U64>(json.get()).ok());
             Event::ChainNonce(address, count.map(|count| count.to()))
@@ -102,23 +80,6 @@ fn read(ask: Ask, ends: &mut impl Iterator<Item = End>) -> Event {
             Event::Estimated(request.from, id, estimate)
         }
     }
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct FeeHistory {
-    #[serde(default)]
-    base_fee_per_gas: Vec<U128>,
-    #[serde(default)]
-    reward: Option<Vec<Vec<U128>>>,
-}
-
-/// The market's price from `eth_feeHistory`; `None` on a chain without a base fee.
-fn from_history(json: &RawValue) -> Option<MarketPrice> {
-    let history: FeeHistory = serde_json::from_str(json.get()).ok()?;
-    let next: u128 = history.base_fee_per_gas.last()?.to();
-    let tips: Vec<u128> = history.reward.unwrap_or_default().iter().filter_map(|block| block.first()).map(|tip| tip.to()).collect();
-    (next > 0).then(|| MarketPrice::from_history(next, &tips))
 }
 
 /// A call object as nodes take it.

@@ -28,14 +28,12 @@ impl<T> Inbox<T> {
         self.bell.ring();
     }
 
-    /// Ahead of everything that waits.
-    pub(super) fn push_front(&self, item: T) {
-        self.queue.borrow_mut().push_front(item);
-        self.bell.ring();
-    }
-
     pub(super) fn pop(&self) -> Option<T> {
         self.queue.borrow_mut().pop_front()
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.queue.borrow().len()
     }
 
     pub(super) fn is_empty(&self) -> bool {

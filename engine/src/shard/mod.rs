@@ -16,14 +16,16 @@
 mod asks;
 mod batches;
 mod blocks;
+mod copies;
 mod inbox;
 pub mod mailbox;
 mod placement;
+mod price;
 mod run;
 mod sign;
 
-pub use asks::Node;
 pub use mailbox::{Mail, SubmitBatch};
 pub use placement::shard_of;
+pub use price::PriceDesk;
 pub use run::{FollowParts, Shard, ShardParts};
 pub use sign::sign;

@@ -10,13 +10,15 @@ use netio::{Bell, Calls, End, Lane, Room};
 use storage::{Commit, Outcome as Written, Record, ShardLink, Store, WriterState, read};
 use uuid::Uuid;
 
-use super::asks::{Ask, Node, answer};
+use super::asks::{Ask, answer};
 use super::batches::Batches;
 use super::blocks::Blocks;
+use super::copies::Copies;
 use super::inbox::Inbox;
 use super::mailbox::{Mail, Mailbox};
+use super::price::{Feed, PriceDesk};
 use super::sign::sign;
-use crate::chain::{ChainStatus, Follow, Stored};
+use crate::chain::{ChainStatus, Follow, Nodes, Roster, Stored, Subscription, Told, Watch};
 use crate::engine::Reservations;
 use crate::keys::Keyring;
 use crate::metrics::Metrics;
@@ -35,12 +37,18 @@ pub struct FollowParts {
     pub mailboxes: Vec<Mailbox>,
     /// Where it tells what it knows.
     pub status: Arc<ChainStatus>,
-    /// The chain id by configuration.
-    pub chain_id: Option<u64>,
+    /// Which node is used.
+    pub nodes: Nodes,
     /// Pause between two looks at the head.
     pub poll_interval: std::time::Duration,
+    /// Such a pause while heads come by WebSocket.
+    pub ws_poll_interval: std::time::Duration,
+    /// Pause between two looks at a node that is not used now.
+    pub probe_interval: std::time::Duration,
     /// The checkpoint.
     pub stored: Option<Stored>,
+    /// The HTTP oracle of gas prices.
+    pub oracle: Option<Arc<netio::Endpoint>>,
 }
 
 /// What a shard is made of.
@@ -57,8 +65,12 @@ pub struct ShardParts<S: Store> {
     pub readers: Readers<S>,
     /// What its manager depends on.
     pub settings: Settings,
-    /// Its node.
-    pub node: Node,
+    /// The nodes.
+    pub roster: Roster,
+    /// Transactions go to every healthy node.
+    pub send_to_all: bool,
+    /// Where it asks for gas prices.
+    pub prices: PriceDesk,
     /// What is counted.
     pub metrics: Metrics,
     /// Idempotency keys whose submissions have no certain end.
@@ -78,7 +90,7 @@ pub struct ShardParts<S: Store> {
 /// What a shard's own tasks bring home.
 pub(super) enum Home<R: Room> {
     Event(Event),
-    Sent(Lane<R>, usize, Event),
+    Sent(usize, Lane<R>, usize, Event),
     StoreBlock(Record, Sender<()>),
 }
 
@@ -94,7 +106,11 @@ pub struct Shard<R: Room, S: Store> {
     manager: Manager,
     metrics: Metrics,
     batches: Batches,
-    lanes: Vec<Option<Lane<R>>>,
+    roster: Roster,
+    /// The node that each leads to, and the connection; none while a request is under way.
+    lanes: Vec<Option<(usize, Lane<R>)>>,
+    copies: Option<Copies>,
+    prices: PriceDesk,
     home: Inbox<Home<R>>,
     asks: Inbox<Ask>,
     outbox: VecDeque<Commit>,
@@ -113,26 +129,56 @@ impl<R: Room, S: Store> Shard<R, S> {
         let home = Inbox::new(parts.bell.clone());
         let asks_bell = Bell::new();
         let asks = Inbox::new(asks_bell.clone());
-        let gas = parts.settings.gas.clone();
-        room.spawn(answer(parts.node.lane(room.clone()), asks.clone(), asks_bell, gas, home.clone()));
+        room.spawn(answer(room.clone(), parts.roster.clone(), asks.clone(), asks_bell, home.clone()));
         if let Some(follow) = parts.follow {
+            let feed = Feed::new(room.clone(), parts.roster.clone(), parts.settings.gas.clone(), follow.oracle);
+            room.spawn(feed.run(parts.prices.clone(), follow.mailboxes.clone()));
             let blocks = Blocks { mailboxes: follow.mailboxes, home: home.clone(), readers: parts.readers.clone(), room: room.clone() };
+            let bell = Bell::new();
+            let watch = Watch::new(follow.nodes, parts.roster.clone(), bell.clone());
+            if parts.roster.len() > 1 {
+                for node in 0..parts.roster.len() {
+                    room.spawn(watch.clone().probe(room.clone(), node, follow.probe_interval));
+                }
+            }
+            let told = Told::default();
+            if (0..parts.roster.len()).any(|node| parts.roster.heads(node).is_some()) {
+                let subscription = Subscription {
+                    room: room.clone(),
+                    roster: parts.roster.clone(),
+                    bell: bell.clone(),
+                    told: told.clone(),
+                    look_interval: follow.probe_interval,
+                };
+                room.spawn(subscription.run());
+            }
+            let using = parts.roster.current();
             let follower = Follow {
-                lane: parts.node.lane(room.clone()),
+                lane: parts.roster.lane(room.clone(), using),
+                roster: parts.roster.clone(),
+                watch,
+                bell,
+                using,
                 room: room.clone(),
                 status: follow.status,
-                chain_id: follow.chain_id,
                 poll_interval: follow.poll_interval,
+                ws_poll_interval: follow.ws_poll_interval,
+                told,
                 finality_depth: parts.settings.txmgr.finality_depth,
                 stored: follow.stored,
                 missing: 0,
                 greeted: false,
                 floors: Vec::new(),
+                empty: None,
+                tags: crate::chain::Tags::default(),
             };
             room.spawn(follower.run(blocks));
         }
         let mut shard = Self {
-            lanes: (0..parts.settings.lanes).map(|_| Some(parts.node.lane(room.clone()))).collect(),
+            lanes: (0..parts.settings.lanes).map(|_| Some((0, parts.roster.lane(room.clone(), 0)))).collect(),
+            copies: parts.send_to_all.then(|| Copies::new(&room, &parts.roster, &parts.metrics)),
+            roster: parts.roster,
+            prices: parts.prices,
             manager: Manager::new(parts.settings),
             batches: Batches::new(parts.reservations, parts.held),
             mailbox: parts.mailbox,
@@ -185,8 +231,8 @@ impl<R: Room, S: Store> Shard<R, S> {
         {
             match home {
                 Home::Event(event) => self.handle(event),
-                Home::Sent(lane, number, event) => {
-                    self.lanes[number] = Some(lane);
+                Home::Sent(node, lane, number, event) => {
+                    self.lanes[number] = Some((node, lane));
                     self.handle(event);
                 }
                 Home::StoreBlock(record, done) => self.store_block(record, done),
@@ -324,7 +370,7 @@ impl<R: Room, S: Store> Shard<R, S> {
             match action {
                 Action::Commit { ticket, records } => self.commit(Commit { ticket, epoch: self.epoch, records }),
                 Action::Send { lane, attempts } => self.send(lane, attempts),
-                Action::FetchPrice => self.asks.push_front(Ask::Price),
+                Action::FetchPrice => self.prices.want(),
                 Action::FetchNonce(address) => self.asks.push(Ask::Nonce(address)),
                 Action::Estimate(id, request) => self.asks.push(Ask::Estimate(id, request)),
                 Action::Load { address, after, limit } => self.load(address, after, limit),
@@ -345,7 +391,15 @@ impl<R: Room, S: Store> Shard<R, S> {
     }
 
     fn send(&mut self, number: usize, attempts: Vec<(Slot, Bytes)>) {
-        let mut lane = self.lanes[number].take().expect("the manager sends on free lanes only");
+        let (mut node, mut lane) = self.lanes[number].take().expect("the manager sends on free lanes only");
+        let roster = self.roster.clone();
+        let current = roster.current();
+        if std::mem::replace(&mut node, current) != current {
+            lane = roster.lane(self.room.clone(), current);
+        }
+        if let Some(copies) = &self.copies {
+            copies.send(current, attempts.iter().map(|(_, raw)| raw.clone()));
+        }
         self.metrics.attempts_sent.increment(attempts.len() as u64);
         let home = self.home.clone();
         self.room.spawn(async move {
@@ -354,9 +408,12 @@ impl<R: Room, S: Store> Shard<R, S> {
                 calls.push_raw_transaction(raw);
             }
             let exchange = lane.exchange(&calls).await;
-            let ends = attempts.iter().zip(exchange.ends).map(|((slot, raw), end)| (*slot, ended(raw, end))).collect();
+            let ends = attempts.iter().zip(exchange.ends).map(|((slot, raw), end)| (*slot, ended(raw, end)));
+            // What a node took that is no longer used says nothing about the one that is.
+            let left = roster.current() != node;
+            let ends = ends.map(|(slot, end)| (slot, if left { SendEnd::Ambiguous } else { end })).collect();
             let event = Event::Sent { lane: number, ends, pause: exchange.retry_after };
-            home.push(Home::Sent(lane, number, event));
+            home.push(Home::Sent(node, lane, number, event));
         });
     }
 

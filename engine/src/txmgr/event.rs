@@ -246,6 +246,8 @@ pub enum Event {
     },
     /// The node's gas price; `None` if it gave none.
     Price(Option<MarketPrice>),
+    /// The cached gas price is not to be used any more.
+    ClearPrice,
     /// Transaction count of an address at the head; `None` if the node gave none.
     ChainNonce(Address, Option<u64>),
     /// A gas estimate for the head of an address's queue: the limit, or why there is none.
@@ -290,6 +292,8 @@ pub enum Event {
         /// Its chain id.
         chain_id: Option<u64>,
     },
+    /// Another node is used from now on; its pool knows nothing of what the one before it was sent.
+    Switched,
     /// A deadline asked for by [`Action::WakeAt`] has come.
     Tick,
 }

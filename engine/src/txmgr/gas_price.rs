@@ -1,8 +1,8 @@
-//! Where a price comes from (row A7): the transaction's own, the configured one, the cache, the node, and the last one
-//! that was good.
+//! Where a price comes from (row A7): none on a chain that takes none, the transaction's own, the configured one, the cache, the market
+//! (an oracle, then the node), and the last one that was good.
 //!
 //! ```text
-//! quote ──► fixed? ──► cached and fresh? ──► ask the node, once however many wait ──► last known good
+//! quote ──► zero? ──► fixed? ──► cached and fresh? ──► ask the market, once however many wait ──► last known good
 //! ```
 //!
 //! A failed fetch keeps the last known price in use; only a manager that never had one makes transactions wait.
@@ -70,7 +70,7 @@ pub struct GasPrice {
 pub struct Quote {
     /// The price, if there is one.
     pub price: Option<MarketPrice>,
-    /// The caller has to ask the node now; nobody else does.
+    /// The caller has to ask the market now; nobody else does.
     pub ask_node: bool,
 }
 
@@ -78,10 +78,11 @@ impl GasPrice {
     /// A price source by configuration.
     #[must_use]
     pub fn new(config: &GasConfig) -> Self {
-        let fixed = config.max_fee_per_gas.map(|max_fee_per_gas| {
+        let configured = config.max_fee_per_gas.map(|max_fee_per_gas| {
             let max_priority_fee_per_gas = config.max_priority_fee_per_gas.unwrap_or(0).min(max_fee_per_gas);
             MarketPrice::Dynamic(Eip1559Estimation { max_fee_per_gas, max_priority_fee_per_gas })
         });
+        let fixed = if config.zero { Some(MarketPrice::Legacy(0)) } else { configured };
         Self {
             fixed,
             cache_time: Duration::from_millis(config.cache_ms),
@@ -127,7 +128,8 @@ impl GasPrice {
         if self.asking { None } else { Some(self.ask_again_at) }
     }
 
-    /// Forgets the cached price: the node called it too low. It stays the last known good one.
+    /// Forgets the cached price: the node called it too low, a transaction was reverted, or somebody said so. It stays the last known good
+    /// one.
     pub const fn invalidate(&mut self) {
         self.stale = true;
     }
@@ -168,6 +170,22 @@ mod tests {
         assert_eq!(gas.quote(later), Quote { price: None, ask_node: true });
         gas.answered(None, later);
         assert_eq!(gas.quote(later).price, Some(market(7)));
+    }
+
+    #[test]
+    fn a_chain_that_takes_no_price_gets_none() {
+        let quote = GasPrice::new(&GasConfig { zero: true, ..GasConfig::default() }).quote(Duration::ZERO);
+        assert_eq!(quote, Quote { price: Some(market(0)), ask_node: false });
+    }
+
+    #[test]
+    fn a_cleared_price_is_asked_for_anew_and_serves_again_if_there_is_no_other() {
+        let mut gas = GasPrice::new(&GasConfig::default());
+        gas.answered(Some(market(7)), Duration::ZERO);
+        gas.invalidate();
+        assert_eq!(gas.quote(Duration::ZERO), Quote { price: None, ask_node: true });
+        gas.answered(None, Duration::ZERO);
+        assert_eq!(gas.quote(Duration::ZERO), Quote { price: Some(market(7)), ask_node: false });
     }
 
     #[test]

@@ -20,6 +20,7 @@ pub mod event;
 pub mod gas_price;
 pub mod increase;
 pub mod manager;
+pub mod oracle;
 pub mod orchestrator;
 pub mod outcome;
 pub mod revert;

@@ -3,8 +3,12 @@
 //!
 //! | module | what goes wrong |
 //! |---|---|
+//! | `heads` | the WebSocket that tells of heads is cut |
 //! | `node` | the pool forgets, replies are lost, late or refused, receipts lag, methods are missing |
+//! | `nodes` | one of several nodes fails, lags, or is of another chain |
+//! | `oracle` | sources of gas prices fail |
 //! | `price` | the base fee rises above what was bid |
+//! | `reorg` | the node's chain becomes another one, also at the same height and at a lower one |
 //! | `request` | requests that race, that revert, or that no node can take |
 //! | `restart` | the process is killed or told to stop in the middle |
 
@@ -13,11 +17,16 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod heads;
 mod node;
+mod nodes;
+mod oracle;
 mod price;
 mod proxy;
+mod reorg;
 mod request;
 mod restart;
+mod view;
 
 /// Each scenario is a test on either executor. Where the system does not allow io_uring, that one has nothing to run on and ends at once:
 /// the scenario gets no world.

@@ -52,6 +52,8 @@ faults! {
     ReceiptsLag = "receipts lag",
     /// The node cannot be reached for a while.
     NodeDown = "node down",
+    /// The second machine cannot be reached for a while.
+    SecondDown = "second node down",
     /// The node tells no price for a while.
     PriceUnknown = "price unknown",
     /// The node lists fewer receipts than the block has transactions, for a while.

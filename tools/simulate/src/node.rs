@@ -29,6 +29,18 @@ pub(crate) const CHAIN_ID: u64 = 1337;
 /// The base fee in quiet times, wei.
 const BASE_FEE: u128 = 1_000_000_000;
 
+/// Another chain's id.
+const OTHER_CHAIN_ID: u64 = 4242;
+
+/// By which host name the node is spoken to: the same chain and pool, seen through two machines.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Door {
+    /// Its head is the chain's.
+    First,
+    /// Its head is some blocks behind, or it is a machine of another chain.
+    Second,
+}
+
 /// A transaction in the pool or in a block.
 #[derive(Clone, Debug)]
 pub(crate) struct Known {
@@ -76,6 +88,10 @@ pub(crate) struct Node {
     takes_batches: bool,
     chain: RefCell<Chain>,
     down_until: Cell<Duration>,
+    second_down_until: Cell<Duration>,
+    /// Blocks that the second door's head is behind.
+    second_lag: usize,
+    second_is_of_another_chain: bool,
     faults: RefCell<Vec<Fault>>,
     tally: RefCell<Tally>,
     /// Most blocks that leave the chain at once: what is deeper is final.
@@ -87,6 +103,8 @@ impl Node {
     pub(crate) fn new(executor: Executor) -> Self {
         let old = executor.below(8) == 0;
         let takes_batches = executor.below(8) != 0;
+        let second_lag = usize::try_from(executor.below(6)).unwrap_or(0);
+        let second_is_of_another_chain = executor.below(8) == 0;
         let genesis = Block { hash: keccak256("genesis"), parent: B256::ZERO, transactions: Vec::new(), receipts_from: Duration::ZERO };
         let chain = Chain {
             blocks: vec![genesis],
@@ -106,6 +124,9 @@ impl Node {
             executor,
             chain: RefCell::new(chain),
             down_until: Cell::default(),
+            second_down_until: Cell::default(),
+            second_lag,
+            second_is_of_another_chain,
             faults: RefCell::default(),
             tally: RefCell::default(),
             reorg_depth_max: Cell::new(1),
@@ -135,9 +156,14 @@ impl Node {
             Fault::DropAll => chain.pool.clear(),
             Fault::ReceiptsLag => chain.receipts_lag = Duration::from_secs(2),
             Fault::NodeDown => self.down_until.set(now + self.executor.between(Duration::from_millis(100), Duration::from_secs(4))),
+            Fault::SecondDown => {
+                self.second_down_until.set(now + self.executor.between(Duration::from_millis(100), Duration::from_secs(4)));
+            }
             Fault::Reorg | Fault::ReorgLoses => {
                 let most = self.reorg_depth_max.get();
-                if !chain.reorganise(self.executor.below(most) + 1, most, fault == Fault::Reorg) {
+                let depth = self.executor.below(most) + 1;
+                let length = self.executor.below(depth + 2);
+                if !chain.reorganise(depth, length, most, fault == Fault::Reorg, &self.executor) {
                     return;
                 }
             }
@@ -165,6 +191,7 @@ impl Node {
     pub(crate) fn calm(&self) {
         self.faults.borrow_mut().clear();
         self.down_until.set(Duration::ZERO);
+        self.second_down_until.set(Duration::ZERO);
         let mut chain = self.chain.borrow_mut();
         chain.base_fee = BASE_FEE;
         chain.receipts_lag = Duration::ZERO;
@@ -184,8 +211,12 @@ impl Node {
     }
 
     /// Nobody can connect, and connections end.
-    pub(crate) fn is_down(&self) -> bool {
-        self.executor.now() < self.down_until.get()
+    pub(crate) fn is_down(&self, door: Door) -> bool {
+        let until = match door {
+            Door::First => &self.down_until,
+            Door::Second => &self.second_down_until,
+        };
+        self.executor.now() < until.get()
     }
 
     /// All blocks.
@@ -199,19 +230,19 @@ impl Node {
     }
 
     /// Serves one connection until it ends.
-    pub(crate) fn serve(self: &Rc<Self>, stream: DuplexStream) {
+    pub(crate) fn serve(self: &Rc<Self>, door: Door, stream: DuplexStream) {
         let node = Rc::clone(self);
         self.executor.spawn(WORLD, async move {
-            let service = hyper::service::service_fn(|request| node.answer(request));
+            let service = hyper::service::service_fn(|request| node.answer(door, request));
             // A connection that is cut ends with an error, as it should.
             let _ = hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;
         });
     }
 
-    async fn answer(&self, request: Request<Incoming>) -> Result<Response<Full<bytes::Bytes>>, Cut> {
+    async fn answer(&self, door: Door, request: Request<Incoming>) -> Result<Response<Full<bytes::Bytes>>, Cut> {
         let body = request.into_body().collect().await.map_err(|_| Cut)?.to_bytes();
         self.executor.sleep(self.executor.between(Duration::ZERO, Duration::from_millis(5))).await;
-        if self.is_down() {
+        if self.is_down(door) {
             return Err(Cut);
         }
         let fault = self.faults.borrow_mut().pop();
@@ -224,10 +255,10 @@ impl Node {
                 let throttled = Response::builder().status(429).header("retry-after", "1").body(Full::default());
                 return throttled.map_err(|_| Cut);
             }
-            Some(Fault::Twice) => drop(self.calls(&body)),
+            Some(Fault::Twice) => drop(self.calls(door, &body)),
             _ => {}
         }
-        let reply = self.calls(&body);
+        let reply = self.calls(door, &body);
         match fault {
             Some(Fault::CutAfter) => return Err(Cut),
             Some(Fault::Late) => self.executor.sleep(Duration::from_secs(3)).await,
@@ -236,21 +267,26 @@ impl Node {
         Ok(Response::new(Full::from(reply)))
     }
 
-    fn calls(&self, body: &[u8]) -> String {
+    fn calls(&self, door: Door, body: &[u8]) -> String {
         match serde_json::from_slice::<Value>(body) {
             Ok(Value::Array(_)) if !self.takes_batches => {
                 json!({"jsonrpc": "2.0", "id": null, "error": {"code": -32600, "message": "batch requests are not supported"}}).to_string()
             }
-            Ok(Value::Array(calls)) => Value::Array(calls.iter().map(|call| self.call(call)).collect()).to_string(),
-            Ok(call) => self.call(&call).to_string(),
+            Ok(Value::Array(calls)) => Value::Array(calls.iter().map(|call| self.call(door, call)).collect()).to_string(),
+            Ok(call) => self.call(door, &call).to_string(),
             Err(error) => json!({"jsonrpc": "2.0", "id": null, "error": {"code": -32700, "message": error.to_string()}}).to_string(),
         }
     }
 
-    fn call(&self, call: &Value) -> Value {
+    fn call(&self, door: Door, call: &Value) -> Value {
         let params = &call["params"];
         let refused = self.chain.borrow().refused;
-        let result = self.chain.borrow_mut().result(call["method"].as_str().unwrap_or_default(), params, self.executor.now());
+        let (now, method) = (self.executor.now(), call["method"].as_str().unwrap_or_default());
+        let lag = if door == Door::Second { self.second_lag } else { 0 };
+        let result = match method {
+            "eth_chainId" if door == Door::Second && self.second_is_of_another_chain => Ok(json!(hex(OTHER_CHAIN_ID))),
+            method => self.chain.borrow_mut().seen_behind(lag, method, params, now),
+        };
         if self.chain.borrow().refused > refused {
             self.note(Fault::Invalid);
         }
@@ -288,6 +324,27 @@ impl Chain {
         self.blocks.len() as u64 - 1
     }
 
+    /// The result at a machine that does not know the newest `lag` blocks yet.
+    fn seen_behind(&mut self, lag: usize, method: &str, params: &Value, now: Duration) -> Result<Value, (i64, String)> {
+        let newest = self.blocks.split_off(self.blocks.len().saturating_sub(lag).max(1));
+        let taken = |chain: &mut Self, change: fn(&mut u64)| {
+            for known in newest.iter().flat_map(|block| &block.transactions) {
+                change(chain.nonces.entry(known.from).or_default());
+            }
+        };
+        // What is sent goes to the pool of the newest machine, which knows what is used.
+        let sends = method == "eth_sendRawTransaction";
+        if !sends {
+            taken(self, |nonce| *nonce -= 1);
+        }
+        let result = self.result(method, params, now);
+        if !sends {
+            taken(self, |nonce| *nonce += 1);
+        }
+        self.blocks.extend(newest);
+        result
+    }
+
     fn result(&mut self, method: &str, params: &Value, now: Duration) -> Result<Value, (i64, String)> {
         Ok(match method {
             "eth_chainId" => json!(hex(CHAIN_ID)),
@@ -306,6 +363,7 @@ impl Chain {
             }
             "eth_estimateGas" => json!(hex(21_000_u64)),
             "eth_getBlockByNumber" => self.block(params[0].as_str().unwrap_or_default()),
+            "eth_getTransactionByBlockNumberAndIndex" => self.transaction(params),
             "eth_getTransactionReceipt" => self.receipt(params[0].as_str().unwrap_or_default(), now),
             "eth_getBlockReceipts" if !self.old => self.receipts(params[0].as_str().unwrap_or_default(), now),
             "eth_sendRawTransaction" => json!(self.send(params[0].as_str().unwrap_or_default()).map_err(|message| (-32000, message))?),
@@ -320,6 +378,19 @@ impl Chain {
             "number": hex(place as u64), "hash": block.hash, "parentHash": block.parent, "timestamp": hex(place as u64),
             "transactions": block.transactions.iter().map(|known| known.hash).collect::<Vec<_>>(),
         })
+    }
+
+    fn transaction(&self, params: &Value) -> Value {
+        let place = |param: &Value| {
+            let digits = param.as_str()?.trim_start_matches("0x");
+            usize::try_from(u64::from_str_radix(digits, 16).ok()?).ok()
+        };
+        let found = place(&params[0]).and_then(|number| {
+            let block = self.blocks.get(number)?;
+            Some((number, block, block.transactions.get(place(&params[1])?)?))
+        });
+        let Some((number, block, known)) = found else { return Value::Null };
+        json!({"hash": known.hash, "blockHash": block.hash, "blockNumber": hex(number as u64)})
     }
 
     fn receipts(&self, hash: &str, now: Duration) -> Value {
@@ -378,9 +449,9 @@ impl Chain {
         Ok(hash)
     }
 
-    /// Takes the newest blocks off the chain. False if there are too few, or if one of them is `most` below the highest block
-    /// that there ever was: that is final.
-    fn reorganise(&mut self, depth: u64, most: u64, requeue: bool) -> bool {
+    /// Takes the newest blocks off the chain and seals `length` others at once: as many make a reorg sideways, fewer one down. False if
+    /// there are too few, or if one of them is `most` below the highest block that there ever was: that is final.
+    fn reorganise(&mut self, depth: u64, length: u64, most: u64, requeue: bool, executor: &Executor) -> bool {
         self.highest = self.highest.max(self.head());
         if depth > self.head() || self.head() - depth + most < self.highest {
             return false;
@@ -393,6 +464,9 @@ impl Chain {
                     self.pool.insert((known.from, known.nonce), known);
                 }
             }
+        }
+        for _ in 0..length {
+            self.mine(executor);
         }
         true
     }

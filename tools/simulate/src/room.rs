@@ -10,10 +10,12 @@ use netio::Room;
 use tokio::io::DuplexStream;
 
 use crate::executor::{Executor, Process};
-use crate::node::Node;
+use crate::node::{Door, Node};
 
 /// Virtual time zero, since the Unix epoch.
 pub(crate) const EPOCH: Duration = Duration::from_secs(1_800_000_000);
+/// The host name of the second machine; any other one is the first.
+pub(crate) const SECOND_HOST: &str = "second";
 /// Bytes that a stream holds before its writer waits.
 const STREAM_BYTES: usize = 64 * 1024;
 
@@ -51,15 +53,16 @@ impl Room for SimRoom {
         self.executor.spawn(self.process, task);
     }
 
-    fn connect(&self, _host: &str, _port: u16) -> impl Future<Output = io::Result<Self::Stream>> + 'static {
+    fn connect(&self, host: &str, _port: u16) -> impl Future<Output = io::Result<Self::Stream>> + 'static {
         let (executor, node) = (self.executor.clone(), Rc::clone(&self.node));
+        let door = if host == SECOND_HOST { Door::Second } else { Door::First };
         async move {
             executor.sleep(executor.between(Duration::ZERO, Duration::from_millis(2))).await;
-            if node.is_down() {
+            if node.is_down(door) {
                 return Err(io::Error::from(io::ErrorKind::ConnectionRefused));
             }
             let (ours, theirs) = tokio::io::duplex(STREAM_BYTES);
-            node.serve(theirs);
+            node.serve(door, theirs);
             Ok(TokioIo::new(ours))
         }
     }

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use alloy::primitives::{B256, keccak256};
-use engine::config::{Config, GasConfig, NodeConfig, ShardsConfig, TxmgrConfig};
+use engine::config::{Config, EndpointConfig, GasConfig, NodeConfig, ShardsConfig, TxmgrConfig};
 use engine::engine::{Assembly, Clock, Surroundings, assemble};
 use engine::keys::Keyring;
 use engine::metrics::Metrics;
@@ -22,7 +22,7 @@ use crate::executor::{Executor, Process};
 use crate::faults::{Fault, Tally, draw};
 use crate::load::{Book, Plan, Present, caller};
 use crate::node::{CHAIN_ID, Node, WORLD};
-use crate::room::{EPOCH, SimRoom};
+use crate::room::{EPOCH, SECOND_HOST, SimRoom};
 use crate::store::MemoryStore;
 
 /// Addresses of one seed.
@@ -159,9 +159,17 @@ fn run(executor: Executor) -> Result<Outcome, String> {
 }
 
 fn config(executor: &Executor) -> Config {
+    // Half of the seeds have two nodes, in either order.
+    let mut urls = vec!["http://node:1".to_owned()];
+    if executor.below(2) == 0 {
+        urls.insert(usize::try_from(executor.below(2)).unwrap_or(0), format!("http://{SECOND_HOST}:1"));
+    }
     Config {
         node: NodeConfig {
-            url: "http://node:1".into(),
+            send_to_all: urls.len() > 1 && executor.below(2) == 0,
+            endpoints: urls.into_iter().map(|url| EndpointConfig { url, ws_url: None }).collect(),
+            max_lag_blocks: executor.below(6) + 1,
+            probe_interval_ms: 500,
             chain_id: Some(CHAIN_ID),
             connections: usize::try_from(executor.below(3) + 1).unwrap_or(1),
             batch_calls: usize::try_from(executor.below(20) + 2).unwrap_or(2),

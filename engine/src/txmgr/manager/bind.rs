@@ -62,6 +62,7 @@ impl Manager {
     /// The price of a new transaction: its own, or the market's if that is known.
     pub(super) fn price_for(&mut self, fees: Fees, now: Now, actions: &mut Vec<Action>) -> Option<AttemptFees> {
         match fees {
+            _ if self.settings.gas.zero => Some(AttemptFees::Legacy { gas_price: 0 }),
             Fees::Legacy { gas_price } => Some(AttemptFees::Legacy { gas_price }),
             Fees::Dynamic { max_fee_per_gas, max_priority_fee_per_gas } => {
                 Some(AttemptFees::Dynamic { max_fee_per_gas, max_priority_fee_per_gas })

@@ -46,6 +46,9 @@ impl Manager {
         let attempt = tx.attempts.iter().position(|mark| mark.hash == receipt.transaction_hash).unwrap_or_default();
         let closing = tx.attempts[attempt].closing;
         tx.included = Some(Included { block: block.number, stored: false, confirmed: false, closing });
+        if !receipt.success {
+            self.gas_price.invalidate();
+        }
         effects.receipts.push((tx.id, receipt_row(tx, slot.nonce, attempt, block, receipt)));
         if first_time {
             address.unconfirmed -= 1;

@@ -28,6 +28,7 @@ mod recover;
 mod reprice;
 mod send;
 mod submit;
+mod switch;
 #[cfg(test)]
 mod tests;
 
@@ -132,6 +133,7 @@ impl Manager {
             Event::Store { healthy } => self.store(healthy, now, actions),
             Event::Sent { lane, ends, pause } => self.sent(lane, ends, pause, now, actions),
             Event::Price(price) => self.priced(price, now, actions),
+            Event::ClearPrice => self.gas_price.invalidate(),
             Event::ChainNonce(address, count) => self.chain_nonce(address, count, now, actions),
             Event::Estimated(address, id, estimate) => self.estimated(address, id, estimate, now, actions),
             Event::Loaded(address, waiters) => self.loaded(address, waiters, now, actions),
@@ -141,6 +143,7 @@ impl Manager {
             Event::Rewind { to } => self.rewind(to, now, actions),
             Event::BlockStored { number, newest } => self.block_stored(number, newest, now, actions),
             Event::Node { healthy, chain_id } => self.node(healthy, chain_id, now, actions),
+            Event::Switched => self.switched(now, actions),
             Event::Tick => self.tick(now, actions),
         }
     }

@@ -75,9 +75,15 @@ impl Manager {
         let gas = &self.settings.gas;
         let strategy = gas.increase_step_wei.map_or(Strategy::Percent(gas.increase_percent), Strategy::Step);
         let cap = gas.cap_max_fee_per_gas;
+        // On a chain without gas prices there is nothing to raise; only what closes a nonce is signed anew, once.
+        let zero = gas.zero;
         let Some(tx) = self.get_mut(slot) else { return };
         let closing = tx.closing.is_some();
-        if tx.fixed_price && !closing {
+        if zero && closing && !tx.attempts.iter().any(|mark| mark.closing) {
+            self.sign_again(slot, AttemptFees::Legacy { gas_price: 0 }, closing);
+            return;
+        }
+        if zero || (tx.fixed_price && !closing) {
             self.send_again(slot, now, actions);
             return;
         }

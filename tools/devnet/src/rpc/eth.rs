@@ -30,6 +30,7 @@ pub(super) fn run(node: &mut Node, method: &str, params: &Params<'_>, out: &mut 
         "eth_getBlockReceipts" => return get_block_receipts(node, params, out),
         "eth_getTransactionCount" => return get_transaction_count(node, params, out),
         "eth_getTransactionByHash" => return get_transaction(node, params, out),
+        "eth_getTransactionByBlockNumberAndIndex" => return get_transaction_in_block(node, params, out),
         "eth_getBlockByNumber" | "eth_getBlockByHash" => return get_block(node, params, out),
         "eth_getBalance" => return get_balance(node, params, out),
         "eth_getCode" => return get_code(node, params, out),
@@ -108,6 +109,14 @@ fn get_transaction(node: &Node, params: &Params<'_>, out: &mut Vec<u8>) -> Answe
     } else {
         return null(out);
     }
+    Ok(())
+}
+
+fn get_transaction_in_block(node: &Node, params: &Params<'_>, out: &mut Vec<u8>) -> Answer {
+    let (block, index): (Option<SharedBlock>, U64) = (node.block_at(params.required(0)?), params.required(1)?);
+    let place = block.as_ref().and_then(|block| write::places(block).nth(index.to()));
+    let Some(place) = place else { return null(out) };
+    write::transaction(out, place.tx(), Some(place));
     Ok(())
 }
 

@@ -1,0 +1,161 @@
+//! The nodes by configuration, and what all threads have to know of them: which one is used now, and which ones are healthy.
+//!
+//! Written by shard 0 alone ([`Watch`](super::Watch)), read by every shard before each request and by whoever shows it.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+
+use netio::{Counts, Endpoint, Lane, Limits, Room};
+use parking_lot::Mutex;
+
+use super::nodes::Health;
+
+/// How to reach the nodes. Clones are the same roster.
+#[derive(Clone, Debug)]
+pub struct Roster {
+    endpoints: Arc<[(Arc<Endpoint>, Option<Arc<Endpoint>>)]>,
+    limits: Limits,
+    counts: Arc<Counts>,
+    board: Arc<Board>,
+}
+
+#[derive(Debug)]
+struct Board {
+    current: AtomicUsize,
+    switches: AtomicU64,
+    subscribed: AtomicBool,
+    heads: AtomicU64,
+    cuts: AtomicU64,
+    health: Mutex<Vec<Health>>,
+}
+
+impl Roster {
+    /// These nodes, in order of priority: where each takes requests, and where it tells of heads. The first one is the current one.
+    #[must_use]
+    pub fn new(endpoints: Vec<(Arc<Endpoint>, Option<Arc<Endpoint>>)>, limits: Limits, counts: Arc<Counts>) -> Self {
+        let board = Board {
+            current: AtomicUsize::new(0),
+            switches: AtomicU64::new(0),
+            subscribed: AtomicBool::new(false),
+            heads: AtomicU64::new(0),
+            cuts: AtomicU64::new(0),
+            health: Mutex::new(vec![Health::Unknown; endpoints.len()]),
+        };
+        Self { endpoints: endpoints.into(), limits, counts, board: Arc::new(board) }
+    }
+
+    /// How many there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.endpoints.len()
+    }
+
+    /// True if there is no node at all.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.endpoints.is_empty()
+    }
+
+    /// The number of the node that is used now.
+    #[must_use]
+    pub fn current(&self) -> usize {
+        self.board.current.load(Ordering::Acquire)
+    }
+
+    /// Where a node is.
+    #[must_use]
+    pub fn endpoint(&self, node: usize) -> &Arc<Endpoint> {
+        &self.endpoints[node].0
+    }
+
+    /// Where a node tells of heads, if it does.
+    #[must_use]
+    pub fn heads(&self, node: usize) -> Option<&Arc<Endpoint>> {
+        self.endpoints[node].1.as_ref()
+    }
+
+    /// Whether heads come by WebSocket.
+    #[must_use]
+    pub fn subscribed(&self) -> bool {
+        self.board.subscribed.load(Ordering::Acquire)
+    }
+
+    /// Heads that came by WebSocket, and ends of subscriptions.
+    #[must_use]
+    pub fn heads_and_cuts(&self) -> (u64, u64) {
+        (self.board.heads.load(Ordering::Relaxed), self.board.cuts.load(Ordering::Relaxed))
+    }
+
+    /// Bounds of a request.
+    #[must_use]
+    pub const fn limits(&self) -> &Limits {
+        &self.limits
+    }
+
+    /// What the connections count.
+    #[must_use]
+    pub const fn counts(&self) -> &Arc<Counts> {
+        &self.counts
+    }
+
+    /// A connection of its own to a node.
+    pub fn lane<R: Room>(&self, room: R, node: usize) -> Lane<R> {
+        Lane::new(room, Arc::clone(&self.endpoints[node].0), self.limits, Arc::clone(&self.counts))
+    }
+
+    /// How often another node has become the current one.
+    #[must_use]
+    pub fn switches(&self) -> u64 {
+        self.board.switches.load(Ordering::Relaxed)
+    }
+
+    /// Healthy nodes, and ones of another chain.
+    #[must_use]
+    pub fn tally(&self) -> (usize, usize) {
+        let health = self.board.health.lock();
+        let healthy = health.iter().filter(|health| **health == Health::Healthy).count();
+        (healthy, health.iter().filter(|health| matches!(health, Health::Quarantined(_))).count())
+    }
+
+    /// The healthy ones apart from `node`.
+    #[must_use]
+    pub fn healthy_besides(&self, node: usize) -> Vec<usize> {
+        let health = self.board.health.lock();
+        (0..health.len()).filter(|other| *other != node && health[*other] == Health::Healthy).collect()
+    }
+
+    /// What an operator should know of the nodes, a line each: those of another chain.
+    #[must_use]
+    pub fn remarks(&self) -> Vec<String> {
+        let health = self.board.health.lock();
+        let told = |(node, health): (usize, &Health)| match health {
+            Health::Quarantined(id) => Some(format!(
+                "{} is on chain {id}, which is not this engine's: it is not used; correct node.endpoints",
+                self.endpoints[node].0
+            )),
+            Health::Unknown | Health::Healthy | Health::Failing | Health::Lagging => None,
+        };
+        health.iter().enumerate().filter_map(told).collect()
+    }
+
+    pub(super) fn set_current(&self, node: usize) {
+        self.board.current.store(node, Ordering::Release);
+        self.board.switches.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(super) fn set_subscribed(&self, subscribed: bool) {
+        self.board.subscribed.store(subscribed, Ordering::Release);
+    }
+
+    pub(super) fn note_head(&self) {
+        self.board.heads.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(super) fn note_cut(&self) {
+        self.board.cuts.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(super) fn set_health(&self, node: usize, health: Health) {
+        self.board.health.lock()[node] = health;
+    }
+}

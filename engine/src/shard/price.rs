@@ -1,0 +1,203 @@
+//! The feed of gas prices (row A7): asked by whichever shard wants a price, it asks the sources once for all of them.
+//!
+//! ```text
+//!   shards ─► desk ─► oracle, if there is one ─► node: eth_feeHistory, else eth_gasPrice ─► every shard
+//! ```
+//!
+//! A source that gives no price falls through to the next one, and says so once, until it gives one again. With no price at all the
+//! shards hear that, too, and go on with the last one that was good.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use alloy::primitives::{U64, U128};
+use netio::{Bell, Calls, End, Endpoint, Lane, Room};
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+use super::mailbox::{Mail, Mailbox};
+use crate::chain::Roster;
+use crate::config::GasConfig;
+use crate::txmgr::Event;
+use crate::txmgr::gas_price::MarketPrice;
+use crate::txmgr::oracle;
+
+/// Where a shard says that it wants a price. Clones are the same desk.
+#[derive(Clone, Debug, Default)]
+pub struct PriceDesk {
+    wanted: Arc<AtomicBool>,
+    bell: Bell,
+}
+
+impl PriceDesk {
+    pub(super) fn want(&self) {
+        self.wanted.store(true, Ordering::Release);
+        self.bell.ring();
+    }
+}
+
+/// Whether a source gave a price when it was last asked.
+#[derive(Debug)]
+struct Source {
+    name: &'static str,
+    gives: bool,
+}
+
+impl Source {
+    const fn new(name: &'static str) -> Self {
+        Self { name, gives: true }
+    }
+
+    fn told(&mut self, price: Result<MarketPrice, String>) -> Option<MarketPrice> {
+        let gave = std::mem::replace(&mut self.gives, price.is_ok());
+        match price {
+            Ok(price) => {
+                if !gave {
+                    tracing::info!(source = self.name, "the source of gas prices gives one again");
+                }
+                Some(price)
+            }
+            Err(reason) => {
+                if gave {
+                    tracing::warn!(source = self.name, reason, "no gas price from this source; the next one is used");
+                }
+                None
+            }
+        }
+    }
+}
+
+/// The feed, on shard 0.
+pub(super) struct Feed<R: Room> {
+    room: R,
+    roster: Roster,
+    using: usize,
+    lane: Lane<R>,
+    gas: GasConfig,
+    oracle: Option<Arc<Endpoint>>,
+    from_oracle: Source,
+    from_node: Source,
+}
+
+impl<R: Room> Feed<R> {
+    pub(super) fn new(room: R, roster: Roster, gas: GasConfig, oracle: Option<Arc<Endpoint>>) -> Self {
+        let using = roster.current();
+        let lane = roster.lane(room.clone(), using);
+        Self { room, roster, using, lane, gas, oracle, from_oracle: Source::new("oracle"), from_node: Source::new("node") }
+    }
+
+    /// Answers the desk until the engine stops.
+    pub(super) async fn run(mut self, desk: PriceDesk, mailboxes: Vec<Mailbox>) {
+        loop {
+            desk.bell.wait().await;
+            while desk.wanted.load(Ordering::Acquire) {
+                let (price, pause) = self.price().await;
+                // Whoever asked until now is answered by this; whoever asks from now on is answered by the next one.
+                desk.wanted.store(false, Ordering::Release);
+                for mailbox in &mailboxes {
+                    // A shard that is gone ends the engine; nobody else has to hear of it.
+                    let _ = mailbox.send(Mail::Tell(Box::new(Event::Price(price)))).await;
+                }
+                if let Some(pause) = pause {
+                    self.room.sleep(pause).await;
+                }
+            }
+        }
+    }
+
+    async fn price(&mut self) -> (Option<MarketPrice>, Option<std::time::Duration>) {
+        if let Some(oracle) = &self.oracle {
+            let reply = netio::get(&self.room, oracle, self.roster.limits()).await;
+            let price = reply.map_err(|fault| fault.to_string()).and_then(|reply| oracle::price(&reply, &self.gas));
+            if let Some(price) = self.from_oracle.told(price) {
+                return (Some(price), None);
+            }
+        }
+        let (price, pause) = self.ask_node().await;
+        (self.from_node.told(price), pause)
+    }
+
+    async fn ask_node(&mut self) -> (Result<MarketPrice, String>, Option<std::time::Duration>) {
+        let current = self.roster.current();
+        if std::mem::replace(&mut self.using, current) != current {
+            self.lane = self.roster.lane(self.room.clone(), current);
+        }
+        let mut calls = Calls::new();
+        calls.push("eth_feeHistory", &(U64::from(self.gas.history_blocks), "latest", [self.gas.percentile]));
+        calls.push("eth_gasPrice", &[(); 0]);
+        let exchange = self.lane.exchange(&calls).await;
+        (from_node(exchange.ends), exchange.retry_after)
+    }
+}
+
+/// The price of `eth_feeHistory`; where there is none (an older node, a chain without a base fee) that of `eth_gasPrice`.
+fn from_node(ends: Vec<End>) -> Result<MarketPrice, String> {
+    let mut words = ends.into_iter().map(|end| match end {
+        End::Answered(Ok(json)) => Ok(json),
+        End::Answered(Err(error)) => Err(error.to_string()),
+        End::BeforeSend(fault) | End::Ambiguous(fault) => Err(fault.to_string()),
+    });
+    let mut next = || words.next().unwrap_or_else(|| Err("no answer".into()));
+    let (history, gas_price) = (next(), next());
+    if let Some(price) = history.ok().and_then(|json| from_history(&json)) {
+        return Ok(price);
+    }
+    let wei: U128 = serde_json::from_str(gas_price?.get()).map_err(|error| format!("eth_gasPrice cannot be read: {error}"))?;
+    Ok(MarketPrice::Legacy(wei.to()))
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct FeeHistory {
+    #[serde(default)]
+    base_fee_per_gas: Vec<U128>,
+    #[serde(default)]
+    reward: Option<Vec<Vec<U128>>>,
+}
+
+/// The market's price from `eth_feeHistory`; `None` on a chain without a base fee.
+fn from_history(json: &RawValue) -> Option<MarketPrice> {
+    let history: FeeHistory = serde_json::from_str(json.get()).ok()?;
+    let next: u128 = history.base_fee_per_gas.last()?.to();
+    let tips: Vec<u128> = history.reward.unwrap_or_default().iter().filter_map(|block| block.first()).map(|tip| tip.to()).collect();
+    (next > 0).then(|| MarketPrice::from_history(next, &tips))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn json(text: &str) -> End {
+        End::Answered(Ok(RawValue::from_string(text.into()).expect("JSON")))
+    }
+
+    fn refused() -> End {
+        End::Answered(Err(netio::RpcError { code: -32601, message: "no such method".into(), data: None }))
+    }
+
+    #[test]
+    fn the_fee_history_goes_before_the_gas_price() {
+        let history = r#"{"baseFeePerGas": ["0x1", "0x5"], "reward": [["0x2"]]}"#;
+        assert_eq!(from_node(vec![json(history), json("\"0x9\"")]), Ok(MarketPrice::from_history(5, &[2])));
+    }
+
+    #[test]
+    fn a_node_without_a_fee_history_is_taken_by_its_gas_price() {
+        assert_eq!(from_node(vec![refused(), json("\"0x9\"")]), Ok(MarketPrice::Legacy(9)));
+        assert_eq!(from_node(vec![json(r#"{"baseFeePerGas": ["0x0"]}"#), json("\"0x9\"")]), Ok(MarketPrice::Legacy(9)));
+    }
+
+    #[test]
+    fn a_node_that_tells_neither_gives_no_price() {
+        assert!(from_node(vec![refused(), refused()]).expect_err("no price").contains("no such method"));
+    }
+
+    #[test]
+    fn a_source_that_fails_falls_through() {
+        let mut source = Source::new("oracle");
+        assert_eq!(source.told(Err("down".into())), None);
+        assert!(!source.gives);
+        assert_eq!(source.told(Ok(MarketPrice::Legacy(7))), Some(MarketPrice::Legacy(7)));
+        assert!(source.gives);
+    }
+}
