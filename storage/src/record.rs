@@ -209,6 +209,13 @@ pub enum Record {
         /// Why it ended.
         failure: FailureRow,
     },
+    /// Paused by hand, or resumed.
+    Paused {
+        /// Signing address.
+        address: Address,
+        /// Until when, µs since the Unix epoch, `u64::MAX` without an end; `None` resumes it.
+        until: Option<u64>,
+    },
     /// A block the follower has read, with what it completed.
     Block {
         /// Block number.
@@ -257,6 +264,7 @@ impl Record {
                 Self::Bound { accepted: row, attempt, .. } => accepted(row) + attempt.raw.len(),
                 Self::Attempt { attempt, .. } => attempt.raw.len(),
                 Self::Failed { accepted: row, failure, .. } => accepted(row) + failure.reason.len(),
+                Self::Paused { .. } => 0,
                 Self::Rewind { orphans, .. } => orphans.len() * RECEIPT_BYTES,
                 Self::Block { receipts, failures, floors, .. } => {
                     (receipts.len() + failures.len()) * RECEIPT_BYTES + floors.len() * FLOOR_BYTES

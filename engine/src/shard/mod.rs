@@ -19,11 +19,13 @@ mod blocks;
 mod inbox;
 pub mod mailbox;
 mod placement;
+mod questions;
 mod run;
 mod sign;
 
 pub use asks::Node;
 pub use mailbox::{Mail, SubmitBatch};
 pub use placement::shard_of;
+pub use questions::{PauseOrder, Question};
 pub use run::{FollowParts, Shard, ShardParts};
 pub use sign::sign;

@@ -14,6 +14,7 @@ use super::batches::Batches;
 use super::blocks::Blocks;
 use super::inbox::Inbox;
 use super::mailbox::{Mail, Mailbox};
+use super::questions::Pauses;
 use super::sign::sign;
 use crate::chain::{ChainStatus, Follow, Stored};
 use crate::engine::Reservations;
@@ -93,6 +94,7 @@ pub struct Shard<R: Room, S: Store> {
     manager: Manager,
     metrics: Metrics,
     batches: Batches,
+    pauses: Pauses,
     lanes: Vec<Option<Lane<R>>>,
     home: Inbox<Home<R>>,
     asks: Inbox<Ask>,
@@ -133,6 +135,7 @@ impl<R: Room, S: Store> Shard<R, S> {
             lanes: (0..parts.settings.lanes).map(|_| Some(parts.node.lane(room.clone()))).collect(),
             manager: Manager::new(parts.settings),
             batches: Batches::new(parts.reservations, parts.held),
+            pauses: Pauses::default(),
             mailbox: parts.mailbox,
             bell: parts.bell,
             link: parts.link,
@@ -215,7 +218,7 @@ impl<R: Room, S: Store> Shard<R, S> {
         }
         if !self.stopping && self.stop.load(Ordering::Acquire) {
             self.stopping = true;
-            self.handle(Event::Node { healthy: false, chain_id: None });
+            self.handle(Event::Shutdown);
         }
     }
 
@@ -275,6 +278,12 @@ impl<R: Room, S: Store> Shard<R, S> {
                     self.block_effects = Some(effects);
                     self.handle(Event::Rewind { to });
                 }
+                Mail::Question(question) => question.answer(&self.manager),
+                Mail::Pause(order) => {
+                    let (address, until) = (order.address, order.until);
+                    let ask = self.pauses.open(order.reply);
+                    self.handle(Event::Pause { address, until, ask });
+                }
                 Mail::Tell(event) => self.handle(*event),
             }
         }
@@ -323,6 +332,7 @@ impl<R: Room, S: Store> Shard<R, S> {
                 Action::Estimate(id, request) => self.asks.push(Ask::Estimate(id, request)),
                 Action::Load { address, after, limit } => self.load(address, after, limit),
                 Action::Reply { to, result, last } => self.batches.answer(to, result, last),
+                Action::Paused { ask, result } => self.pauses.answer(ask, result),
                 Action::Effects(effects) => {
                     if let Some(reply) = self.block_effects.take() {
                         // The follower may have ended with the room.
@@ -413,6 +423,9 @@ fn count(metrics: &Metrics, counted: Counted) {
         Counted::Failed => metrics.failed.increment(1),
         Counted::Resubmitted => metrics.resubmitted.increment(1),
         Counted::Held => metrics.held.increment(1),
+        Counted::States(changes) => {
+            metrics.orchestrators().iter().zip(changes).for_each(|(gauge, change)| gauge.increment(change as f64));
+        }
     }
 }
 

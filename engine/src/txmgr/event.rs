@@ -7,6 +7,7 @@ use storage::{AttemptFees, AttemptRow, FailureRow, ReceiptRow, Record, Request, 
 use uuid::Uuid;
 
 use super::gas_price::MarketPrice;
+use super::orchestrator::state::State;
 use super::outcome::Outcome;
 use crate::engine::SubmitError;
 
@@ -183,6 +184,8 @@ pub struct Recovered {
     pub floor: u64,
     /// Bound from the floor on, gapless.
     pub bound: Vec<BoundRow>,
+    /// Paused by hand until then, µs since the epoch; `u64::MAX` without an end.
+    pub paused_until: Option<u64>,
     /// Last number of the queue, if anything waits.
     pub last_queue_number: Option<u64>,
     /// How many wait.
@@ -253,6 +256,17 @@ pub enum Event {
         /// Its chain id.
         chain_id: Option<u64>,
     },
+    /// Pause an address until then, µs since the epoch, `u64::MAX` without an end; `None` resumes it.
+    Pause {
+        /// Whom.
+        address: Address,
+        /// Until when.
+        until: Option<u64>,
+        /// Names the order in [`Action::Paused`].
+        ask: u64,
+    },
+    /// The process ends: nothing is bound or sent any more.
+    Shutdown,
     /// A deadline asked for by [`Action::WakeAt`] has come.
     Tick,
 }
@@ -298,6 +312,13 @@ pub enum Action {
         /// False for "unknown": the end is told later to whoever asks.
         last: bool,
     },
+    /// Tell how an order to pause or to resume ended.
+    Paused {
+        /// Which.
+        ask: u64,
+        /// `Ok`: on disk.
+        result: Result<(), SubmitError>,
+    },
     /// This shard's part of the write of a block.
     Effects(BlockEffects),
     /// Tell [`Event::Tick`] at this time.
@@ -327,4 +348,6 @@ pub enum Counted {
     Resubmitted,
     /// Held, because the price cap leaves no replacement.
     Held,
+    /// So many orchestrators more or fewer are in each state, in the order of [`State::ALL`].
+    States([i64; State::ALL.len()]),
 }
