@@ -237,6 +237,9 @@ pub struct TxmgrConfig {
     /// What is different for single addresses: `[txmgr.addresses."0x…"]`.
     pub addresses: BTreeMap<Address, AddressConfig>,
     /// Addresses of one shard that bind and send at the same time; others stand in line, and who waited longest is next.
+    /// A transaction whose address stands in line is written twice, first into its queue and then bound, so there should be a slot for
+    /// every address that sends within the time a commit and a request to the node take: a run of a shard takes in 256 submissions, a
+    /// request some runs. A slot costs what is read ahead for it, at most 256 waiting transactions.
     pub max_orchestrators: usize,
     /// An address that has nothing to bind or send gives its slot back after this long, in milliseconds; at once if another waits.
     pub idle_timeout_ms: u64,

@@ -193,10 +193,6 @@ pub struct Recovered {
 }
 
 /// What the manager is told.
-#[expect(
-    clippy::large_enum_variant,
-    reason = "a submission is moved once; an allocation for each costs more than the room of a few others"
-)]
 #[derive(Debug)]
 pub enum Event {
     /// What the disk holds of an address; only before anything else.
