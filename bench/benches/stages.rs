@@ -109,16 +109,13 @@ fn admission(criterion: &mut Criterion) {
     group.throughput(Throughput::Elements(16));
     for addresses in [100_u64, 10_000] {
         let from: Vec<Address> = (0..addresses).map(|number| Address::left_padding_from(&number.to_be_bytes())).collect();
-        let mut manager = crowd(&from, 1_000_000 / addresses, 16);
-        let (mut block, mut actions) = (1_u64, Vec::new());
+        let (mut manager, mut actions) = crowd(&from, 1_000_000 / addresses, 16);
+        let mut block = 1_u64;
         // Any bytes will do: nothing here looks into them.
         let raw = Bytes::from_static(&[1]);
         let result = Ok((raw.clone(), keccak256(&raw)));
         let fake =
             |job: &SignJob| Signed { slot: job.slot, id: job.id, fees: job.fees, gas: job.gas, closing: false, result: result.clone() };
-        // Whoever has a slot begins to read.
-        manager.handle(Event::Node { healthy: false, chain_id: None }, Now::default(), &mut actions);
-        manager.handle(Event::Node { healthy: true, chain_id: None }, Now::default(), &mut actions);
         group.bench_function(BenchmarkId::new("turn", addresses), |bencher| {
             bencher.iter(|| {
                 block += 1;

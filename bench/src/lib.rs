@@ -79,9 +79,9 @@ fn ready(txmgr: TxmgrConfig) -> Manager {
 }
 
 /// A manager whose store holds `each` waiting transfers for each of the addresses; all but `slots` of them stand in line, and each
-/// may have one transfer in flight.
+/// may have one transfer in flight. Also what it asks for first.
 #[must_use]
-pub fn crowd(addresses: &[Address], each: u64, slots: usize) -> Manager {
+pub fn crowd(addresses: &[Address], each: u64, slots: usize) -> (Manager, Vec<Action>) {
     let mut manager = ready(TxmgrConfig { finality_depth: 1, max_orchestrators: slots, max_in_flight: 1, ..TxmgrConfig::default() });
     let mut actions = Vec::new();
     for address in addresses {
@@ -92,7 +92,7 @@ pub fn crowd(addresses: &[Address], each: u64, slots: usize) -> Manager {
         // A chain that every one of them has a transaction count on already.
         manager.handle(Event::ChainNonce(*address, Some(0)), Now::default(), &mut actions);
     }
-    manager
+    (manager, actions)
 }
 
 /// Answers everything the manager has asked for, to the end of one turn of everyone with a slot: read one transfer, bind it, send it, and
@@ -135,6 +135,7 @@ pub fn turn(manager: &mut Manager, actions: &mut Vec<Action>, block: u64, sign: 
 /// say yes. `block` is the number of the block that holds them.
 pub fn walk(manager: &mut Manager, accepts: Vec<Accept>, block: u64, sign: impl Fn(&SignJob) -> Signed) {
     let now = Now::default();
+    let count = accepts.len();
     let mut actions = Vec::new();
     let mut queued: BTreeMap<Address, Vec<Waiter>> = BTreeMap::new();
     for (index, accept) in (0_u32..).zip(accepts) {
@@ -173,6 +174,7 @@ pub fn walk(manager: &mut Manager, accepts: Vec<Accept>, block: u64, sign: impl 
         manager.flush(now, &mut actions);
         actions.retain(|action| matches!(action, Action::Commit { .. } | Action::Send { .. } | Action::Load { .. }));
     }
+    assert_eq!(receipts.len(), count, "each was bound and sent");
     manager.handle(Event::Block(SeenBlock { number: block, hash: B256::ZERO, seen_at: 1, receipts }), now, &mut actions);
     manager.handle(Event::BlockStored { number: block, newest: true }, now, &mut actions);
 }
