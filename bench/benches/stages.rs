@@ -1,12 +1,14 @@
 //! One stage a bench. Instruction caches are warm and nothing waits: these are the costs that add up on a shard's thread.
 
 use std::hint::black_box;
+use std::time::Duration;
 
-use alloy::primitives::{Address, B256};
+use alloy::primitives::{Address, B256, Bytes, keccak256};
 use criterion::{BatchSize, BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use engine::shard::sign;
 use engine::txmgr::stage::{Facts, next_stage};
-use millrace_bench::{Bytecount, FEES, accept, keyring, manager, sign_job, walk};
+use engine::txmgr::{Event, Now, SeenBlock, SignJob, Signed};
+use millrace_bench::{Bytecount, FEES, accept, crowd, keyring, manager, sign_job, turn, walk};
 use storage::{AttemptRow, Record, Scratch, project};
 
 /// Transfers in one run: what a shard takes in at once.
@@ -53,12 +55,16 @@ fn record(criterion: &mut Criterion) {
 fn whole(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("manager");
     group.throughput(Throughput::Elements(RUN));
-    for addresses in [1_u64, 64, 10_000] {
+    // Fewer slots than a run has addresses: most of it waits on disk for its turn.
+    let regimes = [("accept_to_archive", 1_u64, None), ("accept_to_archive", 64, None), ("accept_to_archive", 10_000, None)];
+    for (name, addresses, slots) in
+        regimes.into_iter().chain([("accept_to_archive_50_slots", 64, Some(50)), ("accept_to_archive_50_slots", 10_000, Some(50))])
+    {
         let keys = keyring(addresses);
         let from: Vec<Address> = keys.addresses().collect();
-        let mut manager = manager(&from);
+        let mut manager = manager(&from, slots);
         let (mut number, mut block) = (0_u64, 1_u64);
-        group.bench_function(BenchmarkId::new("accept_to_archive", addresses), |bencher| {
+        group.bench_function(BenchmarkId::new(name, addresses), |bencher| {
             bencher.iter_batched(
                 || {
                     let run = (number..number + RUN).map(|number| accept(from[(number % addresses) as usize], number)).collect::<Vec<_>>();
@@ -74,5 +80,52 @@ fn whole(criterion: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, stage, signing, record, whole);
+/// What addresses with nothing to do cost when a block is stored and a deadline comes: the same whether there are 100 or 100,000.
+fn idle(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("idle");
+    for addresses in [100_u64, 100_000] {
+        let from: Vec<Address> = (0..addresses).map(|number| Address::left_padding_from(&number.to_be_bytes())).collect();
+        let mut manager = manager(&from, None);
+        let (mut block, mut actions) = (1_u64, Vec::new());
+        group.bench_function(BenchmarkId::new("block_and_tick", addresses), |bencher| {
+            bencher.iter(|| {
+                block += 1;
+                let now = Now { elapsed: Duration::from_millis(block), unix_us: block };
+                let seen = SeenBlock { number: block, hash: B256::ZERO, seen_at: 1, receipts: Vec::new() };
+                manager.handle(Event::Block(seen), now, &mut actions);
+                manager.handle(Event::BlockStored { number: block, newest: true }, now, &mut actions);
+                manager.handle(Event::Tick, now, &mut actions);
+                manager.flush(now, &mut actions);
+                black_box(actions.drain(..).count())
+            });
+        });
+    }
+    group.finish();
+}
+
+/// Turns out of a long line: 1,000,000 transfers wait, and 16 addresses at a time bind one each and stand behind the others again.
+fn admission(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("pool");
+    group.throughput(Throughput::Elements(16));
+    for addresses in [100_u64, 10_000] {
+        let from: Vec<Address> = (0..addresses).map(|number| Address::left_padding_from(&number.to_be_bytes())).collect();
+        let (mut manager, mut actions) = crowd(&from, 1_000_000 / addresses, 16);
+        let mut block = 1_u64;
+        // Any bytes will do: nothing here looks into them.
+        let raw = Bytes::from_static(&[1]);
+        let result = Ok((raw.clone(), keccak256(&raw)));
+        let fake =
+            |job: &SignJob| Signed { slot: job.slot, id: job.id, fees: job.fees, gas: job.gas, closing: false, result: result.clone() };
+        group.bench_function(BenchmarkId::new("turn", addresses), |bencher| {
+            bencher.iter(|| {
+                block += 1;
+                let mined = turn(&mut manager, &mut actions, block, fake);
+                assert!(mined > 0, "the line does not move");
+            });
+        });
+    }
+    group.finish();
+}
+
+criterion_group!(benches, stage, signing, record, whole, idle, admission);
 criterion_main!(benches);

@@ -12,9 +12,11 @@
 mod load;
 mod validate;
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::path::PathBuf;
 
+use alloy::primitives::Address;
 use netio::Executor;
 use netio::{Endpoint, EndpointError};
 use serde::Deserialize;
@@ -338,8 +340,21 @@ impl fmt::Debug for HiddenUrl {
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct TxmgrConfig {
-    /// Transactions of one address that are bound and not confirmed.
+    /// Transactions of one address that are bound and in no block.
     pub max_in_flight: usize,
+    /// What is different for single addresses: `[txmgr.addresses."0x…"]`.
+    pub addresses: BTreeMap<Address, AddressConfig>,
+    /// Addresses of one shard that bind and send at the same time; others stand in line, and who waited longest is next.
+    /// A transaction whose address stands in line is written twice, first into its queue and then bound, so there should be a slot for
+    /// every address that sends within the time a commit and a request to the node take: a run of a shard takes in 256 submissions, a
+    /// request some runs. A slot costs what is read ahead for it, at most 256 waiting transactions.
+    pub max_orchestrators: usize,
+    /// An address that has nothing to bind or send gives its slot back after this long, in milliseconds; at once if another waits.
+    pub idle_timeout_ms: u64,
+    /// An address with work counts as stale when nothing of it was bound, answered or mined for this long, in milliseconds.
+    pub stale_timeout_ms: u64,
+    /// An address that has had its slot for this long gives it to one that waits, in milliseconds.
+    pub swap_timeout_ms: u64,
     /// A transaction unconfirmed for this long gets a higher price, in milliseconds.
     pub resubmit_interval_ms: u64,
     /// The oldest transaction of an address is sent again, same bytes, when this many blocks have passed without it.
@@ -374,6 +389,11 @@ impl Default for TxmgrConfig {
     fn default() -> Self {
         Self {
             max_in_flight: 500,
+            addresses: BTreeMap::new(),
+            max_orchestrators: 1000,
+            idle_timeout_ms: 1000,
+            stale_timeout_ms: 300_000,
+            swap_timeout_ms: 600_000,
             resubmit_interval_ms: 300_000,
             resend_after_blocks: 3,
             retry_min_ms: 250,
@@ -384,6 +404,22 @@ impl Default for TxmgrConfig {
             displaced: Displaced::default(),
         }
     }
+}
+
+impl TxmgrConfig {
+    /// Most transactions of this address that may be bound and in no block.
+    #[must_use]
+    pub fn max_in_flight_of(&self, address: &Address) -> usize {
+        self.addresses.get(address).and_then(|own| own.max_in_flight).unwrap_or(self.max_in_flight)
+    }
+}
+
+/// What is different for one address.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct AddressConfig {
+    /// In place of `txmgr.max_in_flight`.
+    pub max_in_flight: Option<usize>,
 }
 
 /// An amount of wei: an integer, or a decimal string where it is longer than TOML's 64 bits.

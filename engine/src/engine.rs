@@ -28,9 +28,10 @@ use crate::chain::{ChainStatus, Roster};
 use crate::keys::Keyring;
 use crate::metrics::Metrics;
 use crate::readers::Readers;
-use crate::shard::mailbox::Mailbox;
-use crate::shard::{Mail, SubmitBatch, shard_of};
+use crate::shard::mailbox::{Mail, Mailbox};
+use crate::shard::{PauseOrder, Question, SubmitBatch, shard_of};
 use crate::txmgr::check::check;
+use crate::txmgr::inspect::{AddressView, Asked, LiveTransaction};
 use crate::txmgr::{Accept, Event};
 
 /// Pause that a busy engine asks its callers for, ms: about a commit and a run.
@@ -255,6 +256,74 @@ impl<S: Store> Engine<S> {
                 }
             }
         }
+    }
+
+    /// Pauses an address: nothing new is bound for it until then. `Ok`: on disk, and so after a restart. `until`: µs since the Unix
+    /// epoch, `None` without an end.
+    ///
+    /// # Errors
+    /// An address without a key here, a time that is past, and those of every write.
+    pub async fn pause(&self, address: Address, until: Option<u64>) -> Result<(), SubmitError> {
+        let now = u64::try_from((self.inner.parts.clock)().as_micros()).unwrap_or(u64::MAX);
+        if let Some(until) = until.filter(|until| *until <= now) {
+            return Err(SubmitError::Invalid(format!(
+                "the end of the pause, {} ms after the Unix epoch, is not in the future: it is {} now",
+                until / 1000,
+                now / 1000
+            )));
+        }
+        self.order(address, Some(until.unwrap_or(u64::MAX))).await
+    }
+
+    /// Ends the pause of an address, if there is one. `Ok`: on disk.
+    ///
+    /// # Errors
+    /// An address without a key here, and those of every write.
+    pub async fn resume(&self, address: Address) -> Result<(), SubmitError> {
+        self.order(address, None).await
+    }
+
+    async fn order(&self, address: Address, until: Option<u64>) -> Result<(), SubmitError> {
+        self.known(address)?;
+        let (reply, answer) = flume::bounded(1);
+        if !self.mailbox(&address).ask(Mail::Pause(PauseOrder { address, until, reply })) {
+            return Err(SubmitError::Busy { retry_after_ms: RETRY_AFTER_MS });
+        }
+        answer.recv_async().await.unwrap_or(Err(SubmitError::Unknown))
+    }
+
+    /// What the shard of an address knows of it.
+    ///
+    /// # Errors
+    /// An address without a key here; a shard that has no room for the question.
+    pub async fn address(&self, address: Address) -> Result<AddressView, SubmitError> {
+        self.known(address)?;
+        let (reply, answer) = flume::bounded(1);
+        if !self.mailbox(&address).ask(Mail::Question(Question::Address(address, reply))) {
+            return Err(SubmitError::Busy { retry_after_ms: RETRY_AFTER_MS });
+        }
+        answer.recv_async().await.map_err(|_| SubmitError::Closed)
+    }
+
+    /// What the shard of an open transaction knows of it; `None` if it does not answer, or has it no longer.
+    pub async fn live(&self, asked: Asked) -> Option<LiveTransaction> {
+        let (reply, answer) = flume::bounded(1);
+        let asked_it = self.mailbox(&asked.from).ask(Mail::Question(Question::Transaction(asked, reply)));
+        if asked_it { answer.recv_async().await.ok().flatten() } else { None }
+    }
+
+    fn mailbox(&self, address: &Address) -> &Mailbox {
+        let mailboxes = &self.inner.parts.mailboxes;
+        &mailboxes[shard_of(address, mailboxes.len())]
+    }
+
+    fn known(&self, address: Address) -> Result<(), SubmitError> {
+        if self.inner.parts.keys.contains(&address) {
+            return Ok(());
+        }
+        Err(SubmitError::Invalid(format!(
+            "unknown address {address}: no key of this engine signs for it; add its key or correct the address"
+        )))
     }
 
     /// Where reads are done.

@@ -77,6 +77,20 @@ metrics! {
     busy: Counter = "millrace_submissions_refused_busy_total", Unit::Count;
     /// Transactions accepted and not yet archived or failed.
     open: Gauge = "millrace_transactions_open", Unit::Count;
+    /// Signing addresses with work that stand in line for a slot.
+    orchestrators_new: Gauge = "millrace_orchestrators_new", Unit::Count;
+    /// Signing addresses that have a slot and bind and send.
+    orchestrators_running: Gauge = "millrace_orchestrators_running", Unit::Count;
+    /// Signing addresses that wait for funds.
+    orchestrators_waiting: Gauge = "millrace_orchestrators_waiting", Unit::Count;
+    /// Signing addresses that have a slot and nothing to do.
+    orchestrators_idle: Gauge = "millrace_orchestrators_idle", Unit::Count;
+    /// Signing addresses whose work makes no progress.
+    orchestrators_stale: Gauge = "millrace_orchestrators_stale", Unit::Count;
+    /// Signing addresses that were paused by hand.
+    orchestrators_paused: Gauge = "millrace_orchestrators_paused", Unit::Count;
+    /// Signing addresses without anything to bind or to send for the first time.
+    orchestrators_stopped: Gauge = "millrace_orchestrators_stopped", Unit::Count;
     /// Number of the highest block that was read and stored.
     head: Gauge = "millrace_head_block_number", Unit::Count;
     /// Number of the block that the node calls safe; 0 where it names none.
@@ -120,6 +134,19 @@ metrics! {
 }
 
 impl Metrics {
+    /// The gauges of the orchestrators' states, in the order of [`State::ALL`](crate::txmgr::orchestrator::state::State::ALL).
+    pub const fn orchestrators(&self) -> [&Gauge; 7] {
+        [
+            &self.orchestrators_new,
+            &self.orchestrators_running,
+            &self.orchestrators_waiting,
+            &self.orchestrators_idle,
+            &self.orchestrators_stale,
+            &self.orchestrators_paused,
+            &self.orchestrators_stopped,
+        ]
+    }
+
     /// Makes a Prometheus recorder the recorder of this process and registers with it.
     /// Fails where the process has one already.
     pub fn install() -> Result<(Self, PrometheusHandle), BuildError> {

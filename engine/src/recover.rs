@@ -59,7 +59,8 @@ fn recovered(store: &impl Store, address: Address) -> Result<Recovered, StoreErr
     let floor = ids.first().map_or(floor, |(nonce, _)| *nonce);
     let bound = bound_rows(store, &ids)?;
     let (last_queue_number, waiting_count) = queue(store, &address)?;
-    Ok(Recovered { address, floor, bound, last_queue_number, waiting_count })
+    let paused_until = read::paused_until(store, &address)?;
+    Ok(Recovered { address, floor, bound, paused_until, last_queue_number, waiting_count })
 }
 
 fn bound_rows(store: &impl Store, bound: &[(u64, Uuid)]) -> Result<Vec<BoundRow>, StoreError> {

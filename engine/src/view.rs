@@ -3,18 +3,19 @@
 //! | rows on disk | status | stage |
 //! |---|---|---|
 //! | a failure | `fatal_error` | `complete` |
-//! | no attempt of the present generation | `unstarted` | `queued` |
+//! | no attempt of the present generation | `unstarted` | `queued`, or what its shard says |
+//! | attempts, no receipt | `unconfirmed`; `in_progress` while its shard has heard of no node that has it | `tracking`, or what its shard says |
 //! | a receipt of the self-send that closes the nonce, at any depth | `unconfirmed` | `tracking` |
-//! | attempts, no receipt, or one that is not deep enough | `unconfirmed` | `tracking` |
+//! | a receipt that is not deep enough | `unconfirmed` | `tracking` |
 //! | a receipt at the required depth | `confirmed` | `complete` |
 //!
-//! `in_progress` (bound, not sent yet) lasts from a commit to the send that follows it and is not told on disk: once bound, an attempt counts
-//! as maybe sent, so it is shown as `unconfirmed`. A filter by `in_progress` therefore finds nothing.
+//! What a shard does with a transaction between two commits is in its memory only, so a view of one open transaction is completed with what its shard
+//! says ([`LiveTransaction`]): all seven [`Stage`]s, why it is held, and which attempts a node has. That is best effort: a shard that does not answer
+//! in time leaves what is on disk, and lists ([`query`](crate::query)) show that alone. There a bound transaction counts as maybe sent and is
+//! `unconfirmed`; a filter by `in_progress` therefore finds nothing. After a restart no answer of a node is known: what is bound is `in_progress`
+//! until one has answered again.
 //!
-//! For the same reason three of the seven [`Stage`]s are shown. What a shard does with a transaction between two commits is in its memory only:
-//! a first price and signature (`retrieveGasPrice`, `signing`) are made while it is `queued` on disk; further ones, a closing reason
-//! (`statusUpdate`) and the send (`submitting`) while it is bound, which is shown as `tracking`. `complete` waits for the required depth here,
-//! and for the stored block there.
+//! An attempt is `broadcast` once a node has said that it has it, or a block held it; until then it is `in_progress`.
 //!
 //! A request that is being closed, or that another wallet's transaction has displaced, stays `unconfirmed` until what took its nonce is
 //! final: until then its own bytes could still be mined.
@@ -26,10 +27,12 @@ pub(crate) mod testing;
 
 use std::collections::BTreeMap;
 
+use alloy::primitives::B256;
 use serde::{Deserialize, Serialize};
 use storage::{AttemptRow, FailureRow, ReceiptRow, RivalRow, Store, StoreError, TransactionRow, read};
 use uuid::Uuid;
 
+use crate::txmgr::inspect::{Asked, LiveTransaction};
 use crate::txmgr::stage::Stage;
 
 /// The state of a transaction, in the names that users of such systems know.
@@ -67,8 +70,20 @@ pub struct TransactionView {
     pub failure: Option<FailureRow>,
     /// When the block that made it deep enough was seen, µs since the Unix epoch; `None` if it is not yet, or if that block's row is pruned.
     pub confirmed_at: Option<u64>,
+    /// What its shard says, if it was asked.
+    pub live: Option<LiveTransaction>,
     /// Whether its block has the required depth.
     confirmed: bool,
+}
+
+/// The state of an attempt, in the names that users of such systems know.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum AttemptStatus {
+    /// Signed and on disk; no node is known to have it.
+    InProgress,
+    /// A node has it, or had it.
+    Broadcast,
 }
 
 impl TransactionView {
@@ -104,7 +119,7 @@ impl TransactionView {
             };
             let orphans = read::orphans(store, id)?;
             let rivals = read::rivals(store, id)?;
-            Ok(Self { id, transaction, attempts, receipt, orphans, rivals, failure, confirmed_at, confirmed })
+            Ok(Self { id, transaction, attempts, receipt, orphans, rivals, failure, confirmed_at, live: None, confirmed })
         })
         .collect()
     }
@@ -116,6 +131,7 @@ impl TransactionView {
             (Some(_), _, _) => Status::FatalError,
             (None, true, _) => Status::Confirmed,
             (None, false, false) => Status::Unstarted,
+            (None, false, true) if self.receipt.is_none() && self.live.as_ref().is_some_and(|live| !live.answered) => Status::InProgress,
             (None, false, true) => Status::Unconfirmed,
         }
     }
@@ -126,8 +142,28 @@ impl TransactionView {
         self.receipt.as_ref().and_then(mined).is_some_and(|attempt| attempt.closing.is_some())
     }
 
-    /// The stage that follows from the status: the last one whose beginning is on disk.
+    /// True while its shard can say more than the disk.
+    pub fn is_open(&self) -> bool {
+        self.failure.is_none() && self.receipt.is_none()
+    }
+
+    /// What its shard is asked about it.
+    pub fn asked(&self) -> Asked {
+        Asked { from: self.transaction.request.from, id: self.id, nonce: self.attempts.last().map(|attempt| attempt.nonce) }
+    }
+
+    /// The state of one of its attempts.
+    pub fn attempt_status(&self, hash: &B256) -> AttemptStatus {
+        let mined = self.receipt.iter().chain(&self.orphans).any(|receipt| receipt.transaction_hash == *hash);
+        let told = self.live.as_ref().is_some_and(|live| live.broadcast.contains(hash));
+        if mined || told { AttemptStatus::Broadcast } else { AttemptStatus::InProgress }
+    }
+
+    /// The stage: its shard's word, else the last one whose beginning is on disk.
     pub fn stage(&self) -> Stage {
+        if let Some(live) = self.live.as_ref().filter(|_| self.is_open()) {
+            return live.stage;
+        }
         match self.status() {
             Status::Unstarted => Stage::Queued,
             Status::InProgress | Status::Unconfirmed => Stage::Tracking,

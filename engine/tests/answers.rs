@@ -125,6 +125,36 @@ fn queries_find_by_address_status_hash_and_key_prefix() {
 }
 
 #[test]
+fn a_paused_address_shows_it_keeps_what_it_accepts_and_stays_paused_over_a_restart() {
+    let mut world = World::start("epoll", "").expect("epoll runs anywhere");
+    world.flow();
+    let paused = call(&world, "ptx_pauseAddress", &json!({"address": SIGNERS[0]}));
+    assert_eq!((&paused["state"], &paused["pausedUntilMs"]), (&json!("paused"), &Value::Null));
+    let kept = world.send(&transfer(0));
+    let other = world.send(&transfer(1));
+    world.wait_for_status(&other, "confirmed");
+    world.kill();
+    world.restart();
+    let shown = call(&world, "ptx_getAddress", &json!(SIGNERS[0]));
+    assert_eq!((&shown["state"], &shown["waiting"], &shown["inFlight"]), (&json!("paused"), &json!(1), &json!(0)), "{shown}");
+    let full = world.full(&kept);
+    assert_eq!((&full["status"], &full["stage"]), (&json!("unstarted"), &json!("queued")), "{full:#}");
+    assert!(text(&full["held"]).contains("paused by hand"), "{full:#}");
+    call(&world, "ptx_resumeAddress", &json!(SIGNERS[0]));
+    assert_eq!(world.wait_for_status(&kept, "confirmed")["attempts"][0]["status"], "broadcast");
+    let idle = call(&world, "ptx_getAddress", &json!(SIGNERS[0]));
+    assert_eq!((&idle["nextNonce"], &idle["reason"], &idle["waiting"]), (&json!("0x1"), &Value::Null, &json!(0)), "{idle}");
+}
+
+#[test]
+fn before_its_block_a_transaction_is_unconfirmed_once_the_node_has_it() {
+    let world = World::start("epoll", "").expect("epoll runs anywhere");
+    let id = world.send(&transfer(0));
+    let full = world.wait_for_status(&id, "unconfirmed");
+    assert_eq!((&full["stage"], &full["attempts"][0]["status"]), (&json!("tracking"), &json!("broadcast")), "{full:#}");
+}
+
+#[test]
 fn the_metrics_count_what_goes_to_the_node_and_comes_from_it() {
     let (world, ids) = world();
     assert_eq!(world.metric("millrace_transactions_confirmed_total"), ids.len() as u64);

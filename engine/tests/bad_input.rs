@@ -300,3 +300,21 @@ fn told_to_stop_it_stops_cleanly_and_what_was_accepted_stays() {
     let found = millrace.call("ptx_getTransaction", &json!([id]));
     assert_eq!(found["result"]["id"], id, "{found}");
 }
+
+#[test]
+fn an_order_for_an_unknown_address_or_with_a_wrong_end_names_it() {
+    let ready = Ready::start("");
+    for (method, param, shown) in [
+        ("ptx_pauseAddress", json!({"address": STRANGER}), "unknown address"),
+        ("ptx_resumeAddress", json!(STRANGER), "unknown address"),
+        ("ptx_getAddress", json!(STRANGER), "unknown address"),
+        ("ptx_getAddress", json!("0x12"), "address: \"0x12\""),
+        ("ptx_pauseAddress", json!({"address": SIGNER, "untilMs": 7}), "7 ms after the Unix epoch, is not in the future"),
+        ("ptx_pauseAddress", json!({"address": SIGNER, "forMs": 0}), "forMs: 0"),
+    ] {
+        let (code, message) = ready.millrace.error(method, &json!([param]));
+        assert_eq!(code, -32602, "{message}");
+        assert!(message.contains(shown), "{method} {param}: {message}");
+    }
+    ready.still_works();
+}

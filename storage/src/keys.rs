@@ -22,11 +22,14 @@ pub const META_SCHEMA: &[u8] = b"schema";
 /// `meta`: sequence of the last append, u64 big-endian. In every batch.
 pub const META_SEQUENCE: &[u8] = b"sequence";
 
+/// `by_address`, tag 0: number of the entry of a pause. A program that does not know it steps over it.
+pub const PAUSED: u64 = 1;
+
 /// What a number in `by_address` counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub enum Tag {
-    /// Number 0 → the first nonce that is not archived.
+    /// Number 0 → the first nonce that is not archived. Number [`PAUSED`] → until when the address is paused.
     Floor = 0,
     /// Nonce → id bound to it.
     Bound = 1,

@@ -53,6 +53,13 @@ pub fn project(record: &Record, scratch: &mut Scratch, out: &mut impl Puts) {
             scratch.put(id.as_bytes(), failure, out);
             delete_waiting(from, *queue_number, out);
         }
+        Record::Paused { address, until } => {
+            let key = keys::by_address(address, Tag::Floor, keys::PAUSED);
+            match until {
+                Some(until) => out.put(Family::ByAddress, &key, &codec::encode_number(*until)),
+                None => out.delete(Family::ByAddress, &key),
+            }
+        }
         Record::Block { number, head, receipts, rivals, floors, prune_heads_below } => {
             scratch.put(&keys::head(*number), head, out);
             for (id, receipt) in receipts {

@@ -273,7 +273,16 @@ pub fn floor(store: &impl Store, address: &Address) -> Result<Option<u64>, Store
     store.get(Family::ByAddress, &key)?.map(|value| decode(Family::ByAddress, &key, &value, codec::decode_number)).transpose()
 }
 
-/// Addresses that have a floor, something bound or something waiting, greater than `after`. One seek each, however much they have.
+/// Until when `address` is paused, µs since the Unix epoch; `u64::MAX` without an end; `None` when it is not paused.
+///
+/// # Errors
+/// See [`StoreError`].
+pub fn paused_until(store: &impl Store, address: &Address) -> Result<Option<u64>, StoreError> {
+    let key = keys::by_address(address, Tag::Floor, keys::PAUSED);
+    store.get(Family::ByAddress, &key)?.map(|value| decode(Family::ByAddress, &key, &value, codec::decode_number)).transpose()
+}
+
+/// Addresses that have a floor, a pause, something bound or something waiting, greater than `after`. One seek each, however much they have.
 ///
 /// # Errors
 /// See [`StoreError`].

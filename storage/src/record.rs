@@ -231,6 +231,13 @@ pub enum Record {
         /// Why it ended.
         failure: FailureRow,
     },
+    /// Paused by hand, or resumed.
+    Paused {
+        /// Signing address.
+        address: Address,
+        /// Until when, µs since the Unix epoch, `u64::MAX` without an end; `None` resumes it.
+        until: Option<u64>,
+    },
     /// A block the follower has read, with what it completed.
     Block {
         /// Block number.
@@ -281,6 +288,7 @@ impl Record {
                 Self::Bound { accepted: row, attempt, .. } => accepted(row) + attempt.raw.len(),
                 Self::Attempt { attempt, .. } => attempt.raw.len(),
                 Self::Failed { accepted: row, failure, .. } => accepted(row) + failure.reason.len(),
+                Self::Paused { .. } => 0,
                 Self::Requeued { transaction: row, .. } => transaction(row),
                 Self::Rewind { orphans, rivals, .. } => orphans.len() * RECEIPT_BYTES + rivals.len() * FLOOR_BYTES,
                 Self::Block { receipts, rivals, floors, .. } => {

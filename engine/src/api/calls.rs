@@ -8,8 +8,10 @@
 //!
 //! The sends of a body are made first, so a look-up in the same batch finds what was sent in it.
 
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use std::vec;
 
+use alloy::primitives::Address;
 use serde::Serialize;
 use serde_json::value::RawValue;
 use storage::Store;
@@ -17,7 +19,8 @@ use uuid::Uuid;
 
 use super::envelope::{Body, Call, Request};
 use super::error::{INTERNAL, INVALID_REQUEST, METHOD_NOT_FOUND, RpcError};
-use super::render::{Full, Receipt, Transaction, Transactions};
+use super::params::PauseEnd;
+use super::render::{Full, Receipt, SigningAddress, Transaction, Transactions};
 use super::{Api, envelope, params};
 use crate::engine::{Submission, SubmitError};
 use crate::query::{Query, QueryError};
@@ -28,9 +31,13 @@ const MAX_REPLY_BYTES: usize = 64 * 1024 * 1024;
 /// What one reply takes, about, to make room for it at once.
 const REPLY_BYTES: usize = 96;
 
+/// How long a shard is waited for when it is asked about a transaction; many runs of it.
+const LIVE_WAIT: Duration = Duration::from_millis(500);
+
 /// The methods, as an unknown one is told.
 const METHODS: &str = "ptx_sendTransaction, ptx_sendTransactions, ptx_getTransaction, ptx_getTransactionFull, \
-     ptx_getTransactionByIdempotencyKey, ptx_getTransactionReceipt, ptx_queryTransactions, ptx_clearGasPriceCache";
+     ptx_getTransactionByIdempotencyKey, ptx_getTransactionReceipt, ptx_queryTransactions, ptx_getAddress, ptx_pauseAddress, \
+     ptx_resumeAddress, ptx_clearGasPriceCache";
 
 /// What is to be done for one request.
 enum Plan {
@@ -41,6 +48,7 @@ enum Plan {
     SendMany(Vec<Result<(), RpcError>>),
     Look(Look),
     ClearGasPrice,
+    Signer(Signer),
 }
 
 /// A question to the store.
@@ -50,6 +58,21 @@ enum Look {
     ByKey(String),
     Receipt(Uuid),
     Query(Query),
+}
+
+/// A question or an order about a signing address.
+enum Signer {
+    Show(Address),
+    Pause(Address, PauseEnd),
+    Resume(Address),
+}
+
+/// What a reader found.
+enum Found {
+    /// The answer.
+    Answer(Box<RawValue>),
+    /// An open transaction, of which its shard knows more; and whether all of it is asked for.
+    Open(Box<TransactionView>, bool),
 }
 
 type Outcomes = vec::IntoIter<Result<Uuid, SubmitError>>;
@@ -128,6 +151,12 @@ fn plan(call: Result<Call<'_>, RpcError>, most: usize, submissions: &mut Vec<Sub
             "ptx_getTransactionByIdempotencyKey" => Plan::Look(Look::ByKey(params::key(params)?)),
             "ptx_getTransactionReceipt" => Plan::Look(Look::Receipt(params::id(params)?)),
             "ptx_clearGasPriceCache" => Plan::ClearGasPrice,
+            "ptx_getAddress" => Plan::Signer(Signer::Show(params::signing_address(params)?)),
+            "ptx_pauseAddress" => {
+                let (address, end) = params::pause(params)?;
+                Plan::Signer(Signer::Pause(address, end))
+            }
+            "ptx_resumeAddress" => Plan::Signer(Signer::Resume(params::signing_address(params)?)),
             "ptx_queryTransactions" => Plan::Look(Look::Query(params::query(params)?)),
             other => {
                 let message = format!("unknown method \"{}\"; there are {METHODS}", super::quantity::shortened(other));
@@ -167,6 +196,9 @@ async fn carry_out<S: Store>(api: &Api<S>, plan: Plan, id: Option<&RawValue>, ou
         Plan::ClearGasPrice => {
             api.engine.clear_gas_price().await;
             write_reply(out, id, Ok(true));
+        Plan::Signer(signer) => {
+            let result = signer.answer(api).await.inspect_err(|_| errors.increment(1));
+            write_reply(out, id, result.as_ref());
         }
         Plan::Look(look) => {
             let result = if out.len() > MAX_REPLY_BYTES {
@@ -192,30 +224,69 @@ fn next(outcomes: &mut Outcomes) -> Result<Uuid, RpcError> {
 /// Asks a reader; the answer is written as JSON there, off the control thread.
 async fn look_up<S: Store>(api: &Api<S>, look: Look) -> Result<Box<RawValue>, RpcError> {
     let required = api.required_confirmations;
-    api.engine.readers().run(move |store| look.answer(store, required)).await?
+    match api.engine.readers().run(move |store| look.answer(store, required)).await?? {
+        Found::Answer(answer) => Ok(answer),
+        Found::Open(mut view, full) => {
+            // A shard that is busy for so long is not waited for: what is on disk is true as well.
+            view.live = tokio::time::timeout(LIVE_WAIT, api.engine.live(view.asked())).await.unwrap_or_default();
+            shown(&view, full)
+        }
+    }
+}
+
+fn shown(view: &TransactionView, full: bool) -> Result<Box<RawValue>, RpcError> {
+    if full { json(Some(Full::from(view))) } else { json(Some(Transaction::from(view))) }
+}
+
+/// An open transaction is shown once its shard has been asked; any other one at once.
+fn found(view: Option<TransactionView>, full: bool) -> Result<Found, RpcError> {
+    match view {
+        Some(view) if view.is_open() => Ok(Found::Open(Box::new(view), full)),
+        Some(view) => shown(&view, full).map(Found::Answer),
+        None => json(()).map(Found::Answer),
+    }
+}
+
+impl Signer {
+    async fn answer<S: Store>(self, api: &Api<S>) -> Result<SigningAddress, RpcError> {
+        let address = match self {
+            Self::Show(address) => address,
+            Self::Pause(address, end) => {
+                let now_ms =
+                    || u64::try_from(SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis()).unwrap_or(u64::MAX);
+                let until_ms = match end {
+                    PauseEnd::Never => None,
+                    PauseEnd::AtMs(until) => Some(until),
+                    PauseEnd::AfterMs(time) => Some(now_ms().saturating_add(time)),
+                };
+                // The latest time that can be stored means "without an end".
+                api.engine.pause(address, until_ms.map(|until| until.saturating_mul(1000).min(u64::MAX - 1))).await?;
+                address
+            }
+            Self::Resume(address) => {
+                api.engine.resume(address).await?;
+                address
+            }
+        };
+        Ok(api.engine.address(address).await?.into())
+    }
 }
 
 impl Look {
-    fn answer<S: Store>(&self, store: &S, required: u64) -> Result<Box<RawValue>, RpcError> {
+    fn answer<S: Store>(&self, store: &S, required: u64) -> Result<Found, RpcError> {
         match self {
-            Self::Transaction(id) => {
-                let view = TransactionView::read(store, *id, required)?;
-                json(view.as_ref().map(Transaction::from))
-            }
-            Self::Full(id) => {
-                let view = TransactionView::read(store, *id, required)?;
-                json(view.as_ref().map(Full::from))
-            }
+            Self::Transaction(id) => found(TransactionView::read(store, *id, required)?, false),
+            Self::Full(id) => found(TransactionView::read(store, *id, required)?, true),
             Self::ByKey(key) => {
                 let view = match storage::read::by_key(store, key)? {
                     Some((id, _)) => TransactionView::read(store, id, required)?,
                     None => None,
                 };
-                json(view.as_ref().map(Transaction::from))
+                found(view, false)
             }
-            Self::Receipt(id) => json(storage::read::receipt(store, *id)?.as_ref().map(Receipt::from)),
+            Self::Receipt(id) => json(storage::read::receipt(store, *id)?.as_ref().map(Receipt::from)).map(Found::Answer),
             Self::Query(query) => match query.run(store, required) {
-                Ok(page) => json(Transactions::from(&page)),
+                Ok(page) => json(Transactions::from(&page)).map(Found::Answer),
                 Err(QueryError::Store(error)) => Err(error.into()),
                 Err(error) => Err(RpcError::params(error.to_string())),
             },

@@ -174,6 +174,45 @@ pub(super) fn id(params: Option<&RawValue>) -> Result<Uuid, RpcError> {
         .map_err(|_| RpcError::params(format!("id: \"{}\" is no UUID; give an id that ptx_sendTransaction returned", shortened(&text.0))))
 }
 
+/// `[address]`.
+pub(super) fn signing_address(params: Option<&RawValue>) -> Result<Address, RpcError> {
+    address("address", &single::<Text<'_>>(params, "[address]")?.0)
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct PauseParams<'a> {
+    #[serde(borrow)]
+    address: Text<'a>,
+    until_ms: Option<u64>,
+    for_ms: Option<u64>,
+}
+
+/// When a pause ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum PauseEnd {
+    Never,
+    /// ms since the Unix epoch.
+    AtMs(u64),
+    /// ms from now.
+    AfterMs(u64),
+}
+
+/// `ptx_pauseAddress([{address, untilMs? or forMs?}])`.
+pub(super) fn pause(params: Option<&RawValue>) -> Result<(Address, PauseEnd), RpcError> {
+    let raw = single::<PauseParams<'_>>(params, "[{address, untilMs? or forMs?}]")?;
+    let end = match (raw.until_ms, raw.for_ms) {
+        (None, None) => PauseEnd::Never,
+        (Some(until), None) => PauseEnd::AtMs(until),
+        (None, Some(0)) => {
+            return Err(RpcError::params("forMs: 0 is no time; give at least 1, or leave it out for a pause without an end"));
+        }
+        (None, Some(time)) => PauseEnd::AfterMs(time),
+        (Some(_), Some(_)) => return Err(RpcError::params("untilMs and forMs: give one of them, or neither for a pause without an end")),
+    };
+    Ok((address("address", &raw.address.0)?, end))
+}
+
 /// `[key]`.
 pub(super) fn key(params: Option<&RawValue>) -> Result<String, RpcError> {
     idempotency_key(single::<Text<'_>>(params, "[idempotencyKey]")?.0)
@@ -326,6 +365,20 @@ mod tests {
             assert!(error.message.contains("3 transactions") && error.message.contains("limit of 2"), "{}", error.message);
         }
         assert!(transactions(Some(&raw("[{}]")), 2).is_err());
+    }
+
+    #[test]
+    fn a_pause_has_one_end_or_none() {
+        let read = |fields: &str| pause(Some(&raw(&format!("[{{\"address\":\"{FROM}\"{fields}}}]"))));
+        assert_eq!(read("").expect("a pause").1, PauseEnd::Never);
+        assert_eq!(read(",\"untilMs\":7").expect("a pause").1, PauseEnd::AtMs(7));
+        assert_eq!(read(",\"forMs\":7").expect("a pause").1, PauseEnd::AfterMs(7));
+        for (fields, shown) in
+            [(",\"forMs\":0", "forMs: 0"), (",\"forMs\":1,\"untilMs\":1", "one of them"), (",\"for\":1", "unknown field `for`")]
+        {
+            let error = read(fields).expect_err(fields);
+            assert!(error.message.contains(shown), "{fields}: {}", error.message);
+        }
     }
 
     #[test]

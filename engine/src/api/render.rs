@@ -9,8 +9,10 @@ use storage::{AttemptFees, AttemptRow, ReceiptRow, RivalRow};
 use uuid::Uuid;
 
 use crate::query::Page;
+use crate::txmgr::inspect::AddressView;
+use crate::txmgr::orchestrator::state::State;
 use crate::txmgr::stage::Stage;
-use crate::view::{Status, TransactionView};
+use crate::view::{AttemptStatus, Status, TransactionView};
 
 /// The object of `ptx_getTransaction`.
 #[derive(Serialize)]
@@ -33,6 +35,8 @@ pub(super) struct Transaction<'a> {
     created: u64,
     /// Why it ended without being mined.
     failure_reason: Option<&'a str>,
+    /// Why it does not go on by itself now.
+    held: Option<&'a str>,
 }
 
 /// The object of `ptx_getTransactionFull`.
@@ -56,6 +60,7 @@ pub(super) struct Full<'a> {
 struct Attempt {
     generation: u16,
     attempt: u16,
+    status: AttemptStatus,
     hash: B256,
     #[serde(skip_serializing_if = "Option::is_none")]
     gas_price: Option<U128>,
@@ -110,6 +115,45 @@ pub(super) struct Transactions<'a> {
     cursor: Option<String>,
 }
 
+/// The object of `ptx_getAddress`, `ptx_pauseAddress` and `ptx_resumeAddress`.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct SigningAddress {
+    address: Address,
+    state: State,
+    /// Why it binds nothing now.
+    reason: Option<String>,
+    /// ms since the Unix epoch; `null` without an end, and where it is not paused.
+    paused_until_ms: Option<u64>,
+    slot: bool,
+    /// How many stand before it.
+    place_in_line: Option<usize>,
+    next_nonce: Option<U64>,
+    /// Most that may be bound and in no block, now and by configuration.
+    window: usize,
+    max_in_flight: usize,
+    in_flight: usize,
+    waiting: u64,
+}
+
+impl From<AddressView> for SigningAddress {
+    fn from(view: AddressView) -> Self {
+        Self {
+            address: view.address,
+            state: view.state,
+            reason: view.reason,
+            paused_until_ms: view.paused_until.filter(|until| *until != u64::MAX).map(|until| until / 1000),
+            slot: view.has_slot,
+            place_in_line: view.place_in_line,
+            next_nonce: view.next_nonce.map(U64::from),
+            window: view.window,
+            max_in_flight: view.max_in_flight,
+            in_flight: view.in_flight,
+            waiting: view.waiting,
+        }
+    }
+}
+
 impl<'a> From<&'a TransactionView> for Transaction<'a> {
     fn from(view: &'a TransactionView) -> Self {
         let request = &view.transaction.request;
@@ -131,6 +175,7 @@ impl<'a> From<&'a TransactionView> for Transaction<'a> {
             generation: view.transaction.generation,
             created: view.transaction.accepted_at,
             failure_reason: view.failure.as_ref().map(|failure| failure.reason.as_str()),
+            held: view.live.as_ref().and_then(|live| live.held.as_deref()),
         }
     }
 }
@@ -140,7 +185,7 @@ impl<'a> From<&'a TransactionView> for Full<'a> {
         let seen = view.receipt.as_ref().map(|receipt| receipt.timeline).unwrap_or_default();
         Self {
             transaction: view.into(),
-            attempts: view.attempts.iter().map(Attempt::from).collect(),
+            attempts: view.attempts.iter().map(|row| Attempt::new(row, view.attempt_status(&row.hash))).collect(),
             receipt: view.receipt.as_ref().map(Receipt::from),
             orphaned_receipts: view.orphans.iter().map(Receipt::from).collect(),
             displaced_by: view.rivals.iter().map(Rival::from).collect(),
@@ -155,8 +200,8 @@ impl<'a> From<&'a TransactionView> for Full<'a> {
     }
 }
 
-impl From<&AttemptRow> for Attempt {
-    fn from(row: &AttemptRow) -> Self {
+impl Attempt {
+    fn new(row: &AttemptRow, status: AttemptStatus) -> Self {
         let (gas_price, max_fee_per_gas, max_priority_fee_per_gas) = match row.fees {
             AttemptFees::Legacy { gas_price } => (Some(gas_price), None, None),
             AttemptFees::Dynamic { max_fee_per_gas, max_priority_fee_per_gas } => {
@@ -166,6 +211,7 @@ impl From<&AttemptRow> for Attempt {
         Self {
             generation: row.generation,
             attempt: row.attempt,
+            status,
             hash: row.hash,
             gas_price: gas_price.map(U128::from),
             max_fee_per_gas: max_fee_per_gas.map(U128::from),
@@ -226,9 +272,9 @@ mod tests {
         let expected = json!({
             "id": id, "idempotencyKey": "key", "from": History::address(1), "to": Address::ZERO, "value": "0x1",
             "data": "0x", "gas": "0x5208", "nonce": "0x5", "status": "confirmed", "stage": "complete",
-            "transactionHash": hash, "generation": 0, "created": 2, "failureReason": null,
+            "transactionHash": hash, "generation": 0, "created": 2, "failureReason": null, "held": null,
             "attempts": [{
-                "generation": 0, "attempt": 0, "hash": hash, "maxFeePerGas": "0x9", "maxPriorityFeePerGas": "0x1", "created": 3,
+                "generation": 0, "attempt": 0, "status": "broadcast", "hash": hash, "maxFeePerGas": "0x9", "maxPriorityFeePerGas": "0x1", "created": 3,
             }],
             "receipt": {
                 "transactionHash": hash, "blockNumber": "0xc", "blockHash": B256::with_last_byte(1), "transactionIndex": "0x0",

@@ -280,6 +280,19 @@ mod tests {
     }
 
     #[test]
+    fn an_address_has_a_table_of_its_own_and_a_mistake_in_it_is_named() {
+        let table = "[txmgr.addresses.\"0xf39Fd6e51aad88F6F4ce6aB8827279cffFb92266\"]\n";
+        let config = load(&format!("{GOOD}{table}max_in_flight = 3\n"), &[], &[]).expect("good settings");
+        let own = alloy::primitives::address!("f39Fd6e51aad88F6F4ce6aB8827279cffFb92266");
+        assert_eq!((config.txmgr.max_in_flight_of(&own), config.txmgr.max_in_flight_of(&Default::default())), (3, 500));
+        let zero = error(&format!("{GOOD}{table}max_in_flight = 0\n"), &[], &[]);
+        assert!(zero.contains("0xf39Fd6e51aad88F6F4ce6aB8827279cffFb92266") && zero.contains("max_in_flight = 0"), "{zero}");
+        let unknown = error(&format!("{GOOD}{table}max_inflight = 1\n"), &[], &[]);
+        assert!(unknown.contains("unknown field `max_inflight`"), "{unknown}");
+        assert!(error(&format!("{GOOD}[txmgr.addresses.\"0x12\"]\nmax_in_flight = 1\n"), &[], &[]).contains("txmgr.addresses"));
+    }
+
+    #[test]
     fn a_secret_never_shows_in_an_error_or_in_debug() {
         let words = "test test test test test test test test test test test junk";
         let wrong_place = error(&format!("data_dir = \"d\"\n[keys]\ncount = \"{words}\"\n"), &[], &[]);

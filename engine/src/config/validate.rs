@@ -147,6 +147,15 @@ impl Config {
     fn check_txmgr(&self, findings: &mut Findings) {
         let txmgr = &self.txmgr;
         findings.at_least("txmgr.max_in_flight", txmgr.max_in_flight, 1);
+        for (address, own) in &txmgr.addresses {
+            if let Some(limit) = own.max_in_flight {
+                findings.at_least(&format!("txmgr.addresses.\"{address}\".max_in_flight"), limit, 1);
+            }
+        }
+        findings.at_least("txmgr.max_orchestrators", txmgr.max_orchestrators, 1);
+        findings.at_least("txmgr.idle_timeout_ms", txmgr.idle_timeout_ms, 1);
+        findings.at_least("txmgr.stale_timeout_ms", txmgr.stale_timeout_ms, 1);
+        findings.at_least("txmgr.swap_timeout_ms", txmgr.swap_timeout_ms, 1);
         findings.at_least("txmgr.resubmit_interval_ms", txmgr.resubmit_interval_ms, 1);
         findings.at_least("txmgr.resend_after_blocks", txmgr.resend_after_blocks, 1);
         findings.at_least("txmgr.retry_min_ms", txmgr.retry_min_ms, 1);

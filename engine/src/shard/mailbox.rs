@@ -8,6 +8,7 @@ use flume::{Receiver, Sender};
 use netio::Bell;
 use uuid::Uuid;
 
+use super::questions::{PauseOrder, Question};
 use crate::engine::SubmitError;
 use crate::txmgr::{Accept, BlockEffects, Event, SeenBlock, SeenNonce};
 
@@ -34,6 +35,10 @@ pub enum Mail {
     Rivals(u64, B256, Vec<SeenNonce>, Sender<BlockEffects>),
     /// Blocks above this number have left the chain; where what that undoes goes.
     Rewind(u64, Sender<BlockEffects>),
+    /// Something to be told from memory.
+    Question(Question),
+    /// A pause, or its end.
+    Pause(PauseOrder),
     /// Something that the follower tells every shard.
     Tell(Box<Event>),
 }
@@ -78,10 +83,17 @@ impl Mailbox {
                 self.held.fetch_sub(count, Ordering::AcqRel);
                 match mail {
                     Mail::Submit(batch) => Err(batch),
-                    Mail::Block(..) | Mail::Rivals(..) | Mail::Rewind(..) | Mail::Tell(_) => unreachable!("a submission was sent"),
+                    _ => unreachable!("a submission was sent"),
                 }
             }
         }
+    }
+
+    /// Hands over a question or an order; false if there is no room for it now, or the shard is gone.
+    pub fn ask(&self, mail: Mail) -> bool {
+        let sent = self.sender.try_send(mail).is_ok();
+        self.bell.ring();
+        sent
     }
 
     /// Hands over a message of the follower or of the owner; waits for room. False if the shard is gone.

@@ -21,11 +21,13 @@ mod inbox;
 pub mod mailbox;
 mod placement;
 mod price;
+mod questions;
 mod run;
 mod sign;
 
 pub use mailbox::{Mail, SubmitBatch};
 pub use placement::shard_of;
 pub use price::PriceDesk;
+pub use questions::{PauseOrder, Question};
 pub use run::{FollowParts, Shard, ShardParts};
 pub use sign::sign;

@@ -17,6 +17,7 @@ use super::copies::Copies;
 use super::inbox::Inbox;
 use super::mailbox::{Mail, Mailbox};
 use super::price::{Feed, PriceDesk};
+use super::questions::Pauses;
 use super::sign::sign;
 use crate::chain::{ChainStatus, Follow, Nodes, Roster, Stored, Subscription, Told, Watch};
 use crate::engine::Reservations;
@@ -111,6 +112,7 @@ pub struct Shard<R: Room, S: Store> {
     lanes: Vec<Option<(usize, Lane<R>)>>,
     copies: Option<Copies>,
     prices: PriceDesk,
+    pauses: Pauses,
     home: Inbox<Home<R>>,
     asks: Inbox<Ask>,
     outbox: VecDeque<Commit>,
@@ -181,6 +183,7 @@ impl<R: Room, S: Store> Shard<R, S> {
             prices: parts.prices,
             manager: Manager::new(parts.settings),
             batches: Batches::new(parts.reservations, parts.held),
+            pauses: Pauses::default(),
             mailbox: parts.mailbox,
             bell: parts.bell,
             link: parts.link,
@@ -263,7 +266,7 @@ impl<R: Room, S: Store> Shard<R, S> {
         }
         if !self.stopping && self.stop.load(Ordering::Acquire) {
             self.stopping = true;
-            self.handle(Event::Node { healthy: false, chain_id: None });
+            self.handle(Event::Shutdown);
         }
     }
 
@@ -327,6 +330,12 @@ impl<R: Room, S: Store> Shard<R, S> {
                     self.block_effects = Some(effects);
                     self.handle(Event::Rewind { to });
                 }
+                Mail::Question(question) => question.answer(&self.manager),
+                Mail::Pause(order) => {
+                    let (address, until) = (order.address, order.until);
+                    let ask = self.pauses.open(order.reply);
+                    self.handle(Event::Pause { address, until, ask });
+                }
                 Mail::Tell(event) => self.handle(*event),
             }
         }
@@ -376,6 +385,7 @@ impl<R: Room, S: Store> Shard<R, S> {
                 Action::Load { address, after, limit } => self.load(address, after, limit),
                 Action::LoadRequest(slot, id) => self.load_request(slot, id),
                 Action::Reply { to, result, last } => self.batches.answer(to, result, last),
+                Action::Paused { ask, result } => self.pauses.answer(ask, result),
                 Action::Effects(effects) => {
                     if let Some(reply) = self.block_effects.take() {
                         // The follower may have ended with the room.
@@ -493,6 +503,9 @@ fn count(metrics: &Metrics, counted: Counted) {
         Counted::Displaced => metrics.displaced.increment(1),
         Counted::Resubmitted => metrics.resubmitted.increment(1),
         Counted::Held => metrics.held.increment(1),
+        Counted::States(changes) => {
+            metrics.orchestrators().iter().zip(changes).for_each(|(gauge, change)| gauge.increment(change as f64));
+        }
     }
 }
 

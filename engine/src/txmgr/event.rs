@@ -8,6 +8,7 @@ use uuid::Uuid;
 
 use super::estimate::NoEstimate;
 use super::gas_price::MarketPrice;
+use super::orchestrator::state::State;
 use super::outcome::Outcome;
 use crate::engine::SubmitError;
 
@@ -209,6 +210,8 @@ pub struct Recovered {
     pub floor: u64,
     /// Bound from the floor on, gapless.
     pub bound: Vec<BoundRow>,
+    /// Paused by hand until then, µs since the epoch; `u64::MAX` without an end.
+    pub paused_until: Option<u64>,
     /// Last number of the queue, if anything waits.
     pub last_queue_number: Option<u64>,
     /// How many wait.
@@ -216,10 +219,6 @@ pub struct Recovered {
 }
 
 /// What the manager is told.
-#[expect(
-    clippy::large_enum_variant,
-    reason = "a submission is moved once; an allocation for each costs more than the room of a few others"
-)]
 #[derive(Debug)]
 pub enum Event {
     /// What the disk holds of an address; only before anything else.
@@ -294,6 +293,17 @@ pub enum Event {
     },
     /// Another node is used from now on; its pool knows nothing of what the one before it was sent.
     Switched,
+    /// Pause an address until then, µs since the epoch, `u64::MAX` without an end; `None` resumes it.
+    Pause {
+        /// Whom.
+        address: Address,
+        /// Until when.
+        until: Option<u64>,
+        /// Names the order in [`Action::Paused`].
+        ask: u64,
+    },
+    /// The process ends: nothing is bound or sent any more.
+    Shutdown,
     /// A deadline asked for by [`Action::WakeAt`] has come.
     Tick,
 }
@@ -341,6 +351,13 @@ pub enum Action {
         /// False for "unknown": the end is told later to whoever asks.
         last: bool,
     },
+    /// Tell how an order to pause or to resume ended.
+    Paused {
+        /// Which.
+        ask: u64,
+        /// `Ok`: on disk.
+        result: Result<(), SubmitError>,
+    },
     /// This shard's part of the write of a block.
     Effects(BlockEffects),
     /// Tell [`Event::Tick`] at this time.
@@ -372,4 +389,6 @@ pub enum Counted {
     Resubmitted,
     /// Held, because the price cap leaves no replacement.
     Held,
+    /// So many orchestrators more or fewer are in each state, in the order of [`State::ALL`].
+    States([i64; State::ALL.len()]),
 }

@@ -128,6 +128,22 @@ impl GasPrice {
         if self.asking { None } else { Some(self.ask_again_at) }
     }
 
+    /// The node's last price, however old.
+    #[must_use]
+    pub const fn known(&self) -> Option<MarketPrice> {
+        self.known
+    }
+
+    /// When a quote asks the node again; `None` while an answer is on its way, and where the price is fixed.
+    #[must_use]
+    pub fn refresh_at(&self) -> Option<Duration> {
+        if self.asking || self.fixed.is_some() {
+            return None;
+        }
+        let old = if self.stale { Duration::ZERO } else { self.read_at + self.cache_time.mul_f64(REFRESH_AT) };
+        Some(old.max(self.ask_again_at))
+    }
+
     /// Forgets the cached price: the node called it too low, a transaction was reverted, or somebody said so. It stays the last known good
     /// one.
     pub const fn invalidate(&mut self) {

@@ -4,12 +4,14 @@
 //! |---|---|
 //! | [`check`] | what is refused at the door |
 //! | [`stage`] | the next stage of a transaction (row A5) |
-//! | [`orchestrator`] | one address: its nonces and its queue (rows A1, A4) |
+//! | [`orchestrator`] | one address: its state, its window, its nonces and its queue (rows A1, A3, A4) |
+//! | [`pool`] | whose turn it is to bind and send (row A2) |
 //! | [`transaction`] | one bound transaction: attempts and generations |
 //! | [`gas_price`], [`increase`] | prices and higher prices (rows A7, A8) |
 //! | [`outcome`] | what a node's answer to a submission means (row A12) |
 //! | [`estimate`], [`revert`] | why a node gives no gas estimate (row A9) |
 //! | [`manager`] | all of it for the addresses of a shard, as `handle(event, now) -> actions` |
+//! | [`inspect`] | what it tells people |
 //! | [`event`] | those events and actions |
 //!
 //! Nothing here opens a socket, reads a clock or waits: the shard does that, and the simulator in its place.
@@ -19,10 +21,12 @@ pub mod estimate;
 pub mod event;
 pub mod gas_price;
 pub mod increase;
+pub mod inspect;
 pub mod manager;
 pub mod oracle;
 pub mod orchestrator;
 pub mod outcome;
+pub mod pool;
 pub mod revert;
 pub mod stage;
 pub mod transaction;

@@ -9,12 +9,18 @@
 //! The nonce of an element is its place plus `base`, so the sequence cannot have a gap by construction; what is not on disk
 //! yet is always the tail, so that discarding it gives the nonces back in order (row A4).
 
+pub mod state;
+pub mod window;
+
 use std::collections::VecDeque;
 use std::time::Duration;
 
 use alloy::primitives::{Address, B256};
 
+use self::state::State;
+use self::window::Window;
 use super::event::Waiter;
+use super::pool::Standing;
 use super::transaction::{Ending, InFlight};
 
 /// What is known of an address's nonce.
@@ -76,6 +82,23 @@ impl Waiting {
         self.buffer.insert(place, waiter);
     }
 
+    /// Forgets what was read: the disk has it.
+    pub fn unload(&mut self) {
+        self.forget_front();
+        if let Some(front) = self.buffer.front() {
+            // From this one on it is read again; what came before it has left the disk, or is about to.
+            self.read_up_to = front.queue_number.checked_sub(1);
+            self.unread += self.buffer.len() as u64;
+        }
+        self.buffer = VecDeque::new();
+    }
+
+    /// How many wait, on disk or on their way there.
+    #[must_use]
+    pub fn count(&self) -> u64 {
+        self.buffer.len() as u64 + self.unread + self.unsaved
+    }
+
     fn forget_front(&mut self) {
         self.estimate = None;
         self.estimating = false;
@@ -91,6 +114,22 @@ pub struct Orchestrator {
     pub address: Address,
     /// Connection that carries its transactions: one order for an address.
     pub lane: usize,
+    /// Its state (row A1); only [`Manager`](super::Manager) changes it, by the table.
+    pub state: State,
+    /// Its slot, or its place in line (row A2).
+    pub standing: Standing,
+    /// Its slot goes to another as soon as nothing is bound but unsent.
+    pub leaving: bool,
+    /// How many of what is bound no node has answered for yet.
+    pub unsent: usize,
+    /// How much may be bound and in no block (row A3).
+    pub window: Window,
+    /// Paused by hand until then, µs since the epoch; `u64::MAX` without an end.
+    pub paused_until: Option<u64>,
+    /// When it last bound, was answered or was included.
+    pub progress_at: Duration,
+    /// Block at which its oldest transaction is looked at again.
+    pub resend_due: Option<u64>,
     /// Nonce of the first in flight.
     pub base: u64,
     /// What is known of the next nonce.
@@ -121,10 +160,18 @@ pub struct Orchestrator {
 impl Orchestrator {
     /// An address that has never been seen.
     #[must_use]
-    pub fn new(address: Address, lane: usize) -> Self {
+    pub fn new(address: Address, lane: usize, max_in_flight: usize) -> Self {
         Self {
             address,
             lane,
+            state: State::Stopped,
+            standing: Standing::default(),
+            leaving: false,
+            unsent: 0,
+            window: Window::new(max_in_flight),
+            paused_until: None,
+            progress_at: Duration::ZERO,
+            resend_due: None,
             base: 0,
             nonce: NonceState::Unknown,
             in_flight: VecDeque::new(),
@@ -219,7 +266,7 @@ mod tests {
 
     #[test]
     fn a_lagging_node_never_moves_the_nonce_back() {
-        let mut address = Orchestrator::new(Address::ZERO, 0);
+        let mut address = Orchestrator::new(Address::ZERO, 0, 1);
         address.base = 9;
         address.chain_nonce(4);
         assert_eq!((address.next_nonce(), address.nonce), (9, NonceState::Known));
@@ -227,7 +274,7 @@ mod tests {
 
     #[test]
     fn an_idle_address_resyncs_when_the_chain_is_ahead() {
-        let mut address = Orchestrator::new(Address::ZERO, 0);
+        let mut address = Orchestrator::new(Address::ZERO, 0, 1);
         address.chain_nonce(12);
         assert_eq!((address.next_nonce(), address.nonce), (12, NonceState::Known));
     }

@@ -7,6 +7,7 @@ use std::time::Duration;
 use alloy::primitives::{B256, Bytes};
 use smallvec::SmallVec;
 use storage::{AttemptFees, ReceiptRow, TransactionRow};
+use thiserror::Error;
 use uuid::Uuid;
 
 use super::event::{BoundRow, ReplyTo};
@@ -23,6 +24,8 @@ pub struct Mark {
     pub fees: AttemptFees,
     /// It closes the nonce instead of carrying the request.
     pub closing: bool,
+    /// A node has said that it has it.
+    pub broadcast: bool,
 }
 
 /// What is kept of a request until its first record is on disk: enough to put it back.
@@ -69,6 +72,41 @@ pub enum Work {
     Persisting,
     /// It is queued for a lane, or on the wire.
     Sending,
+}
+
+/// Why a bound transaction waits for something that only others can change; the words are for its user (row A8).
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum Held {
+    /// The cap leaves no price that a pool takes as a replacement.
+    #[error(
+        "a replacement needs {needed} wei per gas and gas.cap_max_fee_per_gas is {cap}; it goes on when the market falls to its price, or with a higher cap"
+    )]
+    PriceCap {
+        /// What a replacement would have to pay, wei per gas.
+        needed: u128,
+        /// The configured cap, wei per gas.
+        cap: u128,
+    },
+    /// Its user fixed the price, and the node calls it too low.
+    #[error("the node calls its fixed price of {price} wei per gas too low ({message}); it goes on when the market falls")]
+    FixedPrice {
+        /// What it pays at most, wei per gas.
+        price: u128,
+        /// What the node said.
+        message: String,
+    },
+    /// The node says that the address cannot pay for it.
+    #[error("the address cannot pay for it ({message}); add funds to it")]
+    Funds {
+        /// What the node said.
+        message: String,
+    },
+    /// There was no signature for a further attempt.
+    #[error("no signature for a further attempt ({message}); the earlier ones stay")]
+    Signer {
+        /// What the signer said.
+        message: String,
+    },
 }
 
 /// The block that holds it.
@@ -121,6 +159,10 @@ pub struct InFlight {
     pub raw: Bytes,
     /// What is being done with it.
     pub work: Work,
+    /// Bound in this process, and no node has answered for it yet: what its address has its slot for.
+    pub unsent: bool,
+    /// Why it does not go on by itself, if so.
+    pub held: Option<Box<Held>>,
     /// It was with a node before and is sent again to find out whether the pool dropped it.
     pub resending: bool,
     /// The newest attempt on disk has a submission outcome.
@@ -168,7 +210,7 @@ impl InFlight {
         let (generation, accepted_at) = (unsaved.row.generation, unsaved.row.accepted_at);
         let fixed_price = unsaved.row.request.fees != storage::Fees::Market;
         let unsaved = Some(Box::new(unsaved));
-        Self { generation, work: Work::Signing, unsaved, ..Self::blank(id, accepted_at, fixed_price, now) }
+        Self { generation, work: Work::Signing, unsent: true, unsaved, ..Self::blank(id, accepted_at, fixed_price, now) }
     }
 
     /// A transaction read from disk at start. It counts as maybe sent (row A4).
@@ -178,7 +220,13 @@ impl InFlight {
         let attempts = bound
             .attempts
             .iter()
-            .map(|row| Mark { generation: row.generation, hash: row.hash, fees: row.fees, closing: row.closing.is_some() })
+            .map(|row| Mark {
+                generation: row.generation,
+                hash: row.hash,
+                fees: row.fees,
+                closing: row.closing.is_some(),
+                broadcast: false,
+            })
             .collect::<SmallVec<[Mark; 1]>>();
         let closed_by = |receipt: &ReceiptRow| attempts.iter().any(|mark| mark.closing && mark.hash == receipt.transaction_hash);
         let included = bound.receipt.as_ref().map(|receipt| Included {
@@ -209,6 +257,8 @@ impl InFlight {
             durable: 0,
             raw: Bytes::new(),
             work: Work::None,
+            unsent: false,
+            held: None,
             resending: false,
             submitted: false,
             resubmit_due: false,
@@ -243,6 +293,16 @@ impl InFlight {
             submitted: self.submitted,
             resubmit_due: self.resubmit_due,
         })
+    }
+
+    /// The stage as it is shown: what is being done with it comes before what would be next.
+    #[must_use]
+    pub fn live_stage(&self) -> Stage {
+        match self.work {
+            Work::Signing | Work::Persisting => Stage::Signing,
+            Work::Sending => Stage::Submitting,
+            Work::None => self.stage(),
+        }
     }
 
     /// A block has used its nonce, for itself or for a rival: there is nothing to send.

@@ -1,6 +1,6 @@
 //! Callers: each submits through the production front, repeats what it did not hear, and remembers what it was told.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::time::Duration;
@@ -11,10 +11,13 @@ use storage::{Fees, Request};
 use uuid::Uuid;
 
 use crate::executor::Executor;
+use crate::room::EPOCH;
 use crate::store::MemoryStore;
 
 /// Longest pause of a caller between two batches: submissions go on for as long as faults do.
 const PAUSE: Duration = Duration::from_millis(1200);
+/// Longest time between two orders to pause or to resume.
+const BETWEEN_PAUSES: Duration = Duration::from_secs(2);
 
 /// The engine that runs now; none while it is down.
 pub(crate) type Present = Rc<RefCell<Option<Engine<MemoryStore>>>>;
@@ -26,7 +29,7 @@ pub(crate) struct Book {
     pub(crate) accepted: BTreeMap<u64, Uuid>,
     /// A promise that was broken, in words.
     pub(crate) broken: Vec<String>,
-    /// Callers that are done.
+    /// Callers that are done, and who pauses.
     pub(crate) done: usize,
 }
 
@@ -100,6 +103,39 @@ fn note(book: &RefCell<Book>, number: u64, end: Result<Uuid, SubmitError>) -> bo
             true
         }
     }
+}
+
+/// Pauses and resumes addresses at random moments, for a while or without an end, for as long as there is trouble; then resumes them all.
+pub(crate) async fn pauser(executor: Executor, present: Present, book: Rc<RefCell<Book>>, plan: Rc<Plan>, calm: Rc<Cell<bool>>) {
+    while !calm.get() {
+        executor.sleep(executor.between(Duration::ZERO, BETWEEN_PAUSES)).await;
+        let Some(engine) = present.borrow().clone() else { continue };
+        let address = plan.addresses[usize::try_from(executor.below(plan.addresses.len() as u64)).unwrap_or(0)];
+        let end = match executor.below(3) {
+            0 => engine.resume(address).await,
+            1 => engine.pause(address, None).await,
+            _ => {
+                let now = (EPOCH + executor.now()).as_micros();
+                engine.pause(address, Some(u64::try_from(now).unwrap_or(u64::MAX) + 1_000 * (executor.below(3000) + 500))).await
+            }
+        };
+        if let Err(error @ (SubmitError::Invalid(_) | SubmitError::Conflict { .. })) = end {
+            book.borrow_mut().broken.push(format!("a pause of {address} was refused: {error}"));
+        }
+    }
+    let mut paused = plan.addresses.clone();
+    while let Some(address) = paused.pop() {
+        let engine = present.borrow().clone();
+        let done = match engine {
+            Some(engine) => engine.resume(address).await.is_ok(),
+            None => false,
+        };
+        if !done {
+            paused.push(address);
+            executor.sleep(Duration::from_millis(50)).await;
+        }
+    }
+    book.borrow_mut().done += 1;
 }
 
 /// Now and then: the same key again, with the same body (the same id must come) or with another (a conflict must come).

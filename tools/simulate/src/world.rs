@@ -20,7 +20,7 @@ use storage::{Turn, Writer};
 use crate::check::invariants;
 use crate::executor::{Executor, Process};
 use crate::faults::{Fault, Tally, draw};
-use crate::load::{Book, Plan, Present, caller};
+use crate::load::{Book, Plan, Present, caller, pauser};
 use crate::node::{CHAIN_ID, Node, WORLD};
 use crate::room::{EPOCH, SECOND_HOST, SimRoom};
 use crate::store::MemoryStore;
@@ -120,6 +120,8 @@ fn run(executor: Executor) -> Result<Outcome, String> {
     }
     let calm = Rc::new(Cell::new(false));
     world.executor.spawn(WORLD, trouble(Rc::clone(&world), Rc::clone(&calm)));
+    let (present, pauses) = (Rc::clone(&world.present), Rc::clone(&calm));
+    world.executor.spawn(WORLD, pauser(world.executor.clone(), present, Rc::clone(&book), Rc::clone(&plan), pauses));
     let (mut failure, mut next_look) = (None, Duration::ZERO);
     let ended = world.executor.run_until(LIMIT, || {
         let now = EPOCH + world.executor.now();
@@ -133,7 +135,7 @@ fn run(executor: Executor) -> Result<Outcome, String> {
         if !book.borrow().broken.is_empty() {
             return true;
         }
-        let look = calm.get() && book.borrow().done == CALLERS && world.executor.now() >= next_look;
+        let look = calm.get() && book.borrow().done == CALLERS + 1 && world.executor.now() >= next_look;
         look && {
             next_look = world.executor.now() + LOOK;
             let required = world.config.txmgr.required_confirmations;
@@ -180,6 +182,10 @@ fn config(executor: &Executor) -> Config {
         gas: GasConfig { cache_ms: 2000, ..GasConfig::default() },
         txmgr: TxmgrConfig {
             max_in_flight: usize::try_from(executor.below(40) + 1).unwrap_or(1),
+            max_orchestrators: usize::try_from(executor.below(ADDRESSES) + 1).unwrap_or(1),
+            idle_timeout_ms: executor.below(2000) + 1,
+            stale_timeout_ms: executor.below(10_000) + 500,
+            swap_timeout_ms: executor.below(3000) + 1,
             resubmit_interval_ms: 4000,
             retry_min_ms: 50,
             retry_max_ms: 2000,

@@ -13,7 +13,7 @@ use super::super::estimate::NoEstimate;
 use super::super::event::{Accept, Action, Now, SignJob, Signed, Slot, Waiter};
 use super::super::increase::capped;
 use super::super::orchestrator::NonceState;
-use super::super::transaction::{InFlight, Mark, Origin, Unsaved, Work};
+use super::super::transaction::{Held, InFlight, Mark, Origin, Unsaved, Work};
 use super::Manager;
 use super::commit::Saved;
 use crate::engine::SubmitError;
@@ -35,8 +35,9 @@ impl Manager {
             && self.bind_again_at.is_none()
             && self.chain_id.is_some()
             && address.nonce == NonceState::Known
-            && address.displaced.is_none()
-            && address.unconfirmed < self.settings.txmgr.max_in_flight
+            && address.standing.has_slot()
+            && !address.leaving
+            && self.blocked(number).is_none()
     }
 
     /// Forgets a nonce that has not been used for a while.
@@ -76,11 +77,13 @@ impl Manager {
         let chain_id = self.chain_id.expect("the window is open only on a known chain");
         let request = &unsaved.row.request;
         let (to, value, data) = (request.to, request.value, request.data.clone());
-        let address = self.at(number);
+        let address = &mut self.addresses[number as usize];
         let slot = Slot { address: number, nonce: address.next_nonce() };
         let from = address.address;
         address.in_flight.push_back(InFlight::new(id, unsaved, now.elapsed));
         address.unconfirmed += 1;
+        address.unsent += 1;
+        self.pool.use_slot(number, &mut address.standing);
         self.active.insert(number);
         self.jobs.push(SignJob { slot, id, from, chain_id, to, value, data, gas, fees, closing: false });
     }
@@ -88,6 +91,10 @@ impl Manager {
     /// Binds what waits, as far as the window reaches, and reads more of the queue when its buffer is empty.
     pub(super) fn pump(&mut self, number: u32, now: Now, actions: &mut Vec<Action>) {
         if self.at(number).waiting.is_empty() {
+            self.settle(number, now);
+            return;
+        }
+        if !self.may_bind(number, now) {
             return;
         }
         self.freshen(number, now);
@@ -111,11 +118,14 @@ impl Manager {
         if self.window_open(number) {
             self.load(number, actions);
         }
+        self.settle(number, now);
     }
 
+    /// What kept all of them has gone: who has a slot goes on, and the line behind them.
     pub(super) fn pump_all(&mut self, now: Now, actions: &mut Vec<Action>) {
-        for number in 0..self.addresses.len() {
-            self.pump(u32::try_from(number).expect("numbered by u32"), now, actions);
+        let holders: Vec<u32> = self.pool.holders().collect();
+        for number in holders {
+            self.pump(number, now, actions);
         }
     }
 
@@ -133,6 +143,11 @@ impl Manager {
         let retry = Duration::from_millis(self.settings.txmgr.retry_min_ms);
         let waiting = &mut self.at(number).waiting;
         let expected = waiting.loading.take().unwrap_or(0);
+        if !self.at(number).standing.has_slot() {
+            // Its turn is over; the disk still has them.
+            return;
+        }
+        let waiting = &mut self.at(number).waiting;
         let Some(waiters) = waiters else {
             // The disk still has them.
             self.wake(number, now.elapsed + retry);
@@ -218,13 +233,14 @@ impl Manager {
                         signed_at: now.unix_us,
                         closing: if signed.closing { tx.closing.as_deref().map(Into::into) } else { None },
                     };
-                    self.record_attempt(signed.slot, attempt, now);
+                    self.record_attempt(signed.slot, attempt, now, actions);
                 }
                 Err(reason) if tx.is_bound() => {
                     tracing::error!(id = %signed.id, reason, "no signature for a further attempt; the earlier ones stay");
                     tx.work = Work::None;
                     tx.attempted_at = now.elapsed;
                     tx.resubmit_due = false;
+                    tx.held = Some(Box::new(Held::Signer { message: reason }));
                     self.advance(signed.slot, now, actions);
                 }
                 Err(reason) => self.unsigned(signed.slot, &reason, now, actions),
@@ -232,8 +248,9 @@ impl Manager {
         }
     }
 
-    fn record_attempt(&mut self, slot: Slot, attempt: AttemptRow, now: Now) {
+    fn record_attempt(&mut self, slot: Slot, attempt: AttemptRow, now: Now, actions: &mut Vec<Action>) {
         let number = slot.address;
+        self.progressed(number, now, actions);
         let address = &mut self.addresses[number as usize];
         let from = address.address;
         let Some(tx) = address.get_mut(slot.nonce) else { return };
@@ -244,6 +261,7 @@ impl Manager {
             hash: attempt.hash,
             fees: attempt.fees,
             closing: attempt.closing.is_some(),
+            broadcast: false,
         });
         let id = tx.id;
         let raw = attempt.raw.clone();
@@ -291,6 +309,7 @@ impl Manager {
         let tail: Vec<InFlight> = address.in_flight.drain(keep..).collect();
         debug_assert!(tail.iter().all(|tx| !tx.is_bound()), "a nonce on disk is never given back");
         address.unconfirmed -= tail.len();
+        address.unsent -= tail.iter().filter(|tx| tx.unsent).count();
         tail
     }
 

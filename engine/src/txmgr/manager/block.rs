@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use storage::{ReceiptRow, Timeline};
 
 use super::super::event::{Action, BlockEffects, Counted, Now, SeenBlock, SeenReceipt, Slot};
-use super::super::transaction::{InFlight, Included, Work};
+use super::super::transaction::{InFlight, Included};
 use super::Manager;
 
 impl Manager {
@@ -52,10 +52,12 @@ impl Manager {
         effects.receipts.push((tx.id, receipt_row(tx, slot.nonce, attempt, block, receipt)));
         if first_time {
             address.unconfirmed -= 1;
+            address.window.grow();
         }
         if address.displaced == Some(slot.nonce) {
             address.displaced = None;
         }
+        self.first_sent(slot);
     }
 
     /// The block's write is on disk: its transactions are in, older ones reach their depths, and the window moves on.
@@ -95,6 +97,7 @@ impl Manager {
     }
 
     pub(super) fn depths(&mut self, number: u32, head: u64, now: Now, actions: &mut Vec<Action>) {
+        self.progressed(number, now, actions);
         let (required, finality) = (self.settings.txmgr.required_confirmations, self.settings.txmgr.finality_depth);
         let address = &mut self.addresses[number as usize];
         for tx in &mut address.in_flight {
@@ -131,6 +134,7 @@ impl Manager {
         let mut effects = BlockEffects { number: to, ..BlockEffects::default() };
         let touched: BTreeSet<u32> = self.touched.split_off(&(to + 1)).into_values().flatten().collect();
         self.head = self.head.min(to);
+        self.resend_rewound(to);
         for number in &touched {
             self.undo(*number, to, &mut effects);
             self.active.insert(*number);
@@ -149,16 +153,7 @@ impl Manager {
     /// The oldest transaction of an address has been left out of several blocks: the same bytes again tell whether the pool
     /// dropped it.
     fn resend_oldest(&mut self, now: Now, actions: &mut Vec<Action>) {
-        let (head, after) = (self.head, self.settings.txmgr.resend_after_blocks);
-        let overdue =
-            |tx: &InFlight| tx.submitted && tx.work == Work::None && tx.sent_before_block.is_some_and(|block| head >= block + after);
-        let oldest = |number: &u32| {
-            let address = &self.addresses[*number as usize];
-            let nonce = address.oldest_unconfirmed()?;
-            address.get(nonce).is_some_and(overdue).then_some(Slot { address: *number, nonce })
-        };
-        let slots: Vec<Slot> = self.active.iter().filter_map(oldest).collect();
-        for slot in slots {
+        for slot in self.overdue() {
             let Some(tx) = self.get_mut(slot) else { continue };
             let (id, used) = (tx.id, tx.nonce_used);
             tx.submitted = false;

@@ -22,6 +22,8 @@ pub(super) enum Saved {
     Bound { slot: Slot, id: Uuid, raw: Bytes },
     /// A further attempt may be sent.
     Attempt { slot: Slot, id: Uuid, raw: Bytes },
+    /// The address is paused, or no longer.
+    Paused { address: u32, until: Option<u64>, ask: u64 },
     /// The front of a queue has ended.
     Failed { address: u32, waiter: Box<Waiter> },
     /// A bound request has ended as failed: something else is final at its nonce.
@@ -68,6 +70,7 @@ impl Manager {
                     actions.push(Action::Count(Counted::Open(1)));
                     actions.push(Action::Count(Counted::Accepted));
                 }
+                Saved::Paused { address, until, ask } => self.pause_saved(address, until, ask, now, actions),
                 Saved::Bound { slot, id, raw } => self.bound(slot, id, raw, now, actions),
                 Saved::Attempt { slot, id, raw } => self.attempt_saved(slot, id, raw, now, actions),
                 Saved::Failed { address, .. } => {
@@ -126,6 +129,7 @@ impl Manager {
         tx.submitted = false;
         tx.resending = false;
         tx.failures = 0;
+        tx.held = None;
         tx.work = Work::None;
         actions.push(Action::Count(Counted::Resubmitted));
         self.advance(slot, now, actions);
@@ -137,6 +141,11 @@ impl Manager {
         for to in saved.filter_map(|saved| self.waits(saved)) {
             actions.push(Action::Reply { to, result: Err(SubmitError::Unknown), last: false });
         }
+        for saved in self.pending.iter().flat_map(|pending| &pending.saved) {
+            if let Saved::Paused { ask, .. } = saved {
+                actions.push(Action::Paused { ask: *ask, result: Err(SubmitError::Unknown) });
+            }
+        }
     }
 
     fn waits(&self, saved: &Saved) -> Option<ReplyTo> {
@@ -146,7 +155,11 @@ impl Manager {
                 let tx = self.addresses[slot.address as usize].get(slot.nonce).filter(|tx| tx.id == *id)?;
                 tx.unsaved.as_ref()?.origin.caller()
             }
-            Saved::Attempt { .. } | Saved::Failed { .. } | Saved::Ended { .. } | Saved::Requeued { .. } => None,
+            Saved::Attempt { .. }
+            | Saved::Failed { .. }
+            | Saved::Ended { .. }
+            | Saved::Requeued { .. }
+            | Saved::Paused { .. } => None,
         }
     }
 
@@ -158,6 +171,7 @@ impl Manager {
         self.bind_again_at = Some(now.elapsed + self.backoff(1));
         let mut lost: Vec<Saved> = self.pending.drain(..).flat_map(|pending| pending.saved).collect();
         lost.append(&mut self.saved);
+        let mut changed = BTreeSet::new();
         for saved in lost {
             match saved {
                 Saved::Queued { address, reply_to, .. } => {
@@ -169,6 +183,7 @@ impl Manager {
                     if let Some(tx) = self.get_mut(slot).filter(|tx| tx.id == id) {
                         tx.attempts.truncate(tx.durable);
                         tx.work = Work::None;
+                        changed.insert(slot.address);
                     }
                 }
                 Saved::Ended { slot, id } => self.not_ended(slot, id),
@@ -176,11 +191,17 @@ impl Manager {
                     self.at(slot.address).waiting.unsaved -= 1;
                     self.not_ended(slot, id);
                 }
-                Saved::Bound { .. } => {}
+                Saved::Paused { ask, .. } => actions.push(Action::Paused { ask, result: Err(NOT_STORED) }),
+                Saved::Bound { slot, .. } => {
+                    changed.insert(slot.address);
+                }
             }
         }
-        for number in 0..self.addresses.len() {
-            self.give_back(u32::try_from(number).expect("numbered by u32"), now, actions);
+        // What has a nonce and no record on disk belongs to an address with a slot, but for what fills a hole.
+        changed.extend(self.pool.holders());
+        for number in changed {
+            self.give_back(number, now, actions);
+            self.settle(number, now);
         }
     }
 

@@ -63,6 +63,7 @@ impl Manager {
             if address.displaced == Some(seen.nonce) {
                 address.displaced = None;
             }
+            self.first_sent(Slot { address: address_number, nonce: seen.nonce });
         }
         actions.push(Action::Effects(effects));
     }

@@ -65,7 +65,8 @@ impl Manager {
         let request = Request { from, to: Some(from), value: U256::ZERO, data: Bytes::new(), gas: Some(TRANSFER_GAS), fees: Fees::Market };
         let row = TransactionRow { generation: 0, request, idempotency_key: None, accepted_at: now.unix_us };
         let unsaved = Unsaved { row, body_hash: B256::ZERO, origin: Origin::Hole };
-        address.in_flight.push_front(InFlight::new(id, unsaved, now.elapsed));
+        // It takes nobody's turn: what is bound above it waits for it.
+        address.in_flight.push_front(InFlight { unsent: false, ..InFlight::new(id, unsaved, now.elapsed) });
         address.unconfirmed += 1;
         self.floors.insert(number);
         let slot = Slot { address: number, nonce };

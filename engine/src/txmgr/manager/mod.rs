@@ -17,16 +17,22 @@
 //! record of it is on disk; bytes whose fate is unknown are sent again as they are. It may lose nothing. What it cannot do
 //! now it keeps and says so in the metrics, and goes on when the cause has gone.
 //!
-//! Each file holds what one kind of event does: `submit`, `bind`, `commit`, `send`, `reprice`, `block`, `displaced`, `holes`, `recover`. Events are handled in runs; [`Manager::flush`] ends a run with one commit and full requests.
+//! Each file holds what one kind of event does: `submit`, `bind`, `commit`, `send`, `reprice`, `block`, `displaced`, `holes`, `pause`, `switch`,
+//! `recover`; `slots` and `resend` decide whose turn it is. Events are handled in runs; [`Manager::flush`] ends a run with one commit and full
+//! requests.
 
 mod bind;
 mod block;
 mod commit;
 mod displaced;
 mod holes;
+mod inspect;
+mod pause;
 mod recover;
 mod reprice;
+mod resend;
 mod send;
+mod slots;
 mod submit;
 mod switch;
 #[cfg(test)]
@@ -43,7 +49,9 @@ use self::commit::{Pending, Saved};
 use self::send::LaneQueue;
 use super::event::{Action, Event, Now, SignJob, Slot};
 use super::gas_price::GasPrice;
+use super::orchestrator::state::State;
 use super::orchestrator::{NonceState, Orchestrator};
+use super::pool::Pool;
 use super::transaction::InFlight;
 use crate::config::{GasConfig, TxmgrConfig};
 
@@ -88,6 +96,14 @@ pub struct Manager {
     floors: BTreeSet<u32>,
     timers: BTreeSet<(Duration, u32)>,
     armed: BTreeSet<Duration>,
+    pool: Pool,
+    /// How many addresses are in each state, in the order of [`State::ALL`]; and what the metrics were told of that.
+    states: [i64; State::ALL.len()],
+    states_told: [i64; State::ALL.len()],
+    /// Addresses whose oldest transaction is looked at when a block with this number is stored.
+    resends: BTreeMap<u64, Vec<u32>>,
+    /// Transactions that a lower market price lets go on.
+    held: BTreeSet<Slot>,
 }
 
 impl Manager {
@@ -97,6 +113,7 @@ impl Manager {
         Self {
             gas_price: GasPrice::new(&settings.gas),
             lanes: (0..settings.lanes).map(|_| LaneQueue::default()).collect(),
+            pool: Pool::new(settings.txmgr.max_orchestrators),
             settings,
             addresses: Vec::new(),
             numbers: AddressMap::default(),
@@ -118,6 +135,10 @@ impl Manager {
             floors: BTreeSet::new(),
             timers: BTreeSet::new(),
             armed: BTreeSet::new(),
+            states: [0; State::ALL.len()],
+            states_told: [0; State::ALL.len()],
+            resends: BTreeMap::new(),
+            held: BTreeSet::new(),
         }
     }
 
@@ -144,8 +165,14 @@ impl Manager {
             Event::BlockStored { number, newest } => self.block_stored(number, newest, now, actions),
             Event::Node { healthy, chain_id } => self.node(healthy, chain_id, now, actions),
             Event::Switched => self.switched(now, actions),
+            Event::Pause { address, until, ask } => self.pause(address, until, ask, actions),
+            Event::Shutdown => {
+                self.node_healthy = false;
+                self.shutdown();
+            }
             Event::Tick => self.tick(now, actions),
         }
+        self.rotate(now, actions);
     }
 
     /// Takes the sign jobs gathered so far; to be signed before the run ends, so that one commit carries the run.
@@ -157,8 +184,9 @@ impl Manager {
     pub fn flush(&mut self, now: Now, actions: &mut Vec<Action>) {
         self.commit(actions);
         self.dispatch(now, actions);
+        self.tell_states(actions);
         let timer = self.timers.first().map(|timer| timer.0);
-        let next = [timer, self.lane_due(now), self.bind_again_at].into_iter().flatten().min();
+        let next = [timer, self.lane_due(now), self.bind_again_at, self.pool_wake(now), self.held_wake()].into_iter().flatten().min();
         // A later one that is armed already still comes; only an earlier one needs a sleeper of its own.
         if let Some(at) = next.filter(|at| self.armed.first().is_none_or(|armed| at < armed)) {
             self.armed.insert(at);
@@ -183,7 +211,7 @@ impl Manager {
     pub(crate) fn open(&self) -> (usize, u64) {
         self.addresses.iter().fold((0, 0), |(bound, waiting), address| {
             let queue = &address.waiting;
-            (bound + address.in_flight.len(), waiting + queue.buffer.len() as u64 + queue.unread + queue.unsaved)
+            (bound + address.in_flight.len(), waiting + queue.count())
         })
     }
 
@@ -195,7 +223,9 @@ impl Manager {
         let number = u32::try_from(self.addresses.len()).expect("fewer addresses than fit the memory");
         self.numbers.insert(address, number);
         let lane = lane_of(&address, self.settings.lanes);
-        self.addresses.push(Orchestrator::new(address, lane));
+        let max_in_flight = self.settings.txmgr.max_in_flight_of(&address);
+        self.addresses.push(Orchestrator::new(address, lane, max_in_flight));
+        self.states[State::Stopped as usize] += 1;
         number
     }
 
@@ -224,6 +254,8 @@ impl Manager {
             self.bind_again_at = None;
             self.pump_all(now, actions);
         }
+        self.pool_due(now);
+        self.held_due(now, actions);
         while let Some((at, number)) = self.timers.first().copied() {
             if at > now.elapsed {
                 break;
@@ -232,6 +264,8 @@ impl Manager {
             self.at(number).wake_at = None;
             self.look(number, now, actions);
             self.pump(number, now, actions);
+            self.stale_due(number, now, actions);
+            self.pause_due(number, now, actions);
         }
     }
 

@@ -30,5 +30,15 @@ impl Manager {
             self.active.insert(number);
         }
         actions.push(Action::Count(Counted::Open(open)));
+        let address = self.at(number);
+        if address.unconfirmed > 0 {
+            address.progress_at = now.elapsed;
+            self.wake(number, now.elapsed + self.stale_timeout());
+        }
+        if let Some(until) = recovered.paused_until {
+            self.at(number).paused_until = Some(until);
+            self.stand_still(number, now, actions);
+        }
+        self.pump(number, now, actions);
     }
 }

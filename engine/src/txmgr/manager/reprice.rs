@@ -9,9 +9,9 @@ use storage::AttemptFees;
 
 use super::super::event::{Action, Counted, Now, SignJob, Slot};
 use super::super::gas_price::MarketPrice;
-use super::super::increase::{Increase, Strategy, increase};
+use super::super::increase::{Increase, Strategy, fee_cap, increase};
 use super::super::stage::Stage;
-use super::super::transaction::Work;
+use super::super::transaction::{Held, Work};
 use super::Manager;
 
 /// Gas of a transfer without data: what closes a nonce (yellow paper, G_transaction).
@@ -95,8 +95,14 @@ impl Manager {
         match increase(&tx.fees(), market, strategy, if closing { None } else { cap }) {
             Increase::Price(fees) => self.sign_again(slot, fees, closing),
             Increase::Held { needed, cap } => {
-                tracing::warn!(id = %tx.id, nonce = slot.nonce, needed, cap, "held: the price cap is below what a replacement needs");
-                actions.push(Action::Count(Counted::Held));
+                let held = Held::PriceCap { needed, cap };
+                // Told once; it shows for as long as it lasts.
+                if tx.held.as_deref() != Some(&held) {
+                    tracing::warn!(id = %tx.id, nonce = slot.nonce, needed, cap, "held: the price cap is below what a replacement needs");
+                    actions.push(Action::Count(Counted::Held));
+                }
+                tx.held = Some(Box::new(held));
+                self.held.insert(slot);
                 self.send_again(slot, now, actions);
             }
         }
@@ -127,8 +133,43 @@ impl Manager {
         self.jobs.push(SignJob { slot, id, from, chain_id, to, value, data, gas, fees, closing });
     }
 
+    /// What is held goes on when the market has come down to its price: the same bytes, at once (row A8).
+    fn release_held(&mut self, now: Now, actions: &mut Vec<Action>) {
+        let Some(market) = self.gas_price.known() else { return };
+        for slot in std::mem::take(&mut self.held) {
+            let Some(tx) = self.get_mut(slot).filter(|tx| tx.included.is_none()) else { continue };
+            if !matches!(tx.held.as_deref(), Some(Held::PriceCap { .. } | Held::FixedPrice { .. })) {
+                continue;
+            }
+            let price = tx.fees().iter().map(fee_cap).max().unwrap_or_default();
+            if fee_cap(&market.fees()) > price {
+                self.held.insert(slot);
+                continue;
+            }
+            tx.held = None;
+            // What is on its way to a node needs no second push.
+            if tx.work == Work::None {
+                tx.not_before = now.elapsed;
+                self.send_again(slot, now, actions);
+            }
+        }
+    }
+
+    /// When the node is asked for its price for what is held.
+    pub(super) fn held_wake(&self) -> Option<Duration> {
+        if self.held.is_empty() { None } else { self.gas_price.refresh_at() }
+    }
+
+    /// Asks the node for its price while something is held, at the pace of the cache.
+    pub(super) fn held_due(&mut self, now: Now, actions: &mut Vec<Action>) {
+        if self.held_wake().is_some_and(|at| at <= now.elapsed) {
+            self.market(now, actions);
+        }
+    }
+
     pub(super) fn priced(&mut self, price: Option<MarketPrice>, now: Now, actions: &mut Vec<Action>) {
         self.gas_price.answered(price, now.elapsed);
+        self.release_held(now, actions);
         // With no price at all they wait again; with the last known good one they go on.
         for number in std::mem::take(&mut self.price_waiters) {
             self.look(number, now, actions);

@@ -7,8 +7,9 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use super::super::event::{Action, Counted, Now, SendEnd, Slot};
+use super::super::increase::fee_cap;
 use super::super::outcome::{Outcome, Reason};
-use super::super::transaction::Work;
+use super::super::transaction::{Held, Work};
 use super::Manager;
 
 /// What waits for one connection.
@@ -112,8 +113,19 @@ impl Manager {
         let head = self.head;
         let Some(tx) = self.get_mut(slot).filter(|tx| tx.work == Work::Sending) else { return };
         tx.work = Work::None;
+        self.first_sent(slot);
+        self.progressed(slot.address, now, actions);
+        let Some(tx) = self.get_mut(slot) else { return };
         match outcome {
             Outcome::SubmittedNew | Outcome::AlreadyKnown | Outcome::NonceTooLow => {
+                let newest = tx.durable.saturating_sub(1);
+                if let Some(mark) = tx.attempts.get_mut(newest) {
+                    mark.broadcast = true;
+                }
+                // At its cap it is held all the same: the node has it, but at a price that did not get it into a block.
+                if !matches!(tx.held.as_deref(), Some(Held::PriceCap { .. })) {
+                    tx.held = None;
+                }
                 let dropped = tx.resending && *outcome == Outcome::SubmittedNew;
                 tx.submitted = true;
                 tx.nonce_used = *outcome == Outcome::NonceTooLow;
@@ -127,11 +139,14 @@ impl Manager {
                 if dropped {
                     self.resend_after(slot, now, actions);
                 }
+                self.resend_later(slot.address, head);
+                self.funded(slot.address, now, actions);
             }
             Outcome::FailedRequiresRetry(reason) => self.retry(slot, *reason, message, now, actions),
             Outcome::Invalid => self.invalid(slot, message, now),
         }
         self.advance(slot, now, actions);
+        self.settle(slot.address, now);
     }
 
     /// The pool had dropped this one, so it has dropped what came after it too.
@@ -149,6 +164,23 @@ impl Manager {
         let Some(tx) = self.get_mut(slot) else { return };
         tx.failures += 1;
         let (id, failures, fixed_price) = (tx.id, tx.failures, tx.fixed_price);
+        match reason {
+            Reason::Underpriced if fixed_price => {
+                let price = tx.fees().iter().map(fee_cap).max().unwrap_or_default();
+                tx.held = Some(Box::new(Held::FixedPrice { price, message: message.to_owned() }));
+                self.held.insert(slot);
+            }
+            Reason::InsufficientFunds => {
+                tx.held = Some(Box::new(Held::Funds { message: message.to_owned() }));
+                self.lacks_funds(slot.address, now);
+            }
+            Reason::PoolLimit => {
+                let head = self.head;
+                let address = self.at(slot.address);
+                address.window.shrink(address.unconfirmed, head);
+            }
+            _ => {}
+        }
         let wait = self.backoff(failures);
         // Nothing is retried for ever without saying so; nor said at every try.
         if failures.is_power_of_two() {

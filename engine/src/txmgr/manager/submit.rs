@@ -16,7 +16,7 @@ impl Manager {
         let Accept { id, row, body_hash } = accept;
         let number = self.number(row.request.from);
         self.freshen(number, now);
-        let bindable = self.at(number).waiting.is_empty() && self.window_open(number);
+        let bindable = self.at(number).waiting.is_empty() && self.may_bind(number, now) && self.window_open(number);
         // A price is asked for only by what can use it now.
         let fees = if bindable { self.price_for(row.request.fees, now, actions) } else { None };
         if let (Some(gas), Some(fees)) = (row.request.gas, fees) {
@@ -30,6 +30,9 @@ impl Manager {
         address.waiting.unsaved += 1;
         self.records.push(Record::Accepted { id, transaction: row, body_hash, queue_number });
         self.saved.push(Saved::Queued { address: number, id, reply_to });
-        self.ask_nonce(number, actions);
+        // Who stands in line asks when its turn comes.
+        if self.at(number).standing.has_slot() {
+            self.ask_nonce(number, actions);
+        }
     }
 }

@@ -1,6 +1,8 @@
 //! The manager as a whole, one rule a test.
 
 mod nonces;
+mod pause;
+mod pool;
 
 use std::time::Duration;
 
@@ -357,7 +359,8 @@ fn after_a_restart_a_bound_attempt_counts_as_maybe_sent_and_goes_out_again_once_
         rival: None,
         ended: false,
     };
-    let recovered = Recovered { address: FROM, floor: 4, bound: vec![row(4), row(5)], last_queue_number: None, waiting_count: 0 };
+    let recovered =
+        Recovered { address: FROM, floor: 4, bound: vec![row(4), row(5)], paused_until: None, last_queue_number: None, waiting_count: 0 };
     assert!(sent(&desk.run([Event::Recovered(recovered), Event::Node { healthy: true, chain_id: Some(1) }])).is_empty());
     let actions = desk.run([Event::BlockStored { number: 3, newest: true }]);
     assert_eq!(sent(&actions).iter().map(|(slot, _)| slot.nonce).collect::<Vec<_>>(), [4, 5]);
@@ -443,7 +446,8 @@ fn a_refusal_forgets_what_was_estimated_for_another_request() {
         row.request.gas = None;
         super::super::event::Waiter { queue_number: number, id: Uuid::from_u128(u128::from(number) + 1), row }
     };
-    let recovered = Recovered { address: FROM, floor: 7, bound: Vec::new(), last_queue_number: Some(1), waiting_count: 2 };
+    let recovered =
+        Recovered { address: FROM, floor: 7, bound: Vec::new(), paused_until: None, last_queue_number: Some(1), waiting_count: 2 };
     desk.run([Event::Recovered(recovered), Event::ChainNonce(FROM, Some(7))]);
     desk.run([Event::Loaded(FROM, Some(vec![waiter(0), waiter(1)]))]);
     let first = desk.run([Event::Estimated(FROM, Uuid::from_u128(1), Ok(100_000))]);
