@@ -17,6 +17,7 @@ mod asks;
 mod batches;
 mod blocks;
 mod copies;
+mod follow;
 mod inbox;
 pub mod mailbox;
 mod placement;
@@ -24,8 +25,9 @@ mod price;
 mod run;
 mod sign;
 
+pub use follow::FollowParts;
 pub use mailbox::{Mail, SubmitBatch};
 pub use placement::shard_of;
 pub use price::PriceDesk;
-pub use run::{FollowParts, Shard, ShardParts};
+pub use run::{Shard, ShardParts};
 pub use sign::sign;
