@@ -331,7 +331,7 @@ impl<R: Room, S: Store> Shard<R, S> {
             lane = roster.lane(self.room.clone(), current);
         }
         if let Some(copies) = &self.copies {
-            copies.send(current, attempts.iter().map(|(_, raw)| raw.clone()));
+            copies.send(current, &attempts);
         }
         self.metrics.attempts_sent.increment(attempts.len() as u64);
         let home = self.home.clone();
