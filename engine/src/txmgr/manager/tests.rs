@@ -465,18 +465,18 @@ fn after_a_change_of_nodes_what_is_unconfirmed_is_sent_again_as_it_is() {
 #[test]
 fn a_cleared_or_doubtful_price_is_asked_for_before_the_next_bind() {
     let asks = |actions: &[Action]| actions.iter().any(|action| matches!(action, Action::FetchPrice));
-    let mut desk = Desk::ready(TxmgrConfig::default());
-    let actions = desk.submit(1);
-    assert!(!asks(&actions));
-    let hash = bound(&actions)[0].1;
-    desk.run([Event::Durable { ticket: ticket(&actions) }]);
-    let reverted = SeenReceipt { success: false, ..receipt(hash) };
-    desk.run([Event::Block(SeenBlock { number: 11, hash: B256::ZERO, seen_at: 9, receipts: vec![reverted] })]);
-    assert!(asks(&desk.submit(1)), "a reverted transaction clears the price");
-    desk.run([Event::Price(Some(MarketPrice::Legacy(100)))]);
-    assert!(!asks(&desk.submit(1)));
-    desk.run([Event::ClearPrice]);
-    assert!(asks(&desk.submit(1)));
+    let block = |success, hash| {
+        Event::Block(SeenBlock { number: 11, hash: B256::ZERO, seen_at: 9, receipts: vec![SeenReceipt { success, ..receipt(hash) }] })
+    };
+    let causes: [(bool, &dyn Fn(B256) -> Event); 3] =
+        [(false, &|hash| block(true, hash)), (true, &|hash| block(false, hash)), (true, &|_| Event::ClearPrice)];
+    for (doubtful, cause) in causes {
+        let mut desk = Desk::ready(TxmgrConfig::default());
+        let actions = desk.submit(1);
+        assert!(!asks(&actions), "the cache serves");
+        desk.run([Event::Durable { ticket: ticket(&actions) }, cause(bound(&actions)[0].1)]);
+        assert_eq!(asks(&desk.submit(1)), doubtful);
+    }
 }
 
 #[test]
