@@ -34,7 +34,7 @@ pub use follow::{BlockStore, Follow};
 pub use follower::{Follower, Joined, Step, Stored, Word};
 pub use heads::{Subscription, Told};
 pub use nodes::{Health, NodeAction, NodeEvent, Nodes};
-pub use roster::Roster;
+pub use roster::{Doors, Roster};
 pub use status::ChainStatus;
 pub use tags::Tags;
 pub use watch::Watch;

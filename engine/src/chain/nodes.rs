@@ -147,6 +147,10 @@ impl Nodes {
         let Some(right) = self.chain_id else { return };
         let state = &mut self.states[node];
         state.failures = 0;
+        if state.other_chain.is_some() {
+            // The head it named was that of the other chain.
+            state.head = None;
+        }
         state.chain_known = id == right;
         state.other_chain = (id != right).then_some(id);
     }
@@ -282,9 +286,8 @@ mod tests {
         case.tell(1, NodeEvent::Chain(5));
         case.tell(1, NodeEvent::Head(1000));
         assert_eq!(case.fail(0), None, "there is nobody else");
-        case.tell(1, NodeEvent::Chain(1));
-        assert_eq!(case.tell(1, NodeEvent::Head(100)), None);
-        assert_eq!(case.tell(0, NodeEvent::Failed), Some(1));
+        assert_eq!(case.tell(1, NodeEvent::Chain(1)), None, "the head it named was another chain's");
+        assert_eq!(case.tell(1, NodeEvent::Head(100)), Some(1));
     }
 
     #[test]

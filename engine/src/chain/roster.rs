@@ -10,10 +10,13 @@ use parking_lot::Mutex;
 
 use super::nodes::Health;
 
+/// Where a node takes requests, and where it tells of heads, if it does.
+pub type Doors = (Arc<Endpoint>, Option<Arc<Endpoint>>);
+
 /// How to reach the nodes. Clones are the same roster.
 #[derive(Clone, Debug)]
 pub struct Roster {
-    endpoints: Arc<[(Arc<Endpoint>, Option<Arc<Endpoint>>)]>,
+    endpoints: Arc<[Doors]>,
     limits: Limits,
     counts: Arc<Counts>,
     board: Arc<Board>,
@@ -32,7 +35,7 @@ struct Board {
 impl Roster {
     /// These nodes, in order of priority: where each takes requests, and where it tells of heads. The first one is the current one.
     #[must_use]
-    pub fn new(endpoints: Vec<(Arc<Endpoint>, Option<Arc<Endpoint>>)>, limits: Limits, counts: Arc<Counts>) -> Self {
+    pub fn new(endpoints: Vec<Doors>, limits: Limits, counts: Arc<Counts>) -> Self {
         let board = Board {
             current: AtomicUsize::new(0),
             switches: AtomicU64::new(0),

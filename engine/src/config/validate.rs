@@ -56,7 +56,7 @@ impl Config {
         let node = &self.node;
         if node.url.is_empty() && node.endpoints.is_empty() {
             findings.say("node.url is not set: name the Ethereum node, for example \"http://127.0.0.1:8545\"");
-        } else if !(node.url.is_empty() && node.ws_url.is_none()) && !node.endpoints.is_empty() {
+        } else if !node.endpoints.is_empty() && (!node.url.is_empty() || node.ws_url.is_some()) {
             findings.say("node.url or node.ws_url is set beside node.endpoints: put every node into a [[node.endpoints]] of its own and leave those out");
         } else {
             for (key, endpoint) in node.nodes() {

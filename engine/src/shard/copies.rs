@@ -7,6 +7,7 @@ use netio::{Bell, Calls, Room};
 use super::inbox::Inbox;
 use crate::chain::Roster;
 use crate::metrics::Metrics;
+use crate::txmgr::Slot;
 
 /// Requests that may wait for one node.
 const WAITING: usize = 16;
@@ -33,12 +34,12 @@ impl Copies {
     }
 
     /// Copies these to every healthy node besides `current`.
-    pub(super) fn send(&self, current: usize, raw: impl Iterator<Item = Bytes> + Clone) {
+    pub(super) fn send(&self, current: usize, raw: &[(Slot, Bytes)]) {
         for node in self.roster.healthy_besides(current) {
             if self.nodes[node].len() < WAITING {
-                self.nodes[node].push(raw.clone().collect());
+                self.nodes[node].push(raw.iter().map(|(_, raw)| raw.clone()).collect());
             } else {
-                self.metrics.copies_dropped.increment(raw.clone().count() as u64);
+                self.metrics.copies_dropped.increment(raw.len() as u64);
             }
         }
     }

@@ -12,14 +12,14 @@ use uuid::Uuid;
 
 use super::asks::{Ask, answer};
 use super::batches::Batches;
-use super::blocks::Blocks;
 use super::copies::Copies;
+use super::follow::FollowParts;
 use super::inbox::Inbox;
-use super::mailbox::{Mail, Mailbox};
-use super::price::{Feed, PriceDesk};
+use super::mailbox::Mail;
+use super::price::PriceDesk;
 use super::questions::Pauses;
 use super::sign::sign;
-use crate::chain::{ChainStatus, Follow, Nodes, Roster, Stored, Subscription, Told, Watch};
+use crate::chain::Roster;
 use crate::engine::Reservations;
 use crate::keys::Keyring;
 use crate::metrics::Metrics;
@@ -31,26 +31,6 @@ use crate::txmgr::{Action, BlockEffects, Counted, Event, Manager, Now, Recovered
 const RUN: usize = 256;
 /// Tickets of blocks; the manager's count from 1 and never get here.
 const BLOCK_TICKET: u64 = 1 << 63;
-
-/// What the follower needs; given to shard 0.
-pub struct FollowParts {
-    /// Every shard's mailbox, in order.
-    pub mailboxes: Vec<Mailbox>,
-    /// Where it tells what it knows.
-    pub status: Arc<ChainStatus>,
-    /// Which node is used.
-    pub nodes: Nodes,
-    /// Pause between two looks at the head.
-    pub poll_interval: std::time::Duration,
-    /// Such a pause while heads come by WebSocket.
-    pub ws_poll_interval: std::time::Duration,
-    /// Pause between two looks at a node that is not used now.
-    pub probe_interval: std::time::Duration,
-    /// The checkpoint.
-    pub stored: Option<Stored>,
-    /// The HTTP oracle of gas prices.
-    pub oracle: Option<Arc<netio::Endpoint>>,
-}
 
 /// What a shard is made of.
 pub struct ShardParts<S: Store> {
@@ -127,54 +107,13 @@ pub struct Shard<R: Room, S: Store> {
 
 impl<R: Room, S: Store> Shard<R, S> {
     /// Runs a shard until it is told to stop.
-    pub async fn run(room: R, parts: ShardParts<S>) {
+    pub async fn run(room: R, mut parts: ShardParts<S>) {
         let home = Inbox::new(parts.bell.clone());
         let asks_bell = Bell::new();
         let asks = Inbox::new(asks_bell.clone());
         room.spawn(answer(room.clone(), parts.roster.clone(), asks.clone(), asks_bell, home.clone()));
-        if let Some(follow) = parts.follow {
-            let feed = Feed::new(room.clone(), parts.roster.clone(), parts.settings.gas.clone(), follow.oracle);
-            room.spawn(feed.run(parts.prices.clone(), follow.mailboxes.clone()));
-            let blocks = Blocks { mailboxes: follow.mailboxes, home: home.clone(), readers: parts.readers.clone(), room: room.clone() };
-            let bell = Bell::new();
-            let watch = Watch::new(follow.nodes, parts.roster.clone(), bell.clone());
-            if parts.roster.len() > 1 {
-                for node in 0..parts.roster.len() {
-                    room.spawn(watch.clone().probe(room.clone(), node, follow.probe_interval));
-                }
-            }
-            let told = Told::default();
-            if (0..parts.roster.len()).any(|node| parts.roster.heads(node).is_some()) {
-                let subscription = Subscription {
-                    room: room.clone(),
-                    roster: parts.roster.clone(),
-                    bell: bell.clone(),
-                    told: told.clone(),
-                    look_interval: follow.probe_interval,
-                };
-                room.spawn(subscription.run());
-            }
-            let using = parts.roster.current();
-            let follower = Follow {
-                lane: parts.roster.lane(room.clone(), using),
-                roster: parts.roster.clone(),
-                watch,
-                bell,
-                using,
-                room: room.clone(),
-                status: follow.status,
-                poll_interval: follow.poll_interval,
-                ws_poll_interval: follow.ws_poll_interval,
-                told,
-                finality_depth: parts.settings.txmgr.finality_depth,
-                stored: follow.stored,
-                missing: 0,
-                greeted: false,
-                floors: Vec::new(),
-                empty: None,
-                tags: crate::chain::Tags::default(),
-            };
-            room.spawn(follower.run(blocks));
+        if let Some(follow) = parts.follow.take() {
+            follow.start(&room, &parts, &home);
         }
         let mut shard = Self {
             lanes: (0..parts.settings.lanes).map(|_| Some((0, parts.roster.lane(room.clone(), 0)))).collect(),
@@ -408,7 +347,7 @@ impl<R: Room, S: Store> Shard<R, S> {
             lane = roster.lane(self.room.clone(), current);
         }
         if let Some(copies) = &self.copies {
-            copies.send(current, attempts.iter().map(|(_, raw)| raw.clone()));
+            copies.send(current, &attempts);
         }
         self.metrics.attempts_sent.increment(attempts.len() as u64);
         let home = self.home.clone();

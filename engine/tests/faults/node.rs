@@ -15,6 +15,7 @@ on_both_executors!(
     a_request_cut_after_it_took_effect_does_no_harm,
     replies_later_than_the_time_limit_do_no_harm,
     a_node_that_asks_for_a_pause_gets_it,
+    questions_wait_as_long_as_the_node_asks,
     receipts_that_come_blocks_later_are_waited_for,
     an_address_that_cannot_pay_goes_on_when_it_can,
     a_node_that_refuses_batches_is_asked_one_by_one,
@@ -97,6 +98,18 @@ fn replies_later_than_the_time_limit_do_no_harm(executor: &str) {
 fn a_node_that_asks_for_a_pause_gets_it(executor: &str) {
     under(executor, &json!({"method": "eth_sendRawTransaction", "action": "tooManyRequests", "retryAfter": 1, "count": 2}));
     under(executor, &json!({"method": "*", "action": "tooManyRequests", "retryAfter": 1, "count": 2}));
+}
+
+fn questions_wait_as_long_as_the_node_asks(executor: &str) {
+    let Some(world) = World::start(executor, "") else { return };
+    world.fault(&json!({"method": "eth_getTransactionCount", "action": "tooManyRequests", "retryAfter": 2}));
+    let start = std::time::Instant::now();
+    let ids = world.submit(0..1);
+    world.node.wait_for_pending(1);
+    // Without the pause the question comes again after 20 ms.
+    assert!(start.elapsed() >= std::time::Duration::from_secs(2), "{:?}", start.elapsed());
+    world.flow();
+    world.exactly_once(&ids);
 }
 
 fn receipts_that_come_blocks_later_are_waited_for(executor: &str) {
