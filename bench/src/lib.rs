@@ -60,6 +60,7 @@ pub fn manager(addresses: &[Address]) -> Manager {
     manager.handle(Event::Node { healthy: true, chain_id: Some(31_337) }, now, &mut actions);
     manager.handle(Event::BlockStored { number: 1, newest: true }, now, &mut actions);
     for address in addresses {
+        manager.handle(Event::Balance(*address, Some(U256::MAX)), now, &mut actions);
         manager.handle(Event::ChainNonce(*address, Some(0)), now, &mut actions);
     }
     manager

@@ -38,6 +38,7 @@ impl Node {
 pub(super) enum Ask {
     Price,
     Nonce(Address),
+    Balance(Address),
     Estimate(Uuid, Request),
 }
 
@@ -66,6 +67,7 @@ fn gather(questions: &Inbox<Ask>, gas: &GasConfig, most: usize) -> Option<(Vec<A
                 calls.push("eth_gasPrice", &[(); 0]);
             }
             Ask::Nonce(address) => calls.push("eth_getTransactionCount", &(address, "latest")),
+            Ask::Balance(address) => calls.push("eth_getBalance", &(address, "latest")),
             Ask::Estimate(_, request) => calls.push("eth_estimateGas", &[Call::from(request)]),
         }
         asked.push(ask);
@@ -88,6 +90,10 @@ fn read(ask: Ask, ends: &mut impl Iterator<Item = End>) -> Event {
         Ask::Nonce(address) => {
             let count = next().and_then(Result::ok).and_then(|json| serde_json::from_str::<U64>(json.get()).ok());
             Event::ChainNonce(address, count.map(|count| count.to()))
+        }
+        Ask::Balance(address) => {
+            let wei = next().and_then(Result::ok).and_then(|json| serde_json::from_str::<U256>(json.get()).ok());
+            Event::Balance(address, wei)
         }
         Ask::Estimate(id, request) => {
             let estimate = next().and_then(|answer| match answer {

@@ -21,6 +21,7 @@ pub mod mailbox;
 mod placement;
 mod run;
 mod sign;
+mod signing;
 
 pub use asks::Node;
 pub use mailbox::{Mail, SubmitBatch};

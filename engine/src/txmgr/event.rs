@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use alloy::primitives::{Address, B256, Bytes};
+use alloy::primitives::{Address, B256, Bytes, U256};
 use storage::{AttemptFees, AttemptRow, FailureRow, ReceiptRow, Record, Request, TransactionRow};
 use uuid::Uuid;
 
@@ -62,7 +62,7 @@ pub struct SignJob {
     /// Recipient; `None` creates a contract.
     pub to: Option<Address>,
     /// Wei.
-    pub value: alloy::primitives::U256,
+    pub value: U256,
     /// Call data or init code.
     pub data: Bytes,
     /// Gas limit.
@@ -222,6 +222,8 @@ pub enum Event {
     Price(Option<MarketPrice>),
     /// Transaction count of an address at the head; `None` if the node gave none.
     ChainNonce(Address, Option<u64>),
+    /// Wei that an address holds at the head; `None` if the node did not tell.
+    Balance(Address, Option<U256>),
     /// A gas estimate for the head of an address's queue: the limit, or the node's reason; the outer `None` if it did not answer.
     Estimated(Address, Uuid, Option<Result<u64, String>>),
     /// Waiting transactions, read from disk; `None` if they could not be read.
@@ -278,6 +280,8 @@ pub enum Action {
     FetchPrice,
     /// Ask the node for an address's transaction count at the head.
     FetchNonce(Address),
+    /// Ask the node what an address holds at the head.
+    FetchBalance(Address),
     /// Ask the node how much gas a request takes.
     Estimate(Uuid, Request),
     /// Read what waits behind this number of the queue.
@@ -325,6 +329,8 @@ pub enum Counted {
     Failed,
     /// A further attempt at a higher price.
     Resubmitted,
-    /// Held, because the price cap leaves no replacement.
+    /// Held, because the price cap leaves no replacement, or the balance does not cover it.
     Held,
+    /// Addresses that wait for funds. More, or fewer.
+    WaitingForFunds(i64),
 }

@@ -6,6 +6,7 @@
 //! | [`stage`] | the next stage of a transaction (row A5) |
 //! | [`orchestrator`] | one address: its nonces and its queue (rows A1, A4) |
 //! | [`transaction`] | one bound transaction: attempts and generations |
+//! | [`balance`] | what an address can pay for (row A11) |
 //! | [`gas_price`], [`increase`] | prices and higher prices (rows A7, A8) |
 //! | [`outcome`] | what a node's answer means (row A12) |
 //! | [`manager`] | all of it for the addresses of a shard, as `handle(event, now) -> actions` |
@@ -13,6 +14,7 @@
 //!
 //! Nothing here opens a socket, reads a clock or waits: the shard does that, and the simulator in its place.
 
+pub mod balance;
 pub mod check;
 pub mod event;
 pub mod gas_price;

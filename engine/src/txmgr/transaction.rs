@@ -4,11 +4,14 @@
 
 use std::time::Duration;
 
-use alloy::primitives::{B256, Bytes};
+use alloy::consensus::{Transaction, TxEnvelope};
+use alloy::eips::Decodable2718;
+use alloy::primitives::{B256, Bytes, U256};
 use smallvec::SmallVec;
-use storage::{AttemptFees, ReceiptRow, TransactionRow};
+use storage::{AttemptFees, AttemptRow, ReceiptRow, TransactionRow};
 use uuid::Uuid;
 
+use super::balance::cost;
 use super::event::{BoundRow, ReplyTo};
 use super::stage::{Facts, Stage, next_stage};
 
@@ -69,6 +72,17 @@ pub enum Work {
     Sending,
 }
 
+/// What of a transaction waits for money.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Held {
+    /// Nothing.
+    No,
+    /// Its bytes: the node said that the address cannot pay for them.
+    Send,
+    /// A higher price, for which this many wei more would have to be reserved.
+    Increase(U256),
+}
+
 /// The block that holds it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Included {
@@ -109,6 +123,12 @@ pub struct InFlight {
     pub closing_unsaved: bool,
     /// Kept until the first record is on disk.
     pub unsaved: Option<Box<Unsaved>>,
+    /// Wei that it moves.
+    pub value: U256,
+    /// Most wei that any of its attempts can take; reserved until a block holds it.
+    pub cost: U256,
+    /// What of it waits for money.
+    pub held: Held,
     /// When it was accepted, µs since the epoch.
     pub accepted_at: u64,
     /// When its first record was on disk, µs since the epoch; 0 if that was before a restart.
@@ -123,6 +143,12 @@ pub struct InFlight {
     pub sent_before_block: Option<u64>,
     /// The send failed this often in a row.
     pub failures: u32,
+    /// A further attempt got no signature this often in a row.
+    pub sign_failures: u32,
+    /// When a further attempt is to be signed after there was no signature.
+    pub sign_again_at: Option<Duration>,
+    /// The stages start again: price and balance are looked at anew, and the same bytes go out unless the market has risen.
+    pub starts_again: bool,
     /// Not to be sent before this time.
     pub not_before: Duration,
     /// The block that holds it.
@@ -146,6 +172,9 @@ impl InFlight {
             fixed_price: unsaved.row.request.fees != storage::Fees::Market,
             closing: None,
             closing_unsaved: false,
+            value: unsaved.row.request.value,
+            cost: U256::ZERO,
+            held: Held::No,
             accepted_at: unsaved.row.accepted_at,
             durable_at: 0,
             sent_at: 0,
@@ -153,6 +182,9 @@ impl InFlight {
             nonce_used: false,
             sent_before_block: None,
             failures: 0,
+            sign_failures: 0,
+            sign_again_at: None,
+            starts_again: false,
             not_before: Duration::ZERO,
             included: None,
             unsaved: Some(Box::new(unsaved)),
@@ -163,6 +195,10 @@ impl InFlight {
     #[must_use]
     pub fn recovered(bound: &BoundRow, now: Duration) -> Self {
         let newest = bound.attempts.last();
+        // The first attempt never closes: it carries what was asked for.
+        let first = bound.attempts.first().and_then(|row| TxEnvelope::decode_2718(&mut row.raw.as_ref()).ok());
+        let value = first.map_or(U256::ZERO, |signed| signed.value());
+        let most = |row: &AttemptRow| cost(&row.fees, row.gas, if row.closing.is_some() { U256::ZERO } else { value });
         let attempts = bound
             .attempts
             .iter()
@@ -182,6 +218,9 @@ impl InFlight {
             closing: newest.and_then(|row| row.closing.as_deref()).map(Into::into),
             closing_unsaved: false,
             unsaved: None,
+            value,
+            cost: bound.attempts.iter().map(most).max().unwrap_or_default(),
+            held: Held::No,
             accepted_at: bound.accepted_at,
             durable_at: 0,
             sent_at: 0,
@@ -189,6 +228,9 @@ impl InFlight {
             nonce_used: false,
             sent_before_block: None,
             failures: 0,
+            sign_failures: 0,
+            sign_again_at: None,
+            starts_again: false,
             not_before: Duration::ZERO,
             included: bound.receipt.as_ref().map(|r: &ReceiptRow| Included { block: r.block_number, stored: true, confirmed: false }),
         }

@@ -13,6 +13,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod funds;
 mod node;
 mod price;
 mod proxy;

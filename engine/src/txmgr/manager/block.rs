@@ -39,17 +39,18 @@ impl Manager {
         let first_time = tx.included.is_none();
         tx.included = Some(Included { block: block.number, stored: false, confirmed: false });
         let attempt = tx.attempts.iter().position(|mark| mark.hash == receipt.transaction_hash).unwrap_or_default();
-        let mark = &tx.attempts[attempt];
-        if mark.closing {
+        let closing = tx.attempts[attempt].closing;
+        if closing {
             let reason = tx.closing.as_deref().unwrap_or("closed").to_owned();
             effects.failures.push((tx.id, FailureRow { reason, failed_at: block.seen_at }));
         }
         effects.receipts.push((tx.id, receipt_row(tx, slot.nonce, attempt, block, receipt)));
-        if first_time {
-            address.unconfirmed -= 1;
-        }
         if address.displaced == Some(slot.nonce) {
             address.displaced = None;
+        }
+        if first_time {
+            address.unconfirmed -= 1;
+            self.paid(slot, closing, receipt);
         }
     }
 
@@ -71,6 +72,9 @@ impl Manager {
         }
         self.touched.retain(|block, _| (number + 1).saturating_sub(*block) < finality);
         self.resend_oldest(now, actions);
+        if newest {
+            self.funds_at_head(now, actions);
+        }
         for address in changed {
             self.pump(address, now, actions);
         }
@@ -134,6 +138,7 @@ impl Manager {
         }
         actions.push(Action::Effects(effects));
         for number in touched {
+            self.unpaid(number, now, actions);
             self.look(number, now, actions);
         }
     }

@@ -17,17 +17,25 @@
 //! record of it is on disk; bytes whose fate is unknown are sent again as they are. It may lose nothing. What it cannot do
 //! now it keeps and says so in the metrics, and goes on when the cause has gone.
 //!
-//! Each file holds what one kind of event does: `submit`, `bind`, `commit`, `send`, `reprice`, `block`, `recover`. Events are handled in runs; [`Manager::flush`] ends a run with one commit and full requests.
+//! Each file holds what one kind of event does: `submit`, `bind`, `commit`, `send`, `reprice`, `block`, `recover`, `funds`, `signer`. Events are handled in runs; [`Manager::flush`] ends a run with one commit and full requests.
 
 mod bind;
 mod block;
 mod commit;
+mod funds;
+#[cfg(test)]
+mod funds_tests;
 mod recover;
 mod reprice;
 mod send;
+mod signer;
+#[cfg(test)]
+mod signer_tests;
 mod submit;
 #[cfg(test)]
 mod tests;
+
+pub use signer::Refusals;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
@@ -80,6 +88,7 @@ pub struct Manager {
     pending: VecDeque<Pending>,
     price_waiters: BTreeSet<u32>,
     active: BTreeSet<u32>,
+    unfunded: BTreeSet<u32>,
     touched: BTreeMap<u64, BTreeSet<u32>>,
     floors: BTreeSet<u32>,
     timers: BTreeSet<(Duration, u32)>,
@@ -109,6 +118,7 @@ impl Manager {
             pending: VecDeque::new(),
             price_waiters: BTreeSet::new(),
             active: BTreeSet::new(),
+            unfunded: BTreeSet::new(),
             touched: BTreeMap::new(),
             floors: BTreeSet::new(),
             timers: BTreeSet::new(),
@@ -129,6 +139,7 @@ impl Manager {
             Event::Sent { lane, ends, pause } => self.sent(lane, ends, pause, now, actions),
             Event::Price(price) => self.priced(price, now, actions),
             Event::ChainNonce(address, count) => self.chain_nonce(address, count, now, actions),
+            Event::Balance(address, wei) => self.balance_read(address, wei, now, actions),
             Event::Estimated(address, id, estimate) => self.estimated(address, id, estimate, now, actions),
             Event::Loaded(address, waiters) => self.loaded(address, waiters, now, actions),
             Event::Block(block) => self.block(&block, actions),

@@ -9,9 +9,9 @@ use storage::AttemptFees;
 
 use super::super::event::{Action, Counted, Now, SignJob, Slot};
 use super::super::gas_price::MarketPrice;
-use super::super::increase::{Increase, Strategy, increase};
+use super::super::increase::{Increase, Strategy, fee_cap, increase};
 use super::super::stage::Stage;
-use super::super::transaction::Work;
+use super::super::transaction::{Held, Work};
 use super::Manager;
 
 /// Gas of a transfer without data: what closes a nonce (yellow paper, G_transaction).
@@ -28,10 +28,13 @@ impl Manager {
                 self.wake(slot.address, not_before);
             }
             Stage::RetrieveGasPrice | Stage::StatusUpdate => self.reprice(slot, now, actions),
+            // It goes on when the balance, read again, suffices.
+            Stage::Submitting if tx.held == Held::Send => {}
             Stage::Submitting => self.enqueue(slot),
             Stage::Tracking => {
-                let due = tx.attempted_at + Duration::from_millis(self.settings.txmgr.resubmit_interval_ms);
-                self.wake(slot.address, due);
+                let (attempted_at, again_at) = (tx.attempted_at, tx.sign_again_at);
+                let due = attempted_at + Duration::from_millis(self.settings.txmgr.resubmit_interval_ms);
+                self.wake(slot.address, again_at.map_or(due, |at| due.min(at)));
             }
             // A transaction that is bound is signed; the others are not looked at again.
             Stage::Queued | Stage::Signing | Stage::Complete => {}
@@ -47,6 +50,7 @@ impl Manager {
             let slot = Slot { address: number, nonce };
             if let Some(tx) = self.get_mut(slot).filter(|tx| tx.included.is_none() && tx.work == Work::None) {
                 tx.resubmit_due |= tx.submitted && now.elapsed >= tx.attempted_at + interval;
+                tx.resubmit_due |= tx.sign_again_at.take_if(|at| now.elapsed >= *at).is_some();
                 self.advance(slot, now, actions);
             }
         }
@@ -85,9 +89,15 @@ impl Manager {
             self.wait_for_price(slot.address);
             return;
         }
+        let again = std::mem::take(&mut tx.starts_again);
+        let highest = tx.attempts.iter().map(|mark| fee_cap(&mark.fees)).max();
+        if again && !closing && market.as_ref().map(fee_cap) <= highest {
+            self.send_again(slot, now, actions);
+            return;
+        }
         // A nonce that is being closed blocks its address: closing it is worth more than the cap.
         match increase(&tx.fees(), market, strategy, if closing { None } else { cap }) {
-            Increase::Price(fees) => self.sign_again(slot, fees, closing),
+            Increase::Price(fees) => self.sign_again(slot, fees, closing, now, actions),
             Increase::Held { needed, cap } => {
                 tracing::warn!(id = %tx.id, nonce = slot.nonce, needed, cap, "held: the price cap is below what a replacement needs");
                 actions.push(Action::Count(Counted::Held));
@@ -106,7 +116,7 @@ impl Manager {
     }
 
     /// The request is read back from the newest attempt's bytes: they are what is certain.
-    fn sign_again(&mut self, slot: Slot, fees: AttemptFees, closing: bool) {
+    fn sign_again(&mut self, slot: Slot, fees: AttemptFees, closing: bool, now: Now, actions: &mut Vec<Action>) {
         let from = self.at(slot.address).address;
         let chain_id = self.chain_id.expect("something was sent, so the chain is known");
         let Some(tx) = self.get_mut(slot) else { return };
@@ -116,6 +126,12 @@ impl Manager {
         } else {
             (signed.to(), signed.value(), signed.input().clone(), signed.gas_limit())
         };
+        if !self.raise(slot, &fees, gas, value, now, actions) {
+            actions.push(Action::Count(Counted::Held));
+            self.send_again(slot, now, actions);
+            return;
+        }
+        let Some(tx) = self.get_mut(slot) else { return };
         tx.work = Work::Signing;
         let id = tx.id;
         self.jobs.push(SignJob { slot, id, from, chain_id, to, value, data, gas, fees, closing });

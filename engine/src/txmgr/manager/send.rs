@@ -78,7 +78,7 @@ impl Manager {
             self.lanes[lane].queue.push_front(slot);
         }
         self.lanes[lane].failures += 1;
-        let wait = pause.unwrap_or_default().max(self.backoff(self.lanes[lane].failures));
+        let wait = pause.unwrap_or_default().max(self.backoff(self.lanes[lane].failures, lane as u64));
         self.lanes[lane].not_before = now.elapsed + wait;
     }
 
@@ -87,7 +87,7 @@ impl Manager {
         let Some(tx) = self.get_mut(slot).filter(|tx| tx.work == Work::Sending) else { return };
         tx.failures += 1;
         let failures = tx.failures;
-        let not_before = now.elapsed + self.backoff(failures);
+        let not_before = now.elapsed + self.backoff(failures, salt(slot));
         if let Some(tx) = self.get_mut(slot) {
             tx.work = Work::None;
             tx.not_before = not_before;
@@ -101,11 +101,15 @@ impl Manager {
         self.lanes.iter().filter(pausing).map(|lane| lane.not_before).min()
     }
 
-    /// Pause before try number `failures` + 1: four times longer each time, up to the longest.
-    pub(super) fn backoff(&self, failures: u32) -> Duration {
+    /// Pause before try number `failures` + 1: four times longer each time, up to the longest; less up to a quarter, which `salt` and
+    /// the try decide, so that what failed together does not come back together.
+    pub(super) fn backoff(&self, failures: u32, salt: u64) -> Duration {
         let config = &self.settings.txmgr;
         let factor = 4_u64.saturating_pow(failures.saturating_sub(1));
-        Duration::from_millis(config.retry_min_ms.saturating_mul(factor).min(config.retry_max_ms))
+        let longest = Duration::from_millis(config.retry_min_ms.saturating_mul(factor).min(config.retry_max_ms));
+        // The high bits of a product with 2^64 / golden ratio spread neighbours far apart (Fibonacci hashing).
+        let spread = (salt ^ u64::from(failures).rotate_left(32)).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 48;
+        longest - longest.mul_f64(spread as f64 / 65536.0 / 4.0)
     }
 
     fn answered(&mut self, slot: Slot, outcome: &Outcome, message: &str, now: Now, actions: &mut Vec<Action>) {
@@ -149,10 +153,17 @@ impl Manager {
         let Some(tx) = self.get_mut(slot) else { return };
         tx.failures += 1;
         let (id, failures, fixed_price) = (tx.id, tx.failures, tx.fixed_price);
-        let wait = self.backoff(failures);
+        let config = &self.settings.txmgr;
+        let (round, tries) = (failures / config.submit_tries, failures % config.submit_tries);
+        // A refusal for a price or for funds has a way of its own on.
+        let again = tries == 0 && !matches!(reason, Reason::Underpriced | Reason::InsufficientFunds);
+        let wait = if again { Duration::from_millis(config.stage_retry_ms) } else { self.backoff(tries.max(1), salt(slot)) };
         // Nothing is retried for ever without saying so; nor said at every try.
-        if failures.is_power_of_two() {
-            tracing::warn!(%id, nonce = slot.nonce, ?reason, message, "the node refused the transaction; it will be tried again");
+        if failures == 1 || (tries == 0 && round.is_power_of_two()) {
+            tracing::warn!(%id, nonce = slot.nonce, ?reason, message, failures, "the node refused the transaction; it will be tried again");
+        }
+        if again {
+            self.gas_price.invalidate();
         }
         if reason == Reason::Underpriced {
             self.gas_price.invalidate();
@@ -164,6 +175,11 @@ impl Manager {
         let Some(tx) = self.get_mut(slot) else { return };
         tx.not_before = now.elapsed + wait;
         tx.resubmit_due |= reason == Reason::Underpriced && !fixed_price;
+        tx.starts_again = again && !fixed_price;
+        tx.resubmit_due |= again;
+        if reason == Reason::InsufficientFunds && !tx.cost.is_zero() {
+            self.refused_for_funds(slot, now, actions);
+        }
     }
 
     /// These bytes can never be mined: the request ends as failed, and a transfer to itself takes the nonce (rows A4, A13).
@@ -178,9 +194,14 @@ impl Manager {
         }
         // The self-send itself was refused as invalid: nothing better can be sent, so it is tried again, later.
         let failures = tx.failures;
-        let not_before = now.elapsed + self.backoff(failures);
+        let not_before = now.elapsed + self.backoff(failures, salt(slot));
         if let Some(tx) = self.get_mut(slot) {
             tx.not_before = not_before;
         }
     }
+}
+
+/// Tells the pauses of one transaction from those of another.
+pub(super) const fn salt(slot: Slot) -> u64 {
+    slot.nonce ^ (slot.address as u64).rotate_left(40)
 }
