@@ -3,6 +3,7 @@
 //!
 //! | module | what goes wrong |
 //! |---|---|
+//! | `funds` | the money of an address is gone for a while |
 //! | `node` | the pool forgets, replies are lost, late or refused, receipts lag, methods are missing |
 //! | `price` | the base fee rises above what was bid |
 //! | `request` | requests that race, that revert, or that no node can take |

@@ -211,6 +211,11 @@ impl Manager {
     pub(super) fn signed(&mut self, results: Vec<Signed>, now: Now, actions: &mut Vec<Action>) {
         for signed in results {
             let Some(tx) = self.get_mut(signed.slot).filter(|tx| tx.id == signed.id && tx.work == Work::Signing) else { continue };
+            if tx.included.is_some() {
+                // A block came while a slow signer worked: no further attempt is wanted.
+                tx.work = Work::None;
+                continue;
+            }
             match signed.result {
                 Ok((ref raw, hash)) => {
                     let attempt = AttemptRow {

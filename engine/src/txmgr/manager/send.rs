@@ -156,8 +156,13 @@ impl Manager {
         let config = &self.settings.txmgr;
         let (round, tries) = (failures / config.submit_tries, failures % config.submit_tries);
         // A refusal for a price or for funds has a way of its own on.
-        let again = tries == 0 && !matches!(reason, Reason::Underpriced | Reason::InsufficientFunds);
-        let wait = if again { Duration::from_millis(config.stage_retry_ms) } else { self.backoff(tries.max(1), salt(slot)) };
+        let own_way = matches!(reason, Reason::Underpriced | Reason::InsufficientFunds);
+        let again = tries == 0 && !own_way;
+        let wait = if again {
+            Duration::from_millis(config.stage_retry_ms)
+        } else {
+            self.backoff(if own_way { failures } else { tries }, salt(slot))
+        };
         // Nothing is retried for ever without saying so; nor said at every try.
         if failures == 1 || (tries == 0 && round.is_power_of_two()) {
             tracing::warn!(%id, nonce = slot.nonce, ?reason, message, failures, "the node refused the transaction; it will be tried again");
