@@ -34,7 +34,7 @@ impl Manager {
             Stage::Tracking => {
                 let (attempted_at, again_at) = (tx.attempted_at, tx.sign_again_at);
                 let due = attempted_at + Duration::from_millis(self.settings.txmgr.resubmit_interval_ms);
-                self.wake(slot.address, again_at.map_or(due, |at| due.min(at)));
+                self.wake(slot.address, again_at.unwrap_or(due));
             }
             // A transaction that is bound is signed; the others are not looked at again.
             Stage::Queued | Stage::Signing | Stage::Complete => {}
@@ -49,8 +49,15 @@ impl Manager {
         for nonce in first..end {
             let slot = Slot { address: number, nonce };
             if let Some(tx) = self.get_mut(slot).filter(|tx| tx.included.is_none() && tx.work == Work::None) {
-                tx.resubmit_due |= tx.submitted && now.elapsed >= tx.attempted_at + interval;
-                tx.resubmit_due |= tx.sign_again_at.take_if(|at| now.elapsed >= *at).is_some();
+                // After a signature that failed its own pause counts, not the interval, which has passed.
+                let due = match tx.sign_again_at {
+                    Some(at) => now.elapsed >= at,
+                    None => tx.submitted && now.elapsed >= tx.attempted_at + interval,
+                };
+                if due {
+                    tx.resubmit_due = true;
+                    tx.sign_again_at = None;
+                }
                 self.advance(slot, now, actions);
             }
         }
