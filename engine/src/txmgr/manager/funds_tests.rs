@@ -203,6 +203,17 @@ fn an_increase_that_the_balance_does_not_cover_is_held_with_the_old_bytes_and_si
 }
 
 #[test]
+fn a_self_send_that_the_balance_does_not_cover_waits_for_money_too() {
+    let mut desk = desk(TxmgrConfig::default(), GAS);
+    let attempts = send(&mut desk, 1);
+    let actions = desk.run([answers(&attempts, &Outcome::Invalid)]);
+    assert!(bound(&actions).is_empty() && sent(&actions).is_empty(), "{actions:?}");
+    let actions = desk.run([Event::Balance(FROM, Some(U256::from(2 * GAS)))]);
+    let Some(Record::Attempt { attempt, .. }) = records(&actions).first().copied() else { panic!("a self-send: {actions:?}") };
+    assert!(attempt.closing.is_some());
+}
+
+#[test]
 fn a_discarded_nonce_gives_back_what_was_reserved_for_it() {
     let mut desk = desk(TxmgrConfig::default(), 10 * GAS);
     desk.submit(2);

@@ -27,6 +27,8 @@ impl Manager {
             Stage::RetrieveGasPrice | Stage::StatusUpdate | Stage::Submitting if now.elapsed < not_before => {
                 self.wake(slot.address, not_before);
             }
+            // Closing it costs more than there is: it goes on when the balance suffices, as below.
+            Stage::StatusUpdate if matches!(tx.held, Held::Increase(_)) => {}
             Stage::RetrieveGasPrice | Stage::StatusUpdate => self.reprice(slot, now, actions),
             // It goes on when the balance, read again, suffices.
             Stage::Submitting if tx.held == Held::Send => {}
