@@ -114,6 +114,8 @@ mod tests {
     use crate::keys::{Keyring, Promise};
     use crate::txmgr::Slot;
 
+    /// Nonces, or the words of errors, that came home together.
+    type Run = Vec<Result<u64, String>>;
     type Tell = flume::Sender<Result<Signature, SignError>>;
 
     /// Promises everything; the test keeps the promises.
@@ -154,7 +156,7 @@ mod tests {
     struct Asking {
         keep: Vec<(usize, usize)>,
         timeout: Duration,
-        came: Arc<Mutex<Vec<Vec<Result<u64, String>>>>>,
+        came: Arc<Mutex<Vec<Run>>>,
     }
 
     impl Tenant for Asking {
@@ -191,7 +193,7 @@ mod tests {
         }
     }
 
-    fn ask(keep: &[(usize, usize)], timeout: Duration) -> Vec<Vec<Result<u64, String>>> {
+    fn ask(keep: &[(usize, usize)], timeout: Duration) -> Vec<Run> {
         let came = Arc::default();
         let executor = choose(netio::Executor::Epoll).expect("epoll");
         open(executor, None, Asking { keep: keep.to_vec(), timeout, came: Arc::clone(&came) }).expect("a room");

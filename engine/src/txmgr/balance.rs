@@ -244,7 +244,6 @@ impl Balance {
     }
 
     /// The shortage, whenever there has come to be one; the inner `None` when it is over.
-    #[expect(clippy::option_option, reason = "nothing new, a shortage, or its end")]
     pub fn news(&mut self) -> Option<Option<Shortage>> {
         let shortage = self.shortage();
         let was = std::mem::replace(&mut self.said, shortage.is_some());

@@ -20,6 +20,8 @@ struct Trouble {
     address: Address,
     fault: Fault,
     until_us: u64,
+    /// It has met a signature.
+    met: bool,
 }
 
 /// The signer of a seed; it outlives the engine's crashes.
@@ -42,7 +44,7 @@ impl SimSigner {
     /// One key hangs or is refused for so long.
     pub(crate) fn arm(&self, fault: Fault, address: Address, time: Duration) {
         let until_us = self.clock_us.load(Ordering::Relaxed) + u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
-        *self.trouble.lock() = Some(Trouble { address, fault, until_us });
+        *self.trouble.lock() = Some(Trouble { address, fault, until_us, met: false });
     }
 
     /// No more trouble.
@@ -57,10 +59,10 @@ impl SimSigner {
 
     fn troubled(&self, address: &Address) -> Option<Fault> {
         let now_us = self.clock_us.load(Ordering::Relaxed);
-        let trouble = (*self.trouble.lock()).filter(|trouble| trouble.address == *address && now_us < trouble.until_us)?;
-        let mut happened = self.happened.lock();
-        if !happened.contains(&trouble.fault) {
-            happened.push(trouble.fault);
+        let mut trouble = self.trouble.lock();
+        let trouble = trouble.as_mut().filter(|trouble| trouble.address == *address && now_us < trouble.until_us)?;
+        if !std::mem::replace(&mut trouble.met, true) {
+            self.happened.lock().push(trouble.fault);
         }
         Some(trouble.fault)
     }
