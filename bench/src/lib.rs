@@ -62,6 +62,7 @@ pub fn manager(addresses: &[Address], slots: Option<usize>) -> Manager {
     let mut manager = ready(txmgr);
     let mut actions = Vec::new();
     for address in addresses {
+        manager.handle(Event::Balance(*address, Some(U256::MAX)), Now::default(), &mut actions);
         manager.handle(Event::ChainNonce(*address, Some(0)), Now::default(), &mut actions);
     }
     manager
@@ -89,6 +90,7 @@ pub fn crowd(addresses: &[Address], each: u64, slots: usize) -> (Manager, Vec<Ac
         let recovered =
             Recovered { address: *address, floor: 0, bound: Vec::new(), paused_until: None, last_queue_number, waiting_count: each };
         manager.handle(Event::Recovered(recovered), Now::default(), &mut actions);
+        manager.handle(Event::Balance(*address, Some(U256::MAX)), Now::default(), &mut actions);
         // A chain that every one of them has a transaction count on already.
         manager.handle(Event::ChainNonce(*address, Some(0)), Now::default(), &mut actions);
     }
@@ -126,7 +128,11 @@ pub fn turn(manager: &mut Manager, actions: &mut Vec<Action>, block: u64, sign: 
         manager.flush(now, actions);
     }
     let mined = receipts.len();
-    manager.handle(Event::Block(SeenBlock { number: block, hash: B256::ZERO, seen_at: 1, receipts }), now, actions);
+    manager.handle(
+        Event::Block(SeenBlock { number: block, hash: B256::ZERO, seen_at: 1, receipts, authorizations: Vec::new() }),
+        now,
+        actions,
+    );
     manager.handle(Event::BlockStored { number: block, newest: true }, now, actions);
     mined
 }
@@ -175,7 +181,11 @@ pub fn walk(manager: &mut Manager, accepts: Vec<Accept>, block: u64, sign: impl 
         actions.retain(|action| matches!(action, Action::Commit { .. } | Action::Send { .. } | Action::Load { .. }));
     }
     assert_eq!(receipts.len(), count, "each was bound and sent");
-    manager.handle(Event::Block(SeenBlock { number: block, hash: B256::ZERO, seen_at: 1, receipts }), now, &mut actions);
+    manager.handle(
+        Event::Block(SeenBlock { number: block, hash: B256::ZERO, seen_at: 1, receipts, authorizations: Vec::new() }),
+        now,
+        &mut actions,
+    );
     manager.handle(Event::BlockStored { number: block, newest: true }, now, &mut actions);
 }
 

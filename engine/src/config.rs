@@ -22,6 +22,7 @@ use netio::{Endpoint, EndpointError};
 use serde::Deserialize;
 use serde::de::{self, Deserializer};
 
+pub use crate::txmgr::balance::Unavailable;
 pub use load::ConfigError;
 
 /// Everything `millrace run` is told.
@@ -206,7 +207,7 @@ impl fmt::Debug for NodeConfig {
 }
 
 /// Where signing keys come from: exactly one of a file and a mnemonic.
-#[derive(Clone, Default, Deserialize)]
+#[derive(Clone, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct KeysConfig {
     /// A file with one `0x…` private key a line, or one mnemonic; `#` starts a comment.
@@ -215,6 +216,14 @@ pub struct KeysConfig {
     pub mnemonic: Option<String>,
     /// How many addresses are derived from the mnemonic (`m/44'/60'/0'/0/i`).
     pub count: Option<u32>,
+    /// How long a signer may take for a signature, in milliseconds, before that counts as an error. Keys in memory sign at once.
+    pub sign_timeout_ms: u64,
+}
+
+impl Default for KeysConfig {
+    fn default() -> Self {
+        Self { file: None, mnemonic: None, count: None, sign_timeout_ms: 10_000 }
+    }
 }
 
 /// Shows that there is a mnemonic, never the words.
@@ -224,6 +233,7 @@ impl fmt::Debug for KeysConfig {
             .field("file", &self.file)
             .field("mnemonic", &self.mnemonic.as_ref().map(|_| "redacted"))
             .field("count", &self.count)
+            .field("sign_timeout_ms", &self.sign_timeout_ms)
             .finish()
     }
 }
@@ -359,10 +369,22 @@ pub struct TxmgrConfig {
     pub resubmit_interval_ms: u64,
     /// The oldest transaction of an address is sent again, same bytes, when this many blocks have passed without it.
     pub resend_after_blocks: u64,
-    /// First pause after a failed submission, in milliseconds; four times longer each time.
+    /// First pause after a failed submission, in milliseconds; four times longer each time, and up to a quarter shorter by chance.
     pub retry_min_ms: u64,
     /// Longest pause between tries, in milliseconds.
     pub retry_max_ms: u64,
+    /// How often in a row a node refuses a submission before the transaction pauses for `stage_retry_ms`; and how often in a row it does not
+    /// tell a balance before `balance_unavailable = "stop"` stops an address.
+    pub submit_tries: u32,
+    /// Pause after `submit_tries` refusals, in milliseconds; then price and balance are looked at anew. A balance that is too low
+    /// is read again after this time even when no block comes.
+    pub stage_retry_ms: u64,
+    /// Pause after a write that the store refused, and the longest one between two tries to open a store that failed, in milliseconds.
+    pub persist_retry_ms: u64,
+    /// How often a signature is asked for before a request that has none ends as failed; the first time is before it is accepted.
+    pub sign_tries: u32,
+    /// What an address does while the node does not tell its balance: `wait`, `stop` or `continue`.
+    pub balance_unavailable: Unavailable,
     /// How often a gas estimate that reverts is tried before the request fails.
     pub estimate_tries: u32,
     /// Depth at which a transaction counts as confirmed; 1 is its own block.
@@ -398,6 +420,11 @@ impl Default for TxmgrConfig {
             resend_after_blocks: 3,
             retry_min_ms: 250,
             retry_max_ms: 10_000,
+            submit_tries: 3,
+            stage_retry_ms: 10_000,
+            persist_retry_ms: 5000,
+            sign_tries: 10,
+            balance_unavailable: Unavailable::Wait,
             estimate_tries: 3,
             required_confirmations: 1,
             finality_depth: 12,

@@ -51,7 +51,9 @@ metrics! {
     displaced: Counter = "millrace_transactions_displaced_total", Unit::Count;
     /// Transactions that were sent again at a higher price.
     resubmitted: Counter = "millrace_transactions_resubmitted_total", Unit::Count;
-    /// Times that a transaction was held because the price cap leaves no replacement.
+    /// Addresses that wait for funds, each with the reason in the log.
+    waiting_for_funds: Gauge = "millrace_addresses_waiting_for_funds", Unit::Count;
+    /// Times that a transaction was held because the price cap leaves no replacement, or the balance does not cover one.
     held: Counter = "millrace_transactions_held_total", Unit::Count;
     /// Signed transactions that were handed to the node, repetitions included.
     attempts_sent: Counter = "millrace_attempts_sent_total", Unit::Count;

@@ -20,8 +20,6 @@ use crate::{
 
 /// Pause after the first failed try to open the store again.
 const REOPEN_PAUSE_MIN: Duration = Duration::from_millis(10);
-/// Longest pause between tries: a repaired disk is noticed within a second.
-const REOPEN_PAUSE_MAX: Duration = Duration::from_secs(1);
 
 /// Wakes a parked thread, and costs one load when it is awake.
 struct Parking {
@@ -54,12 +52,12 @@ impl Parking {
 /// When it is told to stop while the store cannot be opened, it tries once more and ends; the tickets it could not settle have
 /// heard [`Outcome::Unknown`](crate::Outcome::Unknown), and the next start finds out.
 #[expect(clippy::needless_pass_by_value, reason = "the thread owns its end of the flag and the writer")]
-pub fn run<S: Store>(mut writer: Writer<S>, stop: Arc<AtomicBool>) {
+pub fn run<S: Store>(mut writer: Writer<S>, stop: Arc<AtomicBool>, reopen_pause_max: Duration) {
     let parking = Arc::new(Parking { asleep: AtomicBool::new(false), thread: thread::current() });
     let bell = Arc::clone(&parking);
     writer.on_submit(Arc::new(move || bell.wake()));
     let ending = |writer: &Writer<S>| stop.load(Ordering::Acquire) || writer.is_deserted();
-    let mut pause = REOPEN_PAUSE_MIN;
+    let mut pause = REOPEN_PAUSE_MIN.min(reopen_pause_max);
     loop {
         match writer.turn() {
             Turn::Wrote => pause = REOPEN_PAUSE_MIN,
@@ -74,7 +72,7 @@ pub fn run<S: Store>(mut writer: Writer<S>, stop: Arc<AtomicBool>) {
             }
             Turn::Recovering => {
                 thread::park_timeout(pause);
-                pause = (2 * pause).min(REOPEN_PAUSE_MAX);
+                pause = (2 * pause).min(reopen_pause_max);
             }
         }
     }

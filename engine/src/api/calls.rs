@@ -196,6 +196,7 @@ async fn carry_out<S: Store>(api: &Api<S>, plan: Plan, id: Option<&RawValue>, ou
         Plan::ClearGasPrice => {
             api.engine.clear_gas_price().await;
             write_reply(out, id, Ok(true));
+        }
         Plan::Signer(signer) => {
             let result = signer.answer(api).await.inspect_err(|_| errors.increment(1));
             write_reply(out, id, result.as_ref());

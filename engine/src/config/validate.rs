@@ -94,6 +94,7 @@ impl Config {
             }
             _ => {}
         }
+        findings.at_least("keys.sign_timeout_ms", keys.sign_timeout_ms, 1);
         if let Some(count) = keys.count {
             findings.within("keys.count", count, 1, MAX_DERIVED_KEYS);
         }
@@ -159,6 +160,10 @@ impl Config {
         findings.at_least("txmgr.resubmit_interval_ms", txmgr.resubmit_interval_ms, 1);
         findings.at_least("txmgr.resend_after_blocks", txmgr.resend_after_blocks, 1);
         findings.at_least("txmgr.retry_min_ms", txmgr.retry_min_ms, 1);
+        findings.at_least("txmgr.submit_tries", txmgr.submit_tries, 1);
+        findings.at_least("txmgr.stage_retry_ms", txmgr.stage_retry_ms, 1);
+        findings.at_least("txmgr.persist_retry_ms", txmgr.persist_retry_ms, 1);
+        findings.at_least("txmgr.sign_tries", txmgr.sign_tries, 2);
         findings.at_least("txmgr.estimate_tries", txmgr.estimate_tries, 1);
         findings.at_least("txmgr.required_confirmations", txmgr.required_confirmations, 1);
         if txmgr.retry_max_ms < txmgr.retry_min_ms {
@@ -254,6 +259,11 @@ mod tests {
         assert!(findings(|c| c.gas.percentile = f64::NAN).contains("gas.percentile = NaN"));
         assert!(findings(|c| c.node.connections = 0).contains("node.connections = 0"));
         assert!(findings(|c| c.txmgr.max_in_flight = 0).contains("txmgr.max_in_flight = 0"));
+        assert!(findings(|c| c.txmgr.submit_tries = 0).contains("txmgr.submit_tries = 0"));
+        assert!(findings(|c| c.txmgr.stage_retry_ms = 0).contains("txmgr.stage_retry_ms = 0"));
+        assert!(findings(|c| c.txmgr.persist_retry_ms = 0).contains("txmgr.persist_retry_ms = 0"));
+        assert!(findings(|c| c.txmgr.sign_tries = 1).contains("txmgr.sign_tries = 1"));
+        assert!(findings(|c| c.keys.sign_timeout_ms = 0).contains("keys.sign_timeout_ms = 0"));
         assert!(findings(|c| c.shards.count = Some(0)).contains("shards.count = 0"));
         assert!(findings(|c| c.api.listen = "localhost".into()).contains("127.0.0.1:7545"));
         let url = findings(|c| c.node.url = "ftp://host/secret".into());

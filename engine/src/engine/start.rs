@@ -13,7 +13,7 @@ use storage::{RocksStore, Store, Wake, WriterState, writer};
 use super::{Clock, Engine, EngineParts, Ids, Reservations};
 use crate::chain::{ChainStatus, Nodes, Roster};
 use crate::config::{Config, EndpointConfig, NodeConfig};
-use crate::keys::Keyring;
+use crate::keys::{Keyring, Signer};
 use crate::metrics::Metrics;
 use crate::readers::Readers;
 use crate::recover;
@@ -94,8 +94,10 @@ pub struct Surroundings<S: Store> {
     pub store: S,
     /// Who reads it.
     pub readers: Readers<S>,
-    /// Keys.
+    /// Keys: whose addresses there are.
     pub keys: Keyring,
+    /// What signs with them.
+    pub signer: Arc<dyn Signer>,
     /// The wall clock.
     pub clock: Clock,
     /// Tells this process's ids from those of another.
@@ -109,7 +111,7 @@ pub struct Surroundings<S: Store> {
 /// # Errors
 /// The store's, and a node URL that cannot be used.
 pub fn assemble<S: Store>(config: &Config, shards: usize, surroundings: Surroundings<S>) -> anyhow::Result<Assembly<S>> {
-    let Surroundings { store, readers, keys, clock, salt, metrics } = surroundings;
+    let Surroundings { store, readers, keys, signer, clock, salt, metrics } = surroundings;
     let recovered = recover::addresses(&store, shards).context("cannot read what is open from the store")?;
     keys_of_open_work(&recovered, &keys)?;
     let stored = recover::checkpoint(&store).context("cannot read the checkpoint from the store")?;
@@ -141,7 +143,8 @@ pub fn assemble<S: Store>(config: &Config, shards: usize, surroundings: Surround
             mailbox,
             bell,
             link,
-            keys: keys.clone(),
+            signer: Arc::clone(&signer),
+            sign_timeout: Duration::from_millis(config.keys.sign_timeout_ms),
             readers: readers.clone(),
             settings: settings.clone(),
             roster: roster.clone(),
@@ -239,12 +242,13 @@ pub fn start(config: &Config, metrics: Metrics) -> anyhow::Result<(Engine<RocksS
     let clock: Clock = Arc::new(|| SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default());
     // Two starts of one directory cannot overlap, so the low bits of the clock are enough.
     let salt = clock().subsec_nanos() ^ std::process::id();
-    let surroundings = Surroundings { store, readers: readers.clone(), keys, clock, salt, metrics };
+    let surroundings = Surroundings { store, readers: readers.clone(), signer: Arc::new(keys.clone()), keys, clock, salt, metrics };
     let Assembly { engine, shards, writer, stop: stop_shards, bells } = assemble(config, shards, surroundings)?;
     let writer_state = writer.state();
     let stop = Arc::new(AtomicBool::new(false));
     let flag = Arc::clone(&stop);
-    let writer = std::thread::Builder::new().name("writer".into()).spawn(move || storage::run(writer, flag))?;
+    let persist_retry = Duration::from_millis(config.txmgr.persist_retry_ms);
+    let writer = std::thread::Builder::new().name("writer".into()).spawn(move || storage::run(writer, flag, persist_retry))?;
     let processors = netio::processors();
     let pin = processors.len() >= PINNED_FROM_CORES;
     let shards = shards

@@ -9,7 +9,10 @@
 //! **How it fails.** Loading fails at start, naming file and line. Signing fails only for an address that has no key here.
 //! No error, log line or `Debug` output repeats a secret; secrets are overwritten in memory when the last owner drops them.
 
+mod signer;
 mod source;
+
+pub use signer::{Answer, Promise, SignError, Signer};
 
 use std::fmt;
 use std::path::PathBuf;

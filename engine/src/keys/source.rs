@@ -108,12 +108,12 @@ mod tests {
     fn load(text: &str) -> Result<Keyring, KeyError> {
         let file = tempfile::NamedTempFile::new().expect("a temporary file");
         std::fs::write(file.path(), text).expect("a writable file");
-        Keyring::load(&KeysConfig { file: Some(file.path().to_owned()), mnemonic: None, count: None })
+        Keyring::load(&KeysConfig { file: Some(file.path().to_owned()), ..KeysConfig::default() })
     }
 
     #[test]
     fn a_mnemonic_gives_the_accounts_that_every_wallet_derives() {
-        let config = KeysConfig { file: None, mnemonic: Some(PHRASE.into()), count: Some(2) };
+        let config = KeysConfig { mnemonic: Some(PHRASE.into()), count: Some(2), ..KeysConfig::default() };
         let addresses: Vec<_> = Keyring::load(&config).expect("keys").addresses().collect();
         assert_eq!(addresses, [FIRST, SECOND]);
     }
@@ -150,7 +150,7 @@ mod tests {
     #[test]
     fn a_file_without_keys_or_no_file_is_an_error_that_names_it() {
         assert!(load("# nothing\n").expect_err("no keys").to_string().contains("no signing keys"));
-        let config = KeysConfig { file: Some("/nonexistent/keys.txt".into()), mnemonic: None, count: None };
+        let config = KeysConfig { file: Some("/nonexistent/keys.txt".into()), ..KeysConfig::default() };
         let error = Keyring::load(&config).expect_err("no file").to_string();
         assert!(error.contains("/nonexistent/keys.txt"), "{error}");
     }

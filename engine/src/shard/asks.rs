@@ -18,6 +18,7 @@ use crate::txmgr::estimate::NoEstimate;
 #[derive(Debug)]
 pub(super) enum Ask {
     Nonce(Address),
+    Balance(Address),
     Estimate(Uuid, Request),
 }
 
@@ -51,6 +52,7 @@ fn gather(questions: &Inbox<Ask>, most: usize) -> Option<(Vec<Ask>, Calls)> {
         let Some(ask) = questions.pop() else { break };
         match &ask {
             Ask::Nonce(address) => calls.push("eth_getTransactionCount", &(address, "latest")),
+            Ask::Balance(address) => calls.push("eth_getBalance", &(address, "latest")),
             Ask::Estimate(_, request) => calls.push("eth_estimateGas", &[Call::from(request)]),
         }
         asked.push(ask);
@@ -67,6 +69,10 @@ fn read(ask: Ask, ends: &mut impl Iterator<Item = End>) -> Event {
         Ask::Nonce(address) => {
             let count = next().and_then(Result::ok).and_then(|json| serde_json::from_str::<U64>(json.get()).ok());
             Event::ChainNonce(address, count.map(|count| count.to()))
+        }
+        Ask::Balance(address) => {
+            let wei = next().and_then(Result::ok).and_then(|json| serde_json::from_str::<U256>(json.get()).ok());
+            Event::Balance(address, wei)
         }
         Ask::Estimate(id, request) => {
             let estimate = match next() {

@@ -73,7 +73,7 @@ impl FollowParts {
             stored: self.stored,
             missing: 0,
             greeted: false,
-                floors: Vec::new(),
+            floors: Vec::new(),
             empty: None,
             tags: Tags::default(),
         };

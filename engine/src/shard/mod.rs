@@ -25,6 +25,7 @@ mod price;
 mod questions;
 mod run;
 mod sign;
+mod signing;
 
 pub use follow::FollowParts;
 pub use mailbox::{Mail, SubmitBatch};

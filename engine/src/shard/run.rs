@@ -18,14 +18,14 @@ use super::inbox::Inbox;
 use super::mailbox::Mail;
 use super::price::PriceDesk;
 use super::questions::Pauses;
-use super::sign::sign;
+use super::signing::Signing;
 use crate::chain::Roster;
 use crate::engine::Reservations;
-use crate::keys::Keyring;
+use crate::keys::Signer;
 use crate::metrics::Metrics;
 use crate::readers::Readers;
 use crate::txmgr::outcome::{Outcome, refused};
-use crate::txmgr::{Action, BlockEffects, Counted, Event, Manager, Now, Recovered, SendEnd, Settings, Slot, Waiter};
+use crate::txmgr::{Action, BlockEffects, Counted, Event, Manager, Now, Recovered, SendEnd, Settings, Signed, Slot, Waiter};
 
 /// A run ends when it has this many signatures to make or submissions taken in: about 5 ms, so that nothing waits longer.
 const RUN: usize = 256;
@@ -40,8 +40,10 @@ pub struct ShardParts<S: Store> {
     pub bell: Bell,
     /// Its way to the writer.
     pub link: ShardLink,
-    /// Keys of its addresses, and of others.
-    pub keys: Keyring,
+    /// Signs for its addresses, and for others.
+    pub signer: Arc<dyn Signer>,
+    /// How long a signature may take.
+    pub sign_timeout: std::time::Duration,
     /// Where it has the disk read.
     pub readers: Readers<S>,
     /// What its manager depends on.
@@ -72,6 +74,8 @@ pub struct ShardParts<S: Store> {
 pub(super) enum Home<R: Room> {
     Event(Event),
     Sent(usize, Lane<R>, usize, Event),
+    /// The address's job with this number, in the order asked.
+    Signed(Address, u64, Box<Signed>),
     StoreBlock(Record, Sender<()>),
 }
 
@@ -82,7 +86,7 @@ pub struct Shard<R: Room, S: Store> {
     bell: Bell,
     link: ShardLink,
     epoch: u32,
-    keys: Keyring,
+    signing: Signing,
     readers: Readers<S>,
     manager: Manager,
     metrics: Metrics,
@@ -127,7 +131,7 @@ impl<R: Room, S: Store> Shard<R, S> {
             bell: parts.bell,
             link: parts.link,
             epoch: 0,
-            keys: parts.keys,
+            signing: Signing::new(parts.signer, parts.sign_timeout),
             readers: parts.readers,
             metrics: parts.metrics,
             home,
@@ -176,6 +180,10 @@ impl<R: Room, S: Store> Shard<R, S> {
                 Home::Sent(node, lane, number, event) => {
                     self.lanes[number] = Some((node, lane));
                     self.handle(event);
+                }
+                Home::Signed(address, number, signed) => {
+                    let signed = self.signing.came(address, number, *signed);
+                    self.handle(Event::Signed(signed));
                 }
                 Home::StoreBlock(record, done) => self.store_block(record, done),
             }
@@ -287,7 +295,7 @@ impl<R: Room, S: Store> Shard<R, S> {
             if jobs.is_empty() {
                 return;
             }
-            let signed = jobs.iter().map(|job| sign(job, &self.keys)).collect();
+            let signed = self.signing.start(&jobs, &self.room, &self.home);
             self.handle(Event::Signed(signed));
         }
     }
@@ -319,6 +327,7 @@ impl<R: Room, S: Store> Shard<R, S> {
                 Action::Commit { ticket, records } => self.commit(Commit { ticket, epoch: self.epoch, records }),
                 Action::Send { lane, attempts } => self.send(lane, attempts),
                 Action::FetchPrice => self.prices.want(),
+                Action::FetchBalance(address) => self.asks.push(Ask::Balance(address)),
                 Action::FetchNonce(address) => self.asks.push(Ask::Nonce(address)),
                 Action::Estimate(id, request) => self.asks.push(Ask::Estimate(id, request)),
                 Action::Load { address, after, limit } => self.load(address, after, limit),
@@ -445,6 +454,7 @@ fn count(metrics: &Metrics, counted: Counted) {
         Counted::States(changes) => {
             metrics.orchestrators().iter().zip(changes).for_each(|(gauge, change)| gauge.increment(change as f64));
         }
+        Counted::WaitingForFunds(change) => metrics.waiting_for_funds.increment(change as f64),
     }
 }
 

@@ -1,64 +1,79 @@
 //! The sign stage: transaction, digest, signature, bytes, hash. A pure function of the job and the key.
 
+use alloy::consensus::transaction::RlpEcdsaEncodableTx;
 use alloy::consensus::{SignableTransaction, TxEip1559, TxLegacy};
 use alloy::eips::Encodable2718;
-use alloy::primitives::{B256, Bytes, TxKind};
+use alloy::primitives::{B256, Bytes, Signature, TxKind};
 use storage::AttemptFees;
 
-use crate::keys::Keyring;
+use crate::keys::{Keyring, SignError};
 use crate::txmgr::{SignJob, Signed};
 
 /// Signs one job with the key of its address.
 #[must_use]
 pub fn sign(job: &SignJob, keys: &Keyring) -> Signed {
-    let result = bytes_and_hash(job, keys);
+    let unsigned = Unsigned::of(job);
+    let signature = keys.sign(&job.from, &unsigned.digest()).map_err(SignError::Key);
+    result(job, signature.map(|signature| unsigned.encode(signature)))
+}
+
+/// A job's end.
+pub(super) fn result(job: &SignJob, result: Result<(Bytes, B256), SignError>) -> Signed {
+    let result = result.map_err(|error| error.to_string());
     Signed { slot: job.slot, id: job.id, fees: job.fees, gas: job.gas, closing: job.closing, result }
 }
 
-fn bytes_and_hash(job: &SignJob, keys: &Keyring) -> Result<(Bytes, B256), String> {
-    let to = job.to.map_or(TxKind::Create, TxKind::Call);
-    match job.fees {
-        AttemptFees::Dynamic { max_fee_per_gas, max_priority_fee_per_gas } => finish(
-            TxEip1559 {
-                chain_id: job.chain_id,
-                nonce: job.slot.nonce,
-                gas_limit: job.gas,
+/// A transaction that wants a signature.
+pub(super) enum Unsigned {
+    Dynamic(TxEip1559),
+    Legacy(TxLegacy),
+}
+
+impl Unsigned {
+    /// What a job asks to be signed.
+    pub(super) fn of(job: &SignJob) -> Self {
+        let (chain_id, nonce, gas_limit, value, input) = (job.chain_id, job.slot.nonce, job.gas, job.value, job.data.clone());
+        let to = job.to.map_or(TxKind::Create, TxKind::Call);
+        match job.fees {
+            AttemptFees::Dynamic { max_fee_per_gas, max_priority_fee_per_gas } => Self::Dynamic(TxEip1559 {
+                chain_id,
+                nonce,
+                gas_limit,
                 max_fee_per_gas,
                 max_priority_fee_per_gas,
                 to,
-                value: job.value,
+                value,
                 access_list: Default::default(),
-                input: job.data.clone(),
-            },
-            job,
-            keys,
-        ),
-        AttemptFees::Legacy { gas_price } => finish(
-            TxLegacy {
-                chain_id: Some(job.chain_id),
-                nonce: job.slot.nonce,
-                gas_price,
-                gas_limit: job.gas,
-                to,
-                value: job.value,
-                input: job.data.clone(),
-            },
-            job,
-            keys,
-        ),
+                input,
+            }),
+            AttemptFees::Legacy { gas_price } => {
+                Self::Legacy(TxLegacy { chain_id: Some(chain_id), nonce, gas_price, gas_limit, to, value, input })
+            }
+        }
+    }
+
+    /// What is signed.
+    pub(super) fn digest(&self) -> B256 {
+        match self {
+            Self::Dynamic(transaction) => transaction.signature_hash(),
+            Self::Legacy(transaction) => transaction.signature_hash(),
+        }
+    }
+
+    /// EIP-2718 bytes and hash.
+    pub(super) fn encode(self, signature: Signature) -> (Bytes, B256) {
+        match self {
+            Self::Dynamic(transaction) => encode(transaction, signature),
+            Self::Legacy(transaction) => encode(transaction, signature),
+        }
     }
 }
 
-fn finish<T>(transaction: T, job: &SignJob, keys: &Keyring) -> Result<(Bytes, B256), String>
-where
-    T: SignableTransaction<alloy::primitives::Signature> + alloy::consensus::transaction::RlpEcdsaEncodableTx,
-{
-    let digest = transaction.signature_hash();
-    let signature = keys.sign(&job.from, &digest).map_err(|error| error.to_string())?;
+fn encode<T: SignableTransaction<Signature> + RlpEcdsaEncodableTx>(transaction: T, signature: Signature) -> (Bytes, B256) {
     let signed = transaction.into_signed(signature);
     let mut raw = Vec::with_capacity(signed.encode_2718_len());
     signed.encode_2718(&mut raw);
     // The hash of a typed transaction is that of the very bytes that are sent (EIP-2718).
     let hash = alloy::primitives::keccak256(&raw);
-    Ok((raw.into(), hash))
+    (raw.into(), hash)
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use alloy::primitives::{Address, B256, Bytes};
+use alloy::primitives::{Address, B256, Bytes, U256};
 use storage::{AttemptFees, AttemptRow, ReceiptRow, Record, Request, RivalRow, TransactionRow};
 use uuid::Uuid;
 
@@ -64,7 +64,7 @@ pub struct SignJob {
     /// Recipient; `None` creates a contract.
     pub to: Option<Address>,
     /// Wei.
-    pub value: alloy::primitives::U256,
+    pub value: U256,
     /// Call data or init code.
     pub data: Bytes,
     /// Gas limit.
@@ -249,6 +249,8 @@ pub enum Event {
     ClearPrice,
     /// Transaction count of an address at the head; `None` if the node gave none.
     ChainNonce(Address, Option<u64>),
+    /// Wei that an address holds at the head; `None` if the node did not tell.
+    Balance(Address, Option<U256>),
     /// A gas estimate for the head of an address's queue: the limit, or why there is none.
     Estimated(Address, Uuid, Result<u64, NoEstimate>),
     /// Waiting transactions, read from disk; `None` if they could not be read.
@@ -329,6 +331,8 @@ pub enum Action {
     FetchPrice,
     /// Ask the node for an address's transaction count at the head.
     FetchNonce(Address),
+    /// Ask the node what an address holds at the head.
+    FetchBalance(Address),
     /// Ask the node how much gas a request takes.
     Estimate(Uuid, Request),
     /// Read what waits behind this number of the queue.
@@ -387,8 +391,10 @@ pub enum Counted {
     Displaced,
     /// A further attempt at a higher price.
     Resubmitted,
-    /// Held, because the price cap leaves no replacement.
+    /// Held, because the price cap leaves no replacement, or the balance does not cover it.
     Held,
     /// So many orchestrators more or fewer are in each state, in the order of [`State::ALL`].
     States([i64; State::ALL.len()]),
+    /// Addresses that wait for funds. More, or fewer.
+    WaitingForFunds(i64),
 }

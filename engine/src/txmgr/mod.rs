@@ -7,6 +7,7 @@
 //! | [`orchestrator`] | one address: its state, its window, its nonces and its queue (rows A1, A3, A4) |
 //! | [`pool`] | whose turn it is to bind and send (row A2) |
 //! | [`transaction`] | one bound transaction: attempts and generations |
+//! | [`balance`] | what an address can pay for (row A11) |
 //! | [`gas_price`], [`increase`] | prices and higher prices (rows A7, A8) |
 //! | [`outcome`] | what a node's answer to a submission means (row A12) |
 //! | [`estimate`], [`revert`] | why a node gives no gas estimate (row A9) |
@@ -16,6 +17,7 @@
 //!
 //! Nothing here opens a socket, reads a clock or waits: the shard does that, and the simulator in its place.
 
+pub mod balance;
 pub mod check;
 pub mod estimate;
 pub mod event;

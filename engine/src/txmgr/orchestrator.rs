@@ -19,7 +19,9 @@ use alloy::primitives::{Address, B256};
 
 use self::state::State;
 use self::window::Window;
+use super::balance::Balance;
 use super::event::Waiter;
+use super::manager::Refusals;
 use super::pool::Standing;
 use super::transaction::{Ending, InFlight};
 
@@ -146,6 +148,10 @@ pub struct Orchestrator {
     pub active_at: Duration,
     /// `base` has moved and is not on disk.
     pub floor_moved: bool,
+    /// What of it the signer does not sign.
+    pub refusals: Refusals,
+    /// What it can pay for.
+    pub balance: Balance,
     /// The node calls this nonce used, and no block holds one of our hashes for it: somebody else has used it. Nothing more is
     /// bound until a block shows otherwise.
     pub displaced: Option<u64>,
@@ -180,6 +186,8 @@ impl Orchestrator {
             wake_at: None,
             active_at: Duration::ZERO,
             floor_moved: false,
+            refusals: Refusals::default(),
+            balance: Balance::default(),
             displaced: None,
             chain_at_least: None,
             hole_seen: None,

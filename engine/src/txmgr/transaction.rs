@@ -4,12 +4,15 @@
 
 use std::time::Duration;
 
-use alloy::primitives::{B256, Bytes};
+use alloy::consensus::{Transaction, TxEnvelope};
+use alloy::eips::Decodable2718;
+use alloy::primitives::{B256, Bytes, U256};
 use smallvec::SmallVec;
-use storage::{AttemptFees, ReceiptRow, TransactionRow};
+use storage::{AttemptFees, AttemptRow, ReceiptRow, TransactionRow};
 use thiserror::Error;
 use uuid::Uuid;
 
+use super::balance::cost;
 use super::event::{BoundRow, ReplyTo};
 use super::stage::{Facts, Stage, next_stage};
 
@@ -109,6 +112,17 @@ pub enum Held {
     },
 }
 
+/// What of a transaction waits for money.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Short {
+    /// Nothing.
+    No,
+    /// Its bytes: the node said that the address cannot pay for them.
+    Send,
+    /// A higher price, for which this many wei more would have to be reserved.
+    Increase(U256),
+}
+
 /// The block that holds it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Included {
@@ -177,6 +191,12 @@ pub struct InFlight {
     pub closing_unsaved: bool,
     /// Kept until the first record is on disk.
     pub unsaved: Option<Box<Unsaved>>,
+    /// Wei that it moves.
+    pub value: U256,
+    /// Most wei that any of its attempts can take; reserved until a block holds it.
+    pub cost: U256,
+    /// What of it waits for money.
+    pub short: Short,
     /// When it was accepted, µs since the epoch.
     pub accepted_at: u64,
     /// When its first record was on disk, µs since the epoch; 0 if that was before a restart.
@@ -193,6 +213,12 @@ pub struct InFlight {
     pub sent_before_block: Option<u64>,
     /// The send failed this often in a row.
     pub failures: u32,
+    /// A further attempt got no signature this often in a row.
+    pub sign_failures: u32,
+    /// When a further attempt is to be signed after there was no signature.
+    pub sign_again_at: Option<Duration>,
+    /// The stages start again: price and balance are looked at anew, and the same bytes go out unless the market has risen.
+    pub starts_again: bool,
     /// Not to be sent before this time.
     pub not_before: Duration,
     /// The block that holds it.
@@ -209,14 +235,19 @@ impl InFlight {
     pub fn new(id: Uuid, unsaved: Unsaved, now: Duration) -> Self {
         let (generation, accepted_at) = (unsaved.row.generation, unsaved.row.accepted_at);
         let fixed_price = unsaved.row.request.fees != storage::Fees::Market;
+        let value = unsaved.row.request.value;
         let unsaved = Some(Box::new(unsaved));
-        Self { generation, work: Work::Signing, unsent: true, unsaved, ..Self::blank(id, accepted_at, fixed_price, now) }
+        Self { generation, work: Work::Signing, unsent: true, value, unsaved, ..Self::blank(id, accepted_at, fixed_price, now) }
     }
 
     /// A transaction read from disk at start. It counts as maybe sent (row A4).
     #[must_use]
     pub fn recovered(bound: &BoundRow, now: Duration) -> Self {
         let newest = bound.attempts.last();
+        // The first attempt never closes: it carries what was asked for.
+        let first = bound.attempts.first().and_then(|row| TxEnvelope::decode_2718(&mut row.raw.as_ref()).ok());
+        let value = first.map_or(U256::ZERO, |signed| signed.value());
+        let most = |row: &AttemptRow| cost(&row.fees, row.gas, if row.closing.is_some() { U256::ZERO } else { value });
         let attempts = bound
             .attempts
             .iter()
@@ -243,6 +274,8 @@ impl InFlight {
             included,
             rival: bound.rival.map(|row| Rival { block: row.block_number, hash: row.transaction_hash, stored: true }),
             ending: if bound.ended { Ending::Done } else { Ending::Open },
+            value,
+            cost: bound.attempts.iter().map(most).max().unwrap_or_default(),
             attempts,
             ..Self::blank(bound.id, bound.accepted_at, bound.fixed_price, now)
         }
@@ -266,6 +299,9 @@ impl InFlight {
             closing: None,
             closing_unsaved: false,
             unsaved: None,
+            value: U256::ZERO,
+            cost: U256::ZERO,
+            short: Short::No,
             accepted_at,
             durable_at: 0,
             sent_at: 0,
@@ -274,6 +310,9 @@ impl InFlight {
             nonce_used: false,
             sent_before_block: None,
             failures: 0,
+            sign_failures: 0,
+            sign_again_at: None,
+            starts_again: false,
             not_before: Duration::ZERO,
             included: None,
             rival: None,

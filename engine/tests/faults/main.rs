@@ -3,6 +3,7 @@
 //!
 //! | module | what goes wrong |
 //! |---|---|
+//! | `funds` | the money of an address is gone for a while |
 //! | `heads` | the WebSocket that tells of heads is cut |
 //! | `node` | the pool forgets, replies are lost, late or refused, receipts lag, methods are missing |
 //! | `nodes` | one of several nodes fails, lags, or is of another chain |
@@ -17,6 +18,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod funds;
 mod heads;
 mod node;
 mod nodes;

@@ -72,6 +72,8 @@ impl Place {
              node.request_timeout_ms = 500\n\
              txmgr.retry_min_ms = 20\n\
              txmgr.retry_max_ms = 200\n\
+             txmgr.stage_retry_ms = 500\n\
+             txmgr.persist_retry_ms = 200\n\
              txmgr.resend_after_blocks = 2\n\
              {more}\n"
         );

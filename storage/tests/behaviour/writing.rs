@@ -240,7 +240,7 @@ fn threaded(dir: &Path, plan: &[Fault]) -> Threaded {
     let (end, ended) = mpsc::channel();
     let flag = Arc::clone(&stop);
     thread::spawn(move || {
-        run(writer, flag);
+        run(writer, flag, Duration::from_millis(100));
         end.send(()).unwrap_or_default();
     });
     Threaded { link: links.remove(0), woken, stop, state, ended }

@@ -64,6 +64,12 @@ faults! {
     Reorg = "reorg",
     /// Blocks leave the chain; their transactions are gone.
     ReorgLoses = "reorg, pool empty",
+    /// The money of an address is gone for a while.
+    FundsDrained = "funds drained",
+    /// The signer does not answer for one key, for a while.
+    SignerHangs = "signer hangs",
+    /// The signer refuses for one key, for a while.
+    SignerFails = "signer fails",
     /// The base fee rises above what was bid, for a while.
     FeeSpike = "fee spike",
 }

@@ -18,6 +18,7 @@ mod faults;
 mod load;
 mod node;
 mod room;
+mod signer;
 mod store;
 mod world;
 

@@ -11,7 +11,7 @@ use std::time::Duration;
 use alloy::consensus::transaction::SignerRecoverable;
 use alloy::consensus::{Transaction, TxEnvelope};
 use alloy::eips::Decodable2718;
-use alloy::primitives::{Address, B256, Bytes, keccak256};
+use alloy::primitives::{Address, B256, Bytes, U256, keccak256};
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 use hyper::{Request, Response};
@@ -28,6 +28,8 @@ pub(crate) const WORLD: Process = Process(0);
 pub(crate) const CHAIN_ID: u64 = 1337;
 /// The base fee in quiet times, wei.
 const BASE_FEE: u128 = 1_000_000_000;
+/// What every address holds at first, wei.
+const FIRST_BALANCE: u128 = 1_000_000_000_000_000_000;
 
 /// Another chain's id.
 const OTHER_CHAIN_ID: u64 = 4242;
@@ -54,6 +56,8 @@ pub(crate) struct Known {
     pub(crate) nonce: u64,
     max_fee: u128,
     tip: u128,
+    /// Gas at its highest price, and value, wei.
+    cost: U256,
 }
 
 /// A block.
@@ -75,6 +79,8 @@ struct Chain {
     receipts_lag: Duration,
     price_unknown_until: Duration,
     receipts_short_until: Duration,
+    /// Whose money is somewhere else, and until when.
+    drained: Option<(Address, Duration)>,
     refuse_next: bool,
     refused: u64,
     highest: u64,
@@ -114,6 +120,7 @@ impl Node {
             receipts_lag: Duration::ZERO,
             price_unknown_until: Duration::ZERO,
             receipts_short_until: Duration::ZERO,
+            drained: None,
             refuse_next: false,
             refused: 0,
             highest: 0,
@@ -174,6 +181,11 @@ impl Node {
             Fault::ReceiptsShort => {
                 chain.receipts_short_until = now + self.executor.between(Duration::from_millis(500), Duration::from_secs(3));
             }
+            Fault::FundsDrained => {
+                let place = usize::try_from(self.executor.below(chain.nonces.len() as u64)).unwrap_or(0);
+                let Some(address) = chain.nonces.keys().nth(place).copied() else { return };
+                chain.drained = Some((address, now + self.executor.between(Duration::from_millis(500), Duration::from_secs(8))));
+            }
             Fault::Invalid => {
                 // Counted when it meets a transaction.
                 chain.refuse_next = true;
@@ -197,6 +209,7 @@ impl Node {
         chain.receipts_lag = Duration::ZERO;
         chain.price_unknown_until = Duration::ZERO;
         chain.receipts_short_until = Duration::ZERO;
+        chain.drained = None;
         chain.refuse_next = false;
     }
 
@@ -361,12 +374,16 @@ impl Chain {
                 let address: Address = serde_json::from_value(params[0].clone()).map_err(|error| (-32602, error.to_string()))?;
                 json!(hex(self.nonces.get(&address).copied().unwrap_or(0)))
             }
+            "eth_getBalance" => {
+                let address: Address = serde_json::from_value(params[0].clone()).map_err(|error| (-32602, error.to_string()))?;
+                json!(self.balance(&address, now))
+            }
             "eth_estimateGas" => json!(hex(21_000_u64)),
             "eth_getBlockByNumber" => self.block(params[0].as_str().unwrap_or_default()),
             "eth_getTransactionByBlockNumberAndIndex" => self.transaction(params),
             "eth_getTransactionReceipt" => self.receipt(params[0].as_str().unwrap_or_default(), now),
             "eth_getBlockReceipts" if !self.old => self.receipts(params[0].as_str().unwrap_or_default(), now),
-            "eth_sendRawTransaction" => json!(self.send(params[0].as_str().unwrap_or_default()).map_err(|message| (-32000, message))?),
+            "eth_sendRawTransaction" => json!(self.send(params[0].as_str().unwrap_or_default(), now).map_err(|message| (-32000, message))?),
             other => return Err((-32601, format!("the method {other} does not exist/is not available"))),
         })
     }
@@ -418,14 +435,25 @@ impl Chain {
         receipts.into_iter().find(|receipt| receipt["transactionHash"] == hash).unwrap_or(Value::Null)
     }
 
+    /// What an address holds at the head, wei.
+    fn balance(&self, address: &Address, now: Duration) -> U256 {
+        if self.drained.is_some_and(|(drained, until)| drained == *address && now < until) {
+            return U256::ZERO;
+        }
+        let own = self.blocks.iter().flat_map(|block| &block.transactions).filter(|known| known.from == *address);
+        let spent: U256 = own.map(|known| known.cost).sum();
+        U256::from(FIRST_BALANCE).saturating_sub(spent)
+    }
+
     /// The pool's rules, in geth's words.
-    fn send(&mut self, raw: &str) -> Result<B256, String> {
+    fn send(&mut self, raw: &str, now: Duration) -> Result<B256, String> {
         let raw: Bytes = raw.parse().map_err(|_| "rlp: cannot decode".to_owned())?;
         let envelope = TxEnvelope::decode_2718(&mut raw.as_ref()).map_err(|error| format!("rlp: {error}"))?;
         let from = envelope.recover_signer().map_err(|_| "invalid sender".to_owned())?;
         let tip = envelope.max_priority_fee_per_gas().unwrap_or_else(|| envelope.max_fee_per_gas());
-        let known =
-            Known { hash: keccak256(&raw), from, to: envelope.to(), nonce: envelope.nonce(), max_fee: envelope.max_fee_per_gas(), tip };
+        let max_fee = envelope.max_fee_per_gas();
+        let cost = U256::from(max_fee) * U256::from(envelope.gas_limit()) + envelope.value();
+        let known = Known { hash: keccak256(&raw), from, to: envelope.to(), nonce: envelope.nonce(), max_fee, tip, cost };
         if self.refuse_next && known.to != Some(from) {
             self.refuse_next = false;
             self.refused += 1;
@@ -443,6 +471,15 @@ impl Chain {
             if !enough(pooled.max_fee, known.max_fee) || !enough(pooled.tip, known.tip) {
                 return Err("replacement transaction underpriced".into());
             }
+        }
+        let balance = self.balance(&from, now);
+        let others = self.pool.iter().filter(|((address, nonce), _)| *address == from && *nonce != known.nonce);
+        let queued: U256 = others.map(|(_, other)| other.cost).sum();
+        if known.cost + queued > balance {
+            let (cost, overshot) = (known.cost, known.cost + queued - balance);
+            return Err(format!(
+                "insufficient funds for gas * price + value: balance {balance}, queued cost {queued}, tx cost {cost}, overshot {overshot}"
+            ));
         }
         let hash = known.hash;
         self.pool.insert((from, known.nonce), known);
@@ -476,8 +513,14 @@ impl Chain {
         let mut transactions = Vec::new();
         let senders: std::collections::BTreeSet<Address> = self.pool.keys().map(|key| key.0).collect();
         for from in senders {
+            let mut balance = self.balance(&from, executor.now());
+            // As geth does at each head: what cannot be paid for leaves the pool.
+            self.pool.retain(|key, known| key.0 != from || known.cost <= balance);
             let next = self.nonces.entry(from).or_default();
-            while (transactions.len() as u64) < most && self.pool.get(&(from, *next)).is_some_and(|known| known.max_fee >= self.base_fee) {
+            while (transactions.len() as u64) < most
+                && self.pool.get(&(from, *next)).is_some_and(|known| known.max_fee >= self.base_fee && known.cost <= balance)
+            {
+                balance -= self.pool[&(from, *next)].cost;
                 transactions.extend(self.pool.remove(&(from, *next)));
                 *next += 1;
             }

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use alloy::primitives::{B256, keccak256};
-use engine::config::{Config, EndpointConfig, GasConfig, NodeConfig, ShardsConfig, TxmgrConfig};
+use engine::config::{Config, EndpointConfig, GasConfig, KeysConfig, NodeConfig, ShardsConfig, TxmgrConfig};
 use engine::engine::{Assembly, Clock, Surroundings, assemble};
 use engine::keys::Keyring;
 use engine::metrics::Metrics;
@@ -23,6 +23,7 @@ use crate::faults::{Fault, Tally, draw};
 use crate::load::{Book, Plan, Present, caller, pauser};
 use crate::node::{CHAIN_ID, Node, WORLD};
 use crate::room::{EPOCH, SECOND_HOST, SimRoom};
+use crate::signer::{SimSigner, deliver};
 use crate::store::MemoryStore;
 
 /// Addresses of one seed.
@@ -74,6 +75,7 @@ struct World {
     node: Rc<Node>,
     store: MemoryStore,
     keys: Keyring,
+    signer: Arc<SimSigner>,
     config: Config,
     shards: usize,
     present: Present,
@@ -97,16 +99,23 @@ fn run(executor: Executor) -> Result<Outcome, String> {
     let secrets = (0..ADDRESSES).map(|number| keccak256(number.to_be_bytes())).collect::<Vec<B256>>();
     let keys = Keyring::from_secrets(secrets).map_err(|error| error.to_string())?;
     let plan = Rc::new(Plan { addresses: keys.addresses().collect(), transactions: TRANSACTIONS });
+    let clock_us = Arc::new(AtomicU64::default());
+    // One seed in three has a signer on another machine.
+    let (signer, promised) = SimSigner::new(keys.clone(), Arc::clone(&clock_us), executor.below(3) == 0);
+    if let Some(promised) = promised {
+        executor.spawn(WORLD, deliver(executor.clone(), promised));
+    }
     let world = Rc::new(World {
         node: Rc::new(Node::new(executor.clone())),
         store: MemoryStore::default(),
         shards: usize::try_from(executor.below(3) + 1).unwrap_or(1),
         config: config(&executor),
         keys,
+        signer: Arc::new(signer),
         present: Rc::default(),
         process: Cell::new(WORLD),
         starts: Cell::default(),
-        clock_us: Arc::default(),
+        clock_us,
         executor,
     });
     world.node.reorg_depth_max.set(world.config.txmgr.finality_depth - 1);
@@ -127,6 +136,9 @@ fn run(executor: Executor) -> Result<Outcome, String> {
         let now = EPOCH + world.executor.now();
         world.clock_us.store(u64::try_from(now.as_micros()).unwrap_or(u64::MAX), Ordering::Relaxed);
         for fault in world.store.take_happened() {
+            world.node.note(fault);
+        }
+        for fault in world.signer.take_happened() {
             world.node.note(fault);
         }
         if world.store.take_death() {
@@ -178,6 +190,7 @@ fn config(executor: &Executor) -> Config {
             request_timeout_ms: 1000,
             ..NodeConfig::default()
         },
+        keys: KeysConfig { sign_timeout_ms: 1000, ..KeysConfig::default() },
         shards: ShardsConfig { mailbox: 64, ..ShardsConfig::default() },
         gas: GasConfig { cache_ms: 2000, ..GasConfig::default() },
         txmgr: TxmgrConfig {
@@ -189,6 +202,10 @@ fn config(executor: &Executor) -> Config {
             resubmit_interval_ms: 4000,
             retry_min_ms: 50,
             retry_max_ms: 2000,
+            stage_retry_ms: 3000,
+            persist_retry_ms: 300,
+            // A signer that is away for a while fails no request here.
+            sign_tries: 1000,
             required_confirmations: executor.below(2) + 1,
             finality_depth: executor.below(4) + 2,
             ..TxmgrConfig::default()
@@ -206,11 +223,19 @@ async fn trouble(world: Rc<World>, calm: Rc<Cell<bool>>) {
             fault @ (Fault::CrashInCommit | Fault::CommitUnknownThere | Fault::CommitUnknownGone) => {
                 world.store.arm(Some(fault), world.executor.below(2) == 0);
             }
+            fault @ (Fault::SignerHangs | Fault::SignerFails) => {
+                let place = usize::try_from(world.executor.below(ADDRESSES)).unwrap_or(0);
+                let time = world.executor.between(Duration::from_millis(200), Duration::from_secs(6));
+                if let Some(address) = world.keys.addresses().nth(place) {
+                    world.signer.arm(fault, address, time);
+                }
+            }
             fault => world.node.fault(fault),
         }
     }
     world.node.calm();
     world.store.arm(None, false);
+    world.signer.calm();
     calm.set(true);
 }
 
@@ -243,8 +268,15 @@ impl World {
         room.spawn(serve);
         let now = Arc::clone(&self.clock_us);
         let clock: Clock = Arc::new(move || Duration::from_micros(now.load(Ordering::Relaxed)));
-        let surroundings =
-            Surroundings { store: self.store.clone(), readers, keys: self.keys.clone(), clock, salt: number, metrics: Metrics::new() };
+        let surroundings = Surroundings {
+            store: self.store.clone(),
+            readers,
+            keys: self.keys.clone(),
+            signer: self.signer.clone(),
+            clock,
+            salt: number,
+            metrics: Metrics::new(),
+        };
         let Assembly { engine, shards, writer, .. } =
             assemble(&self.config, self.shards, surroundings).map_err(|error| format!("{error:#}"))?;
         for parts in shards {

@@ -1,7 +1,6 @@
 //! Binding: the next nonce of an address, a signature, and one record of both (row A4).
 //!
-//! Nonces bind in order and never behind an unsigned one: when a signature fails, everything behind it that has no record
-//! yet gives its nonce back and is bound anew.
+//! Nonces bind in order and never behind an unsigned one: see `signer`.
 
 use std::time::Duration;
 
@@ -9,14 +8,14 @@ use alloy::primitives::{Address, B256};
 use storage::{AttemptFees, AttemptRow, FailureRow, Fees, Record};
 use uuid::Uuid;
 
+use super::super::balance::cost;
 use super::super::estimate::NoEstimate;
 use super::super::event::{Accept, Action, Now, SignJob, Signed, Slot, Waiter};
 use super::super::increase::capped;
 use super::super::orchestrator::NonceState;
-use super::super::transaction::{Held, InFlight, Mark, Origin, Unsaved, Work};
+use super::super::transaction::{InFlight, Mark, Origin, Unsaved, Work};
 use super::Manager;
 use super::commit::Saved;
-use crate::engine::SubmitError;
 
 /// Waiting transactions read from disk at once: enough for a run, little enough for 100,000 addresses.
 const LOAD: usize = 256;
@@ -38,6 +37,7 @@ impl Manager {
             && address.standing.has_slot()
             && !address.leaving
             && self.blocked(number).is_none()
+            && !address.refusals.pause()
     }
 
     /// Forgets a nonce that has not been used for a while.
@@ -52,8 +52,9 @@ impl Manager {
         address.active_at = now.elapsed;
     }
 
-    pub(super) fn ask_nonce(&mut self, number: u32, actions: &mut Vec<Action>) {
+    pub(super) fn ask_nonce(&mut self, number: u32, now: Now, actions: &mut Vec<Action>) {
         if self.node_healthy && self.caught_up && self.at(number).nonce == NonceState::Unknown {
+            self.ask_balance_with_nonce(number, now, actions);
             let address = self.at(number);
             address.nonce = NonceState::Asking;
             actions.push(Action::FetchNonce(address.address));
@@ -80,7 +81,10 @@ impl Manager {
         let address = &mut self.addresses[number as usize];
         let slot = Slot { address: number, nonce: address.next_nonce() };
         let from = address.address;
-        address.in_flight.push_back(InFlight::new(id, unsaved, now.elapsed));
+        let mut tx = InFlight::new(id, unsaved, now.elapsed);
+        tx.cost = cost(&fees, gas, value);
+        address.balance.reserve(tx.cost);
+        address.in_flight.push_back(tx);
         address.unconfirmed += 1;
         address.unsent += 1;
         self.pool.use_slot(number, &mut address.standing);
@@ -90,7 +94,10 @@ impl Manager {
 
     /// Binds what waits, as far as the window reaches, and reads more of the queue when its buffer is empty.
     pub(super) fn pump(&mut self, number: u32, now: Now, actions: &mut Vec<Action>) {
+        self.funds_again(number, now, actions);
+        self.end_signer_pause(number, now);
         if self.at(number).waiting.is_empty() {
+            self.nothing_is_next(number, now, actions);
             self.settle(number, now);
             return;
         }
@@ -98,10 +105,10 @@ impl Manager {
             return;
         }
         self.freshen(number, now);
-        self.ask_nonce(number, actions);
+        self.ask_nonce(number, now, actions);
         while self.window_open(number) {
             let Some(front) = self.at(number).waiting.buffer.front() else { break };
-            let (id, fees, gas) = (front.id, front.row.request.fees, front.row.request.gas);
+            let (id, fees, gas, value) = (front.id, front.row.request.fees, front.row.request.gas, front.row.request.value);
             let Some(gas) = gas.or(self.at(number).waiting.estimate) else {
                 self.estimate(number, actions);
                 break;
@@ -110,6 +117,9 @@ impl Manager {
                 self.wait_for_price(number);
                 break;
             };
+            if !self.covers_front(number, cost(&fees, gas, value), now, actions) {
+                break;
+            }
             let Some(waiter) = self.at(number).waiting.pop() else { break };
             let unsaved = Unsaved { row: waiter.row, body_hash: B256::ZERO, origin: Origin::Queue(waiter.queue_number) };
             self.bind(number, id, unsaved, gas, fees, now);
@@ -197,7 +207,7 @@ impl Manager {
                 if waits.is_power_of_two() {
                     tracing::warn!(%id, from = %address, reason = %put_off, "no gas estimate yet; the node will be asked again");
                 }
-                let wait = self.backoff(waits);
+                let wait = self.backoff(waits, u64::from(number));
                 self.wake(number, now.elapsed + wait);
                 return;
             }
@@ -206,7 +216,7 @@ impl Manager {
     }
 
     /// Ends the front of the queue as failed; it never had a nonce.
-    fn fail_front(&mut self, number: u32, reason: String, now: Now) {
+    pub(super) fn fail_front(&mut self, number: u32, reason: String, now: Now) {
         let address = self.at(number);
         let from = address.address;
         let Some(waiter) = address.waiting.pop() else { return };
@@ -220,6 +230,11 @@ impl Manager {
     pub(super) fn signed(&mut self, results: Vec<Signed>, now: Now, actions: &mut Vec<Action>) {
         for signed in results {
             let Some(tx) = self.get_mut(signed.slot).filter(|tx| tx.id == signed.id && tx.work == Work::Signing) else { continue };
+            if tx.included.is_some() {
+                // A block came while a slow signer worked: no further attempt is wanted.
+                tx.work = Work::None;
+                continue;
+            }
             match signed.result {
                 Ok((ref raw, hash)) => {
                     let attempt = AttemptRow {
@@ -235,14 +250,7 @@ impl Manager {
                     };
                     self.record_attempt(signed.slot, attempt, now, actions);
                 }
-                Err(reason) if tx.is_bound() => {
-                    tracing::error!(id = %signed.id, reason, "no signature for a further attempt; the earlier ones stay");
-                    tx.work = Work::None;
-                    tx.attempted_at = now.elapsed;
-                    tx.resubmit_due = false;
-                    tx.held = Some(Box::new(Held::Signer { message: reason }));
-                    self.advance(signed.slot, now, actions);
-                }
+                Err(reason) if tx.is_bound() => self.unsigned_again(signed.slot, &reason, now, actions),
                 Err(reason) => self.unsigned(signed.slot, &reason, now, actions),
             }
         }
@@ -256,6 +264,7 @@ impl Manager {
         let Some(tx) = address.get_mut(slot.nonce) else { return };
         tx.work = Work::Persisting;
         tx.attempted_at = now.elapsed;
+        tx.sign_failures = 0;
         tx.attempts.push(Mark {
             generation: attempt.generation,
             hash: attempt.hash,
@@ -280,28 +289,6 @@ impl Manager {
         self.saved.push(Saved::Bound { slot, id, raw });
     }
 
-    /// No signature for a transaction without a record: it ends, and what is behind it is bound anew.
-    fn unsigned(&mut self, slot: Slot, reason: &str, now: Now, actions: &mut Vec<Action>) {
-        if self.get_mut(slot).is_some_and(|tx| tx.unsaved.as_ref().is_some_and(|unsaved| unsaved.origin == Origin::Hole)) {
-            self.unfill(slot.address);
-            return;
-        }
-        let mut tail = self.discard(slot);
-        let failed = tail.remove(0);
-        let reason = format!("no signature: {reason}");
-        if let Some(unsaved) = failed.unsaved {
-            match unsaved.origin {
-                Origin::Caller(to) => actions.push(Action::Reply { to, result: Err(SubmitError::Invalid(reason)), last: true }),
-                Origin::Queue(queue_number) => {
-                    self.at(slot.address).waiting.put_back(Waiter { queue_number, id: failed.id, row: unsaved.row });
-                    self.fail_front(slot.address, reason, now);
-                }
-                Origin::Hole => {}
-            }
-        }
-        self.rebind(slot.address, tail, now, actions);
-    }
-
     /// Takes everything from this nonce on, none of which has a record on disk, out of the sequence.
     pub(super) fn discard(&mut self, from: Slot) -> Vec<InFlight> {
         let address = self.at(from.address);
@@ -310,11 +297,14 @@ impl Manager {
         debug_assert!(tail.iter().all(|tx| !tx.is_bound()), "a nonce on disk is never given back");
         address.unconfirmed -= tail.len();
         address.unsent -= tail.iter().filter(|tx| tx.unsent).count();
+        for tx in &tail {
+            address.balance.release(tx.cost);
+        }
         tail
     }
 
     /// Binds discarded transactions anew, in their order.
-    fn rebind(&mut self, number: u32, tail: Vec<InFlight>, now: Now, actions: &mut Vec<Action>) {
+    pub(super) fn rebind(&mut self, number: u32, tail: Vec<InFlight>, now: Now, actions: &mut Vec<Action>) {
         for tx in tail {
             let Some(unsaved) = tx.unsaved else { continue };
             match unsaved.origin {

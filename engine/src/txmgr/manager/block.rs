@@ -50,12 +50,13 @@ impl Manager {
             self.gas_price.invalidate();
         }
         effects.receipts.push((tx.id, receipt_row(tx, slot.nonce, attempt, block, receipt)));
+        if address.displaced == Some(slot.nonce) {
+            address.displaced = None;
+        }
         if first_time {
             address.unconfirmed -= 1;
             address.window.grow();
-        }
-        if address.displaced == Some(slot.nonce) {
-            address.displaced = None;
+            self.paid(slot, closing, receipt);
         }
         self.first_sent(slot);
     }
@@ -80,6 +81,9 @@ impl Manager {
         }
         self.touched.retain(|block, _| (number + 1).saturating_sub(*block) < finality);
         self.resend_oldest(now, actions);
+        if newest {
+            self.funds_at_head(now, actions);
+        }
         for address in changed {
             self.pump(address, now, actions);
         }
@@ -146,6 +150,7 @@ impl Manager {
         }
         actions.push(Action::Effects(effects));
         for number in touched {
+            self.unpaid(number, now, actions);
             self.look(number, now, actions);
         }
     }

@@ -1,6 +1,7 @@
 //! Commits: what becomes true when a record is on disk, and what is taken back when it is certain that it is not (row A15).
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use alloy::primitives::Bytes;
 use uuid::Uuid;
@@ -155,11 +156,7 @@ impl Manager {
                 let tx = self.addresses[slot.address as usize].get(slot.nonce).filter(|tx| tx.id == *id)?;
                 tx.unsaved.as_ref()?.origin.caller()
             }
-            Saved::Attempt { .. }
-            | Saved::Failed { .. }
-            | Saved::Ended { .. }
-            | Saved::Requeued { .. }
-            | Saved::Paused { .. } => None,
+            Saved::Attempt { .. } | Saved::Failed { .. } | Saved::Ended { .. } | Saved::Requeued { .. } | Saved::Paused { .. } => None,
         }
     }
 
@@ -168,7 +165,7 @@ impl Manager {
     pub(super) fn refused(&mut self, now: Now, actions: &mut Vec<Action>) {
         self.records.clear();
         // A disk that refuses one write may refuse the next: a pause, or signing and refusing would be all that is done.
-        self.bind_again_at = Some(now.elapsed + self.backoff(1));
+        self.bind_again_at = Some(now.elapsed + Duration::from_millis(self.settings.txmgr.persist_retry_ms));
         let mut lost: Vec<Saved> = self.pending.drain(..).flat_map(|pending| pending.saved).collect();
         lost.append(&mut self.saved);
         let mut changed = BTreeSet::new();

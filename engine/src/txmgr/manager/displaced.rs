@@ -55,11 +55,15 @@ impl Manager {
             let from = address.address;
             let Some(tx) = address.get_mut(seen.nonce).filter(|tx| !tx.taken()) else { continue };
             tx.rival = Some(Rival { block: number, hash: seen.transaction_hash, stored: false });
+            let cost = tx.cost;
             let row = RivalRow { nonce: seen.nonce, transaction_hash: seen.transaction_hash, block_number: number, block_hash: hash };
             effects.rivals.push((tx.id, row));
             tracing::error!(id = %tx.id, %from, nonce = seen.nonce, by = %seen.transaction_hash, block = number,
                 "another wallet's transaction took the nonce: displaced if that block becomes final; somebody else has the key");
             address.unconfirmed -= 1;
+            // What the rival took is not known: the balance is read again before it is relied on.
+            address.balance.release(cost);
+            address.balance.doubt();
             if address.displaced == Some(seen.nonce) {
                 address.displaced = None;
             }

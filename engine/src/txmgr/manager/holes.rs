@@ -10,6 +10,7 @@ use alloy::primitives::{B256, Bytes, U256, keccak256};
 use storage::{Fees, Request, TransactionRow};
 use uuid::{Builder, Uuid};
 
+use super::super::balance::cost;
 use super::super::event::{Action, Now, SignJob, Slot};
 use super::super::increase::capped;
 use super::super::transaction::{InFlight, Origin, Unsaved};
@@ -66,7 +67,9 @@ impl Manager {
         let row = TransactionRow { generation: 0, request, idempotency_key: None, accepted_at: now.unix_us };
         let unsaved = Unsaved { row, body_hash: B256::ZERO, origin: Origin::Hole };
         // It takes nobody's turn: what is bound above it waits for it.
-        address.in_flight.push_front(InFlight { unsent: false, ..InFlight::new(id, unsaved, now.elapsed) });
+        let cost = cost(&fees, TRANSFER_GAS, U256::ZERO);
+        address.balance.reserve(cost);
+        address.in_flight.push_front(InFlight { unsent: false, cost, ..InFlight::new(id, unsaved, now.elapsed) });
         address.unconfirmed += 1;
         self.floors.insert(number);
         let slot = Slot { address: number, nonce };
@@ -79,7 +82,9 @@ impl Manager {
         let address = self.at(number);
         let unsaved = |tx: &InFlight| tx.unsaved.as_ref().is_some_and(|unsaved| unsaved.origin == Origin::Hole);
         if address.in_flight.front().is_some_and(|tx| unsaved(tx)) {
-            address.in_flight.pop_front();
+            if let Some(filler) = address.in_flight.pop_front() {
+                address.balance.release(filler.cost);
+            }
             address.base += 1;
             address.unconfirmed -= 1;
         }

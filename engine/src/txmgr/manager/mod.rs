@@ -18,13 +18,16 @@
 //! now it keeps and says so in the metrics, and goes on when the cause has gone.
 //!
 //! Each file holds what one kind of event does: `submit`, `bind`, `commit`, `send`, `reprice`, `block`, `displaced`, `holes`, `pause`, `switch`,
-//! `recover`; `slots` and `resend` decide whose turn it is. Events are handled in runs; [`Manager::flush`] ends a run with one commit and full
+//! `recover`, `funds`, `signer`; `slots` and `resend` decide whose turn it is. Events are handled in runs; [`Manager::flush`] ends a run with one commit and full
 //! requests.
 
 mod bind;
 mod block;
 mod commit;
 mod displaced;
+mod funds;
+#[cfg(test)]
+mod funds_tests;
 mod holes;
 mod inspect;
 mod pause;
@@ -32,11 +35,16 @@ mod recover;
 mod reprice;
 mod resend;
 mod send;
+mod signer;
+#[cfg(test)]
+mod signer_tests;
 mod slots;
 mod submit;
 mod switch;
 #[cfg(test)]
 mod tests;
+
+pub use signer::Refusals;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
@@ -92,6 +100,7 @@ pub struct Manager {
     price_waiters: BTreeSet<u32>,
     active: BTreeSet<u32>,
     chores: BTreeSet<u32>,
+    unfunded: BTreeSet<u32>,
     touched: BTreeMap<u64, BTreeSet<u32>>,
     floors: BTreeSet<u32>,
     timers: BTreeSet<(Duration, u32)>,
@@ -131,6 +140,7 @@ impl Manager {
             price_waiters: BTreeSet::new(),
             active: BTreeSet::new(),
             chores: BTreeSet::new(),
+            unfunded: BTreeSet::new(),
             touched: BTreeMap::new(),
             floors: BTreeSet::new(),
             timers: BTreeSet::new(),
@@ -156,6 +166,7 @@ impl Manager {
             Event::Price(price) => self.priced(price, now, actions),
             Event::ClearPrice => self.gas_price.invalidate(),
             Event::ChainNonce(address, count) => self.chain_nonce(address, count, now, actions),
+            Event::Balance(address, wei) => self.balance_read(address, wei, now, actions),
             Event::Estimated(address, id, estimate) => self.estimated(address, id, estimate, now, actions),
             Event::Loaded(address, waiters) => self.loaded(address, waiters, now, actions),
             Event::Block(block) => self.block(&block, actions),

@@ -23,6 +23,7 @@ impl Manager {
                 self.touched.entry(block).or_default().insert(number);
             } else {
                 address.unconfirmed += 1;
+                address.balance.reserve(tx.cost);
             }
             address.in_flight.push_back(tx);
         }

@@ -11,7 +11,7 @@ use super::super::event::{Action, Counted, Now, SignJob, Slot};
 use super::super::gas_price::MarketPrice;
 use super::super::increase::{Increase, Strategy, fee_cap, increase};
 use super::super::stage::Stage;
-use super::super::transaction::{Held, Work};
+use super::super::transaction::{Held, Short, Work};
 use super::Manager;
 
 /// Gas of a transfer without data: what closes a nonce (yellow paper, G_transaction).
@@ -27,11 +27,16 @@ impl Manager {
             Stage::RetrieveGasPrice | Stage::StatusUpdate | Stage::Submitting if now.elapsed < not_before => {
                 self.wake(slot.address, not_before);
             }
+            // Closing it costs more than there is: it goes on when the balance suffices, as below.
+            Stage::StatusUpdate if matches!(tx.short, Short::Increase(_)) => {}
             Stage::RetrieveGasPrice | Stage::StatusUpdate => self.reprice(slot, now, actions),
+            // It goes on when the balance, read again, suffices.
+            Stage::Submitting if tx.short == Short::Send => {}
             Stage::Submitting => self.enqueue(slot),
             Stage::Tracking => {
-                let due = tx.attempted_at + Duration::from_millis(self.settings.txmgr.resubmit_interval_ms);
-                self.wake(slot.address, due);
+                let (attempted_at, again_at) = (tx.attempted_at, tx.sign_again_at);
+                let due = attempted_at + Duration::from_millis(self.settings.txmgr.resubmit_interval_ms);
+                self.wake(slot.address, again_at.unwrap_or(due));
             }
             // A transaction that is bound is signed; the others are not looked at again.
             Stage::Queued | Stage::Signing | Stage::Complete => {}
@@ -46,7 +51,15 @@ impl Manager {
         for nonce in first..end {
             let slot = Slot { address: number, nonce };
             if let Some(tx) = self.get_mut(slot).filter(|tx| !tx.taken() && tx.work == Work::None) {
-                tx.resubmit_due |= tx.submitted && now.elapsed >= tx.attempted_at + interval;
+                // After a signature that failed its own pause counts, not the interval, which has passed.
+                let due = match tx.sign_again_at {
+                    Some(at) => now.elapsed >= at,
+                    None => tx.submitted && now.elapsed >= tx.attempted_at + interval,
+                };
+                if due {
+                    tx.resubmit_due = true;
+                    tx.sign_again_at = None;
+                }
                 self.advance(slot, now, actions);
             }
         }
@@ -80,7 +93,7 @@ impl Manager {
         let Some(tx) = self.get_mut(slot) else { return };
         let closing = tx.closing.is_some();
         if zero && closing && !tx.attempts.iter().any(|mark| mark.closing) {
-            self.sign_again(slot, AttemptFees::Legacy { gas_price: 0 }, closing);
+            self.sign_again(slot, AttemptFees::Legacy { gas_price: 0 }, closing, now, actions);
             return;
         }
         if zero || (tx.fixed_price && !closing) {
@@ -91,9 +104,15 @@ impl Manager {
             self.wait_for_price(slot.address);
             return;
         }
+        let again = std::mem::take(&mut tx.starts_again);
+        let highest = tx.attempts.iter().map(|mark| fee_cap(&mark.fees)).max();
+        if again && !closing && market.as_ref().map(fee_cap) <= highest {
+            self.send_again(slot, now, actions);
+            return;
+        }
         // A nonce that is being closed blocks its address: closing it is worth more than the cap.
         match increase(&tx.fees(), market, strategy, if closing { None } else { cap }) {
-            Increase::Price(fees) => self.sign_again(slot, fees, closing),
+            Increase::Price(fees) => self.sign_again(slot, fees, closing, now, actions),
             Increase::Held { needed, cap } => {
                 let held = Held::PriceCap { needed, cap };
                 // Told once; it shows for as long as it lasts.
@@ -118,7 +137,7 @@ impl Manager {
     }
 
     /// The request is read back from the newest attempt's bytes: they are what is certain.
-    fn sign_again(&mut self, slot: Slot, fees: AttemptFees, closing: bool) {
+    fn sign_again(&mut self, slot: Slot, fees: AttemptFees, closing: bool, now: Now, actions: &mut Vec<Action>) {
         let from = self.at(slot.address).address;
         let chain_id = self.chain_id.expect("something was sent, so the chain is known");
         let Some(tx) = self.get_mut(slot) else { return };
@@ -128,6 +147,12 @@ impl Manager {
         } else {
             (signed.to(), signed.value(), signed.input().clone(), signed.gas_limit())
         };
+        if !self.raise(slot, &fees, gas, value, now, actions) {
+            actions.push(Action::Count(Counted::Held));
+            self.send_again(slot, now, actions);
+            return;
+        }
+        let Some(tx) = self.get_mut(slot) else { return };
         tx.work = Work::Signing;
         let id = tx.id;
         self.jobs.push(SignJob { slot, id, from, chain_id, to, value, data, gas, fees, closing });

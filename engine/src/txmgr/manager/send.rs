@@ -79,7 +79,7 @@ impl Manager {
             self.lanes[lane].queue.push_front(slot);
         }
         self.lanes[lane].failures += 1;
-        let wait = pause.unwrap_or_default().max(self.backoff(self.lanes[lane].failures));
+        let wait = pause.unwrap_or_default().max(self.backoff(self.lanes[lane].failures, lane as u64));
         self.lanes[lane].not_before = now.elapsed + wait;
     }
 
@@ -88,7 +88,7 @@ impl Manager {
         let Some(tx) = self.get_mut(slot).filter(|tx| tx.work == Work::Sending) else { return };
         tx.failures += 1;
         let failures = tx.failures;
-        let not_before = now.elapsed + self.backoff(failures);
+        let not_before = now.elapsed + self.backoff(failures, salt(slot));
         if let Some(tx) = self.get_mut(slot) {
             tx.work = Work::None;
             tx.not_before = not_before;
@@ -102,11 +102,15 @@ impl Manager {
         self.lanes.iter().filter(pausing).map(|lane| lane.not_before).min()
     }
 
-    /// Pause before try number `failures` + 1: four times longer each time, up to the longest.
-    pub(super) fn backoff(&self, failures: u32) -> Duration {
+    /// Pause before try number `failures` + 1: four times longer each time, up to the longest; less up to a quarter, which `salt` and
+    /// the try decide, so that what failed together does not come back together.
+    pub(super) fn backoff(&self, failures: u32, salt: u64) -> Duration {
         let config = &self.settings.txmgr;
         let factor = 4_u64.saturating_pow(failures.saturating_sub(1));
-        Duration::from_millis(config.retry_min_ms.saturating_mul(factor).min(config.retry_max_ms))
+        let longest = Duration::from_millis(config.retry_min_ms.saturating_mul(factor).min(config.retry_max_ms));
+        // The high bits of a product with 2^64 / golden ratio spread neighbours far apart (Fibonacci hashing).
+        let spread = (salt ^ u64::from(failures).rotate_left(32)).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 48;
+        longest - longest.mul_f64(spread as f64 / 65536.0 / 4.0)
     }
 
     fn answered(&mut self, slot: Slot, outcome: &Outcome, message: &str, now: Now, actions: &mut Vec<Action>) {
@@ -140,7 +144,6 @@ impl Manager {
                     self.resend_after(slot, now, actions);
                 }
                 self.resend_later(slot.address, head);
-                self.funded(slot.address, now, actions);
             }
             Outcome::FailedRequiresRetry(reason) => self.retry(slot, *reason, message, now, actions),
             Outcome::Invalid => self.invalid(slot, message, now),
@@ -170,10 +173,6 @@ impl Manager {
                 tx.held = Some(Box::new(Held::FixedPrice { price, message: message.to_owned() }));
                 self.held.insert(slot);
             }
-            Reason::InsufficientFunds => {
-                tx.held = Some(Box::new(Held::Funds { message: message.to_owned() }));
-                self.lacks_funds(slot.address, now);
-            }
             Reason::PoolLimit => {
                 let head = self.head;
                 let address = self.at(slot.address);
@@ -181,10 +180,22 @@ impl Manager {
             }
             _ => {}
         }
-        let wait = self.backoff(failures);
+        let config = &self.settings.txmgr;
+        let (round, tries) = (failures / config.submit_tries, failures % config.submit_tries);
+        // A refusal for a price or for funds has a way of its own on.
+        let own_way = matches!(reason, Reason::Underpriced | Reason::InsufficientFunds);
+        let again = tries == 0 && !own_way;
+        let wait = if again {
+            Duration::from_millis(config.stage_retry_ms)
+        } else {
+            self.backoff(if own_way { failures } else { tries }, salt(slot))
+        };
         // Nothing is retried for ever without saying so; nor said at every try.
-        if failures.is_power_of_two() {
-            tracing::warn!(%id, nonce = slot.nonce, ?reason, message, "the node refused the transaction; it will be tried again");
+        if failures == 1 || (tries == 0 && round.is_power_of_two()) {
+            tracing::warn!(%id, nonce = slot.nonce, ?reason, message, failures, "the node refused the transaction; it will be tried again");
+        }
+        if again {
+            self.gas_price.invalidate();
         }
         if reason.clears_price_cache() {
             self.gas_price.invalidate();
@@ -196,6 +207,11 @@ impl Manager {
         let Some(tx) = self.get_mut(slot) else { return };
         tx.not_before = now.elapsed + wait;
         tx.resubmit_due |= reason == Reason::Underpriced && !fixed_price;
+        tx.starts_again = again && !fixed_price;
+        tx.resubmit_due |= again;
+        if reason == Reason::InsufficientFunds && !tx.cost.is_zero() {
+            self.refused_for_funds(slot, message, now, actions);
+        }
     }
 
     /// These bytes can never be mined: the request ends as failed, and a transfer to itself takes the nonce (rows A4, A13).
@@ -210,9 +226,14 @@ impl Manager {
         }
         // The self-send itself was refused as invalid: nothing better can be sent, so it is tried again, later.
         let failures = tx.failures;
-        let not_before = now.elapsed + self.backoff(failures);
+        let not_before = now.elapsed + self.backoff(failures, salt(slot));
         if let Some(tx) = self.get_mut(slot) {
             tx.not_before = not_before;
         }
     }
+}
+
+/// Tells the pauses of one transaction from those of another.
+pub(super) const fn salt(slot: Slot) -> u64 {
+    slot.nonce ^ (slot.address as u64).rotate_left(40)
 }

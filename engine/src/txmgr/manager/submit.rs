@@ -1,11 +1,10 @@
 //! A submission: bound at once if everything for that is at hand, otherwise written to the queue of its address.
 
-use storage::Record;
-
+use super::super::balance::cost;
 use super::super::event::{Accept, Action, Now, ReplyTo};
 use super::super::transaction::{Origin, Unsaved};
 use super::Manager;
-use super::commit::{NOT_STORED, Saved};
+use super::commit::NOT_STORED;
 
 impl Manager {
     pub(super) fn submit(&mut self, accept: Accept, reply_to: ReplyTo, now: Now, actions: &mut Vec<Action>) {
@@ -19,20 +18,17 @@ impl Manager {
         let bindable = self.at(number).waiting.is_empty() && self.may_bind(number, now) && self.window_open(number);
         // A price is asked for only by what can use it now.
         let fees = if bindable { self.price_for(row.request.fees, now, actions) } else { None };
-        if let (Some(gas), Some(fees)) = (row.request.gas, fees) {
+        if let (Some(gas), Some(fees)) = (row.request.gas, fees)
+            && self.covers(number, cost(&fees, gas, row.request.value))
+        {
             let unsaved = Unsaved { row, body_hash, origin: Origin::Caller(reply_to) };
             self.bind(number, id, unsaved, gas, fees, now);
             return;
         }
-        let address = self.at(number);
-        let queue_number = address.waiting.next_number;
-        address.waiting.next_number += 1;
-        address.waiting.unsaved += 1;
-        self.records.push(Record::Accepted { id, transaction: row, body_hash, queue_number });
-        self.saved.push(Saved::Queued { address: number, id, reply_to });
+        self.queue(number, Accept { id, row, body_hash }, reply_to);
         // Who stands in line asks when its turn comes.
         if self.at(number).standing.has_slot() {
-            self.ask_nonce(number, actions);
+            self.ask_nonce(number, now, actions);
         }
     }
 }

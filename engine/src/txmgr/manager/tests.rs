@@ -18,25 +18,27 @@ use super::{Manager, Settings};
 use crate::config::{GasConfig, TxmgrConfig};
 use crate::engine::SubmitError;
 
-const FROM: Address = Address::repeat_byte(0xaa);
+pub(super) const FROM: Address = Address::repeat_byte(0xaa);
 
 /// A manager with somebody who plays shard: signs, and keeps what was asked for.
-struct Desk {
-    manager: Manager,
-    now: Duration,
+pub(super) struct Desk {
+    pub(super) manager: Manager,
+    pub(super) now: Duration,
     next: u128,
-    sign_fails: Vec<u64>,
+    pub(super) sign_fails: Vec<u64>,
+    /// What every address holds, told at once when asked; `None` leaves the question open.
+    pub(super) holds: Option<U256>,
 }
 
 impl Desk {
-    fn new(txmgr: TxmgrConfig) -> Self {
+    pub(super) fn new(txmgr: TxmgrConfig) -> Self {
         let gas = GasConfig { cap_max_fee_per_gas: Some(200), ..GasConfig::default() };
         let settings = Settings { gas, txmgr, lanes: 1, batch_calls: 100, batch_bytes: 1 << 20 };
-        Self { manager: Manager::new(settings), now: Duration::ZERO, next: 0, sign_fails: Vec::new() }
+        Self { manager: Manager::new(settings), now: Duration::ZERO, next: 0, sign_fails: Vec::new(), holds: Some(U256::MAX) }
     }
 
     /// Ready to bind: node healthy, chain read, price and nonce known.
-    fn ready(txmgr: TxmgrConfig) -> Self {
+    pub(super) fn ready(txmgr: TxmgrConfig) -> Self {
         let mut desk = Self::new(txmgr);
         desk.run([
             Event::Node { healthy: true, chain_id: Some(1) },
@@ -47,12 +49,17 @@ impl Desk {
         desk
     }
 
-    fn run(&mut self, events: impl IntoIterator<Item = Event>) -> Vec<Action> {
+    pub(super) fn run(&mut self, events: impl IntoIterator<Item = Event>) -> Vec<Action> {
         let mut actions = Vec::new();
         let now = Now { elapsed: self.now, unix_us: 1 + self.now.as_micros() as u64 };
         for event in events {
+            // The two questions leave together, and so do their answers.
+            if let (Event::ChainNonce(address, Some(_)), Some(_)) = (&event, self.holds) {
+                self.manager.handle(Event::Balance(*address, self.holds), now, &mut actions);
+            }
             self.manager.handle(event, now, &mut actions);
         }
+        self.tell_balances(now, &mut actions);
         loop {
             let jobs = self.manager.sign();
             if jobs.is_empty() {
@@ -65,6 +72,21 @@ impl Desk {
         actions
     }
 
+    fn tell_balances(&mut self, now: Now, actions: &mut Vec<Action>) {
+        let Some(holds) = self.holds else { return };
+        let mut told = 0;
+        while let Some(place) = actions[told..].iter().position(|action| matches!(action, Action::FetchBalance(_))) {
+            told += place + 1;
+            let Action::FetchBalance(address) = actions[told - 1] else { return };
+            self.manager.handle(Event::Balance(address, Some(holds)), now, actions);
+        }
+    }
+
+    /// Signatures that were asked for.
+    pub(super) fn signatures(&self) -> u128 {
+        self.next
+    }
+
     fn signature(&mut self, job: &SignJob) -> Signed {
         self.next += 1;
         let raw = Bytes::from(raw(job));
@@ -73,12 +95,12 @@ impl Desk {
         Signed { slot: job.slot, id: job.id, fees: job.fees, gas: job.gas, closing: job.closing, result }
     }
 
-    fn submit(&mut self, count: u32) -> Vec<Action> {
+    pub(super) fn submit(&mut self, count: u32) -> Vec<Action> {
         let events: Vec<Event> = (0..count).map(|index| Event::Submit(accept(index), ReplyTo { batch: 1, index })).collect();
         self.run(events)
     }
 
-    fn block(&mut self, number: u64, hashes: &[B256]) -> Vec<Action> {
+    pub(super) fn block(&mut self, number: u64, hashes: &[B256]) -> Vec<Action> {
         let receipts = hashes.iter().map(|hash| receipt(*hash)).collect();
         let mut actions =
             self.run([Event::Block(SeenBlock { number, hash: B256::ZERO, seen_at: 9, receipts, authorizations: Vec::new() })]);
@@ -99,7 +121,7 @@ fn raw(job: &SignJob) -> Vec<u8> {
     alloy::consensus::TxEnvelope::Legacy(transaction.into_signed(signature)).encoded_2718()
 }
 
-fn accept(index: u32) -> Accept {
+pub(super) fn accept(index: u32) -> Accept {
     let value = U256::from(index);
     let request = Request { from: FROM, to: Some(Address::ZERO), value, data: Bytes::new(), gas: Some(21_000), fees: Fees::Market };
     let row = TransactionRow { generation: 0, request, idempotency_key: None, accepted_at: 1 };
@@ -119,15 +141,15 @@ fn receipt(transaction_hash: B256) -> SeenReceipt {
     }
 }
 
-fn ticket(actions: &[Action]) -> u64 {
+pub(super) fn ticket(actions: &[Action]) -> u64 {
     actions.iter().find_map(|action| if let Action::Commit { ticket, .. } = action { Some(*ticket) } else { None }).expect("a commit")
 }
 
-fn records(actions: &[Action]) -> Vec<&Record> {
+pub(super) fn records(actions: &[Action]) -> Vec<&Record> {
     actions.iter().flat_map(|action| if let Action::Commit { records, .. } = action { records.as_slice() } else { &[] }).collect()
 }
 
-fn bound(actions: &[Action]) -> Vec<(u64, B256)> {
+pub(super) fn bound(actions: &[Action]) -> Vec<(u64, B256)> {
     let attempt = |record: &&Record| match record {
         Record::Bound { attempt, .. } | Record::Attempt { attempt, .. } => Some((attempt.nonce, attempt.hash)),
         _ => None,
@@ -135,17 +157,17 @@ fn bound(actions: &[Action]) -> Vec<(u64, B256)> {
     records(actions).iter().filter_map(attempt).collect()
 }
 
-fn sent(actions: &[Action]) -> Vec<(super::Slot, Bytes)> {
+pub(super) fn sent(actions: &[Action]) -> Vec<(super::Slot, Bytes)> {
     let attempts = |action: &Action| if let Action::Send { attempts, .. } = action { attempts.clone() } else { Vec::new() };
     actions.iter().flat_map(attempts).collect()
 }
 
-fn replies(actions: &[Action]) -> Vec<Result<Uuid, SubmitError>> {
+pub(super) fn replies(actions: &[Action]) -> Vec<Result<Uuid, SubmitError>> {
     let reply = |action: &Action| if let Action::Reply { result, .. } = action { Some(result.clone()) } else { None };
     actions.iter().filter_map(reply).collect()
 }
 
-fn answers(attempts: &[(super::Slot, Bytes)], outcome: &Outcome) -> Event {
+pub(super) fn answers(attempts: &[(super::Slot, Bytes)], outcome: &Outcome) -> Event {
     let ends = attempts.iter().map(|(slot, _)| (*slot, SendEnd::Answered(outcome.clone(), "as said".into()))).collect();
     Event::Sent { lane: 0, ends, pause: None }
 }
@@ -214,7 +236,7 @@ fn an_unknown_append_stops_sending_and_a_refused_one_gives_every_nonce_back() {
     assert_eq!(replies(&actions).len(), 3);
     assert!(sent(&actions).is_empty());
     assert_eq!(bound(&second).len(), 1);
-    desk.now += Duration::from_secs(1);
+    desk.now += Duration::from_secs(5);
     desk.run([Event::Store { healthy: true }, Event::Tick]);
     let actions = desk.submit(1);
     assert_eq!(bound(&actions)[0].0, 7, "the nonce that no record holds is used again");
@@ -310,18 +332,6 @@ fn completion_matches_any_hash_ever_sent_for_the_nonce() {
     let actions = desk.block(11, &[first]);
     let effects = actions.iter().find_map(|action| if let Action::Effects(effects) = action { Some(effects) } else { None });
     assert_eq!(effects.map(|effects| (effects.receipts[0].1.attempt, effects.receipts[0].1.nonce)), Some((0, 7)));
-}
-
-#[test]
-fn a_signature_that_fails_gives_its_nonce_to_the_next_one() {
-    let mut desk = Desk::ready(TxmgrConfig::default());
-    desk.sign_fails = vec![8];
-    let events: Vec<Event> = (0..2).map(|index| Event::Submit(accept(index), ReplyTo { batch: 1, index })).collect();
-    let actions = desk.run(events);
-    assert_eq!(bound(&actions).iter().map(|bound| bound.0).collect::<Vec<_>>(), [7]);
-    assert!(matches!(replies(&actions)[..], [Err(SubmitError::Invalid(_))]));
-    desk.sign_fails.clear();
-    assert_eq!(bound(&desk.submit(1))[0].0, 8);
 }
 
 #[test]
@@ -454,7 +464,7 @@ fn a_refusal_forgets_what_was_estimated_for_another_request() {
     assert_eq!(bound(&first).len(), 1);
     desk.run([Event::Refused]);
     desk.run([Event::Estimated(FROM, Uuid::from_u128(2), Ok(900_000))]);
-    desk.now += Duration::from_secs(1);
+    desk.now += Duration::from_secs(5);
     let actions = desk.run([Event::Tick]);
     assert!(bound(&actions).is_empty(), "the estimate was another one's");
     assert!(actions.iter().any(|action| matches!(action, Action::Estimate(id, _) if *id == Uuid::from_u128(1))), "{actions:?}");
