@@ -171,6 +171,12 @@ impl Balance {
         self.held += 1;
     }
 
+    /// What the next to bind costs, if the balance did not cover it when it was looked at last.
+    #[must_use]
+    pub const fn next(&self) -> Option<U256> {
+        self.next
+    }
+
     /// The next to bind costs this much, and the balance does not cover it; `None` if it does.
     pub const fn wants(&mut self, next: Option<U256>) {
         self.next = next;

@@ -76,6 +76,11 @@ impl Manager {
 
     /// Where an address begins and ends to wait for money: told once, with the reason.
     fn settle_funds(&mut self, number: u32, now: Now, actions: &mut Vec<Action>) {
+        // Who waits does not come to the front of its queue again by itself: what was next is looked at here.
+        let next = self.addresses[number as usize].balance.next();
+        if next.is_some_and(|cost| self.covers(number, cost)) {
+            self.at(number).balance.wants(None);
+        }
         let address = &mut self.addresses[number as usize];
         let (from, news) = (address.address, address.balance.news());
         match news {

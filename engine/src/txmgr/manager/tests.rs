@@ -476,7 +476,8 @@ fn only_an_estimate_that_fails_is_counted_and_ends_the_request() {
     let mut row = accept(0).row;
     row.request.gas = None;
     let waiter = super::super::event::Waiter { queue_number: 0, id: Uuid::from_u128(1), row };
-    let recovered = Recovered { address: FROM, floor: 7, bound: Vec::new(), last_queue_number: Some(0), waiting_count: 1 };
+    let recovered =
+        Recovered { address: FROM, floor: 7, bound: Vec::new(), paused_until: None, last_queue_number: Some(0), waiting_count: 1 };
     desk.run([Event::Recovered(recovered), Event::ChainNonce(FROM, Some(7))]);
     desk.run([Event::Loaded(FROM, Some(vec![waiter]))]);
     let failed = |actions: &[Action]| {
@@ -535,7 +536,13 @@ fn after_a_change_of_nodes_what_is_unconfirmed_is_sent_again_as_it_is() {
 fn a_cleared_or_doubtful_price_is_asked_for_before_the_next_bind() {
     let asks = |actions: &[Action]| actions.iter().any(|action| matches!(action, Action::FetchPrice));
     let block = |success, hash| {
-        Event::Block(SeenBlock { number: 11, hash: B256::ZERO, seen_at: 9, receipts: vec![SeenReceipt { success, ..receipt(hash) }] })
+        Event::Block(SeenBlock {
+            number: 11,
+            hash: B256::ZERO,
+            seen_at: 9,
+            receipts: vec![SeenReceipt { success, ..receipt(hash) }],
+            authorizations: Vec::new(),
+        })
     };
     let causes: [(bool, &dyn Fn(B256) -> Event); 3] =
         [(false, &|hash| block(true, hash)), (true, &|hash| block(false, hash)), (true, &|_| Event::ClearPrice)];

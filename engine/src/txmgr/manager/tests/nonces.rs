@@ -201,7 +201,8 @@ fn after_a_restart_a_displaced_request_that_waits_again_is_not_queued_twice() {
         rival: Some(rival),
         ended: true,
     };
-    let recovered = Recovered { address: FROM, floor: 4, bound: vec![row], last_queue_number: Some(0), waiting_count: 1 };
+    let recovered =
+        Recovered { address: FROM, floor: 4, bound: vec![row], paused_until: None, last_queue_number: Some(0), waiting_count: 1 };
     desk.run([Event::Recovered(recovered), Event::Node { healthy: true, chain_id: Some(1) }]);
     let actions = desk.block(9, &[]);
     assert!(asked_for(&actions).is_empty() && sent(&actions).is_empty(), "{actions:?}");

@@ -220,7 +220,13 @@ fn every_one_of_many_addresses_with_more_work_than_a_window_comes_to_its_turn() 
                 break;
             }
             let receipts = std::mem::take(&mut pooled);
-            todo.extend(desk.run([Event::Block(SeenBlock { number: block, hash: B256::ZERO, seen_at: 9, receipts })]));
+            todo.extend(desk.run([Event::Block(SeenBlock {
+                number: block,
+                hash: B256::ZERO,
+                seen_at: 9,
+                receipts,
+                authorizations: Vec::new(),
+            })]));
             todo.extend(desk.run([Event::BlockStored { number: block, newest: true }]));
             block += 1;
             continue;
