@@ -38,13 +38,18 @@ mod config;
 mod error;
 mod faults;
 mod json;
+mod lies;
 mod node;
 mod pool;
+pub mod proxy;
 mod rpc;
 mod server;
+mod tricks;
 mod tx;
 
 pub use config::{Config, Mnemonic};
 pub use error::RpcError;
+pub use faults::{Action, Rule, When};
+pub use lies::Refusal;
 pub use node::Node;
 pub use server::{Handle, StartError, serve, start};
