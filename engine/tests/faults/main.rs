@@ -15,7 +15,6 @@ mod support;
 
 mod node;
 mod price;
-mod proxy;
 mod request;
 mod restart;
 

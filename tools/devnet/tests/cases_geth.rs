@@ -35,7 +35,7 @@ struct Geth {
 
 impl Commands for Geth {
     fn mine(&self, client: &Client) {
-        commit(client, Value::Null);
+        commit(client, &Value::Null);
         let mined = client.ask("eth_getBlockByNumber", json!(["latest", false]))["transactions"].clone();
         let mined: Vec<&str> = mined.as_array().expect("hashes").iter().filter_map(Value::as_str).collect();
         wait_until("the pool lets go of what is mined", || {
@@ -57,7 +57,7 @@ impl Commands for Geth {
         let nonce = client.nonce(self.bank.address(), "latest");
         let fees = TxEip1559 { max_fee_per_gas: 100 * GWEI, ..transfer(CHAIN_ID, nonce) };
         let raw = sign(&self.bank, TxEip1559 { to: TxKind::Call(address), value: missing, ..fees });
-        commit(client, json!([hex::encode_prefixed(raw)]));
+        commit(client, &json!([hex::encode_prefixed(raw)]));
         self.wait_for_pool(client);
         assert_eq!(balance(client, address, client.head()), wei);
     }
@@ -72,7 +72,7 @@ impl Geth {
 }
 
 /// Makes a block of these transactions, or of the pool's.
-fn commit(client: &Client, transactions: Value) {
+fn commit(client: &Client, transactions: &Value) {
     let head = client.ask("eth_getBlockByNumber", json!(["latest", false]));
     let zero = format!("0x{}", "0".repeat(64));
     let attributes = json!({
