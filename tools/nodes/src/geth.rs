@@ -96,6 +96,8 @@ pub fn command(program: &Path, data: &Path, port: u16, config: &Config) -> Comma
     command.args(["--miner.gaslimit", &config.gas_limit.to_string()]);
     // geth's limits on what a call may cost protect a public node; here they would only hide what a test or a load is about.
     command.args(["--rpc.batch-request-limit", "0", "--rpc.batch-response-max-size", "0", "--rpc.txfeecap", "0"]);
+    // A request may name its host as it likes, as on every other node.
+    command.args(["--http.vhosts", "*"]);
     let port = port.to_string();
     for (transport, modules) in [("http", "eth,net,web3,txpool,debug,testing"), ("ws", "eth,net,web3,txpool")] {
         command.arg(format!("--{transport}")).args([format!("--{transport}.addr"), "127.0.0.1".to_owned()]);
