@@ -1,7 +1,7 @@
 //! What the machine must have beyond Rust: libclang and a C++ compiler for RocksDB, and npm's anvil and geth for tests on other chains.
 //!
 //! Each is looked for first. What is missing is installed where that is allowed (apt-get as root; npm into a folder that git
-//! ignores, at the version the lock file pins; geth as in [`geth`]); otherwise the one command to run is printed.
+//! ignores, at the version the lock file pins; geth as in [`geth()`]); otherwise the one command to run is printed.
 
 mod geth;
 
