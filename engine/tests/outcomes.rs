@@ -22,7 +22,6 @@ use engine::txmgr::outcome::table::{ROWS, Seen};
 use engine::txmgr::outcome::{classify, row};
 use serde_json::{Value, json};
 use support::LIMIT;
-use support::anvil::Anvil;
 use support::geth::Geth;
 use support::node::{Node, quantity};
 use support::world::POLL;
@@ -189,8 +188,8 @@ fn reverting(returned: &[u8]) -> Vec<u8> {
 
 #[test]
 fn anvil_says_what_the_table_says_it_does() {
-    let anvil = Anvil::start();
-    let mut desk = Desk::new("anvil", anvil.node);
+    let anvil = nodes::anvil::start(&nodes::anvil::Config::default()).unwrap_or_else(|error| panic!("{error}"));
+    let mut desk = Desk::new("anvil", Node::new(anvil.address()));
     desk.common();
     let next = desk.transfer(1);
     desk.refuses("below the base fee", TxEip1559 { max_fee_per_gas: 1, max_priority_fee_per_gas: 1, ..next.clone() }, Reason::Underpriced);

@@ -24,7 +24,6 @@ mod node;
 mod nodes;
 mod oracle;
 mod price;
-mod proxy;
 mod reorg;
 mod request;
 mod restart;

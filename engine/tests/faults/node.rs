@@ -1,9 +1,12 @@
 //! Faults of the node and of the connection to it.
 
+use std::num::NonZeroU64;
+
+use devnet::Refusal;
+use devnet::proxy::{self, Proxy, ProxyConfig};
 use serde_json::json;
 
 use crate::on_both_executors;
-use crate::proxy::Proxy;
 use crate::support::node::Node;
 use crate::support::world::{LOAD, SIGNERS, World, quiet_chain};
 
@@ -159,15 +162,25 @@ fn a_node_that_stops_taking_batches_is_asked_one_by_one(executor: &str) {
 fn a_node_without_block_receipts_is_asked_for_each_receipt(executor: &str) {
     let chain = quiet_chain();
     let node = Node::new(chain.addr());
-    let proxy = Proxy::without("eth_getBlockReceipts", chain.addr());
+    let proxy = without("eth_getBlockReceipts", &chain);
+    let refused = || proxy.status().calls.get("eth_getBlockReceipts").copied().unwrap_or(0);
     let Some(world) = World::with_node(node, &proxy.url(), executor, "", Some(chain)) else { return };
     world.flow();
     let ids = world.submit(0..LOAD);
     world.exactly_once(&ids);
-    assert!(proxy.refused() > 0, "the engine asked for block receipts first");
+    assert!(refused() > 0, "the engine asked for block receipts first");
     // Once is enough to know.
-    let refused = proxy.refused();
+    let before = refused();
     let more = world.send(&json!({"from": SIGNERS[0], "to": SIGNERS[1], "gas": 21000}));
     world.wait_for_status(&more, "confirmed");
-    assert_eq!(proxy.refused(), refused);
+    assert_eq!(refused(), before);
+}
+
+/// A proxy that answers calls of `method` as a node does that never heard of it, and passes all others on.
+fn without(method: &str, chain: &devnet::Handle) -> Proxy {
+    let proxy = proxy::start(ProxyConfig::new(chain.url())).expect("a free port");
+    let message = format!("the method {method} does not exist/is not available");
+    let refusal = Refusal { method: method.to_owned(), code: -32_601, message, count: NonZeroU64::MAX, from: None };
+    proxy.fail(refusal).expect("room for one");
+    proxy
 }

@@ -18,7 +18,7 @@ const CONTROL_PREFIX: &str = "devnet_";
 /// When a fault strikes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub(crate) enum When {
+pub enum When {
     /// The request has had no effect.
     #[default]
     Before,
@@ -29,7 +29,7 @@ pub(crate) enum When {
 /// What a fault does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub(crate) enum Action {
+pub enum Action {
     /// Wait, then go on.
     Hold,
     /// Close the connection without a reply.
@@ -38,10 +38,10 @@ pub(crate) enum Action {
     TooManyRequests,
 }
 
-/// A rule as `devnet_addFault` takes it.
+/// A fault to come, as `devnet_addFault` takes it.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub(crate) struct Rule {
+pub struct Rule {
     /// Method name, or `*` for every method outside `devnet_*`.
     method: String,
     action: Action,
@@ -65,7 +65,7 @@ const fn one() -> u64 {
     1
 }
 
-const fn once() -> NonZeroU64 {
+pub(crate) const fn once() -> NonZeroU64 {
     NonZeroU64::MIN
 }
 
@@ -138,6 +138,42 @@ impl Faults {
 }
 
 impl Rule {
+    /// The next request with `method` (`*`: any outside `devnet_*`) suffers `action` before it takes effect. Held is until released; 429 says
+    /// to come back after a second.
+    pub fn new(method: impl Into<String>, action: Action) -> Self {
+        Self { method: method.into(), action, when: When::Before, skip: 0, count: once(), hold_ms: None, retry_after: one() }
+    }
+
+    /// The request takes effect; only the reply suffers.
+    #[must_use]
+    pub fn after_effect(self) -> Self {
+        Self { when: When::After, ..self }
+    }
+
+    /// So many matching requests pass first.
+    #[must_use]
+    pub fn skip(self, requests: u64) -> Self {
+        Self { skip: requests, ..self }
+    }
+
+    /// So many requests are struck.
+    #[must_use]
+    pub fn count(self, requests: NonZeroU64) -> Self {
+        Self { count: requests, ..self }
+    }
+
+    /// A held reply comes after this time by itself.
+    #[must_use]
+    pub fn hold_ms(self, ms: u64) -> Self {
+        Self { hold_ms: Some(ms), ..self }
+    }
+
+    /// What 429 says of the time to come back, in seconds.
+    #[must_use]
+    pub fn retry_after(self, seconds: u64) -> Self {
+        Self { retry_after: seconds, ..self }
+    }
+
     fn matches(&self, method: &str) -> bool {
         !method.starts_with(CONTROL_PREFIX) && (self.method == "*" || self.method == method)
     }

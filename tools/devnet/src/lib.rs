@@ -17,6 +17,8 @@
 //!    Nothing is recovered or checked twice, and nothing is written to a trie of the state.
 //! 6. The block's undo log makes older states readable and lets `devnet_reorg` take blocks back.
 //!
+//! Faults, lies and refusals (`tricks`) are also those of [`proxy`], which stands in front of any other node.
+//!
 //! # How it fails
 //!
 //! A refused transaction is answered with geth's code and message and leaves no trace. A request for state or blocks
@@ -38,13 +40,18 @@ mod config;
 mod error;
 mod faults;
 mod json;
+mod lies;
 mod node;
 mod pool;
+pub mod proxy;
 mod rpc;
 mod server;
+mod tricks;
 mod tx;
 
 pub use config::{Config, Mnemonic};
 pub use error::RpcError;
+pub use faults::{Action, Rule, When};
+pub use lies::Refusal;
 pub use node::Node;
 pub use server::{Handle, StartError, serve, start};

@@ -1,4 +1,4 @@
-//! The dev chain as a program: settings from the command line, one line when it listens, a clean end on SIGTERM.
+//! The dev chain and the proxy as a program: settings from the command line, one line when it listens, a clean end on SIGTERM.
 
 use std::{
     cell::RefCell,
@@ -12,7 +12,7 @@ use std::{
 
 use alloy::primitives::{U256, utils::Unit};
 use clap::Parser;
-use devnet::{Config, Mnemonic, accounts::TEST_MNEMONIC};
+use devnet::{Config, Mnemonic, accounts::TEST_MNEMONIC, proxy::ProxyConfig};
 use tokio::signal::{
     ctrl_c,
     unix::{SignalKind, signal},
@@ -23,8 +23,35 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 /// An Ethereum dev chain in memory: JSON-RPC over HTTP and WebSocket on one port.
 #[derive(Parser)]
-#[command(name = "devnet", version)]
+#[command(name = "devnet", version, args_conflicts_with_subcommands = true)]
 struct Args {
+    #[command(subcommand)]
+    command: Option<Subcommand>,
+    #[command(flatten)]
+    chain: ChainArgs,
+}
+
+#[derive(clap::Subcommand)]
+enum Subcommand {
+    /// A proxy with faults in front of any node, in place of a chain.
+    Proxy(ProxyArgs),
+}
+
+#[derive(clap::Args)]
+struct ProxyArgs {
+    /// Address to listen on; port 0 takes a free port.
+    #[arg(long, default_value = "127.0.0.1:8546")]
+    listen: SocketAddr,
+    /// The node, as http://HOST:PORT; its WebSocket is at the same place.
+    #[arg(long, env = "DEVNET_UPSTREAM", hide_env_values = true)]
+    upstream: String,
+    /// File to write the address to once it listens.
+    #[arg(long)]
+    addr_file: Option<PathBuf>,
+}
+
+#[derive(clap::Args)]
+struct ChainArgs {
     /// Address to listen on; port 0 takes a free port.
     #[arg(long, default_value = "127.0.0.1:8545")]
     listen: SocketAddr,
@@ -72,7 +99,7 @@ struct Args {
     addr_file: Option<PathBuf>,
 }
 
-impl Args {
+impl ChainArgs {
     fn config(&self) -> Config {
         Config {
             listen: self.listen,
@@ -96,15 +123,25 @@ impl Args {
 
 fn main() -> ExitCode {
     let args = Args::parse();
+    let addr_file = match &args.command {
+        None => args.chain.addr_file.as_deref(),
+        Some(Subcommand::Proxy(proxy)) => proxy.addr_file.as_deref(),
+    };
     let unheard = RefCell::new(None);
-    let ready = |addr| *unheard.borrow_mut() = announce(addr, args.addr_file.as_deref()).err();
+    let ready = |addr| *unheard.borrow_mut() = announce(addr, addr_file).err();
     let stop = async {
-        // A chain that nobody can find is of no use.
+        // A node that nobody can find is of no use.
         if unheard.borrow().is_none() {
             stop_signal().await;
         }
     };
-    let result = devnet::serve(&args.config(), ready, stop);
+    let result = match &args.command {
+        None => devnet::serve(&args.chain.config(), ready, stop),
+        Some(Subcommand::Proxy(proxy)) => {
+            let config = ProxyConfig { listen: proxy.listen, ..ProxyConfig::new(proxy.upstream.as_str()) };
+            devnet::proxy::serve(&config, ready, stop)
+        }
+    };
     let failure = match (result, unheard.take()) {
         (Ok(()), None) => return ExitCode::SUCCESS,
         (Err(error), _) => error.to_string(),
@@ -115,7 +152,7 @@ fn main() -> ExitCode {
     ExitCode::FAILURE
 }
 
-/// Says where the chain listens: in the file first, so that it is there for whoever reads the line.
+/// Says where it listens: in the file first, so that it is there for whoever reads the line.
 fn announce(addr: SocketAddr, file: Option<&Path>) -> io::Result<()> {
     file.map_or(Ok(()), |file| fs::write(file, addr.to_string()))?;
     let mut stdout = io::stdout();

@@ -9,9 +9,10 @@ use crate::{
     chain::{Chain, GAS_LIMIT_MIN, Offer, SharedBlock},
     config::Config,
     error::RpcError,
-    faults::{Faults, Strike},
+    faults::Strike,
     pool::Pool,
     rpc::{self, Session},
+    tricks::{SocketErrand, Tricks},
 };
 
 /// Counts of what a node has done.
@@ -30,13 +31,11 @@ pub(crate) struct Counts {
 pub struct Node {
     pub(crate) chain: Chain,
     pub(crate) pool: Pool,
-    pub(crate) faults: Faults,
+    pub(crate) tricks: Tricks,
     pub(crate) counts: Counts,
     pub(crate) dev_accounts: Vec<Address>,
     pub(crate) chain_id: u64,
     pub(crate) max_batch: usize,
-    /// Receipts of this many of the newest blocks are not shown yet.
-    pub(crate) receipt_lag_blocks: u64,
     /// Blocks nobody was told of yet.
     news: Vec<SharedBlock>,
     /// What the server does after the request in hand.
@@ -48,8 +47,8 @@ pub struct Node {
 pub(crate) struct Errands {
     /// New time between blocks in milliseconds; zero stops sealing.
     pub(crate) block_time_ms: Option<u64>,
-    /// Let held replies go.
-    pub(crate) release_held: bool,
+    /// What the sockets are to do.
+    pub(crate) sockets: SocketErrand,
 }
 
 impl Node {
@@ -67,12 +66,11 @@ impl Node {
         Ok(Self {
             chain: Chain::new(config, dev_accounts.iter().copied()),
             pool: Pool::new(config),
-            faults: Faults::default(),
+            tricks: Tricks::default(),
             counts: Counts::default(),
             dev_accounts,
             chain_id: config.chain_id,
             max_batch: config.max_batch,
-            receipt_lag_blocks: 0,
             news: Vec::new(),
             errands: Errands::default(),
         })
@@ -124,12 +122,12 @@ impl Node {
     /// What happens to this request, if a fault waits for it.
     pub(crate) fn strike(&mut self, body: &[u8]) -> Option<Strike> {
         self.counts.requests += 1;
-        if self.faults.is_empty() {
+        if self.tricks.faults.is_empty() {
             return None;
         }
         let methods = rpc::methods(body);
         let methods: Vec<&str> = methods.iter().map(AsRef::as_ref).collect();
-        self.faults.strike(&methods)
+        self.tricks.strike(&methods)
     }
 
     /// Blocks sealed since the last time this was asked.
@@ -181,9 +179,9 @@ impl Node {
         Ok(())
     }
 
-    /// A block whose receipts can be seen: the lag hides the newest ones.
-    pub(crate) fn with_receipts<'a>(&self, block: &'a SharedBlock) -> Option<&'a SharedBlock> {
-        (block.number() + self.receipt_lag_blocks <= self.chain.head().number()).then_some(block)
+    /// The newest block whose receipts the call in hand sees, if any: the lag hides newer ones.
+    pub(crate) fn receipts_until(&mut self) -> Option<u64> {
+        self.chain.head().number().checked_sub(self.tricks.lies.receipt_lag())
     }
 
     /// A block by hash, shared so that a reply can be written from it.

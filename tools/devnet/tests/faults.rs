@@ -278,3 +278,36 @@ fn fee_history_tells_fees_fullness_and_tips() {
     assert_eq!(history["baseFeePerGas"].as_array().map(Vec::len), Some(2));
     assert_eq!(client.ask("eth_maxPriorityFeePerGas", json!([])), "0xb2d05e00");
 }
+
+#[test]
+fn the_chain_lies_about_nonces_and_receipts_as_a_proxy_does() {
+    let (_node, client) = chain(Config::default());
+    for nonce in 0..2 {
+        send(&client, nonce);
+    }
+    client.ask("devnet_mine", json!([]));
+    let address = accounts::derive(&Config::default().mnemonic, 1).expect("the test phrase")[0].address();
+    client.ask("devnet_skewNonces", json!([-1, 1]));
+    assert_eq!([client.nonce(address, "latest"), client.nonce(address, "latest")], [1, 2]);
+    client.ask("devnet_shortenReceipts", json!([1]));
+    let receipts = || client.ask("eth_getBlockReceipts", json!(["0x1"])).as_array().map(Vec::len);
+    assert_eq!([receipts(), receipts()], [Some(1), Some(2)]);
+    client.ask("devnet_setReceiptLag", json!([1, 1]));
+    assert_eq!([receipts(), receipts()], [None, Some(2)]);
+}
+
+#[test]
+fn a_refused_transaction_never_comes_to_the_pool_and_its_sender_alone_is_refused() {
+    let (_node, client) = chain(Config::default());
+    let signers = accounts::derive(&Config::default().mnemonic, 2).expect("the test phrase");
+    let refusal = json!({"method": "*", "code": -32_050, "message": "no", "count": 2, "from": signers[0].address()});
+    assert_eq!(client.ask("devnet_fail", json!([refusal])), "0x0");
+    for _ in 0..2 {
+        let error = client.send(&raw(0)).expect_err("it is refused");
+        assert_eq!((error.code, error.message.as_str()), (-32_050, "no"));
+        assert_eq!(client.ask("txpool_status", json!([]))["pending"], "0x0");
+    }
+    assert!(client.send(&sign(&signers[1], transfer(31_337, 0))).is_ok());
+    assert!(client.send(&raw(0)).is_ok());
+    assert_eq!(client.ask("devnet_status", json!([]))["callsByMethod"]["eth_sendRawTransaction"], "0x4");
+}

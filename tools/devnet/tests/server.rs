@@ -102,6 +102,21 @@ async fn a_cut_ends_a_websocket() {
     node.stop();
 }
 
+#[tokio::test(flavor = "current_thread")]
+async fn websockets_are_cut_and_taken_again() {
+    let node = devnet::start(manual()).expect("a free port");
+    let mut socket = connect(node.ws_url()).await;
+    send(&mut socket, call("devnet_cutWebSockets", json!([]))).await;
+    let end = async { while let Some(Ok(_)) = socket.next().await {} };
+    timeout(ANSWER_MAX, end).await.expect("the end comes in time");
+    assert!(connect_async(node.ws_url()).await.is_err());
+    let url = node.url();
+    let allow = move || Client::new(&url).ask("devnet_allowWebSockets", json!([]));
+    std::thread::spawn(allow).join().expect("no panic");
+    connect(node.ws_url()).await;
+    node.stop();
+}
+
 #[test]
 fn a_subscription_over_http_is_refused() {
     let node = devnet::start(manual()).expect("a free port");
@@ -155,26 +170,43 @@ impl Drop for Program {
     }
 }
 
-#[test]
-fn the_program_says_where_it_listens_and_ends_on_sigterm() {
-    let folder = tempfile::tempdir().expect("a temporary folder");
-    let file = folder.path().join("addr");
-    let child = Command::new(env!("CARGO_BIN_EXE_devnet"))
-        .args(["--listen", "127.0.0.1:0", "--accounts", "3", "--balance-ether", "7", "--addr-file"])
-        .arg(&file)
-        .stdout(Stdio::piped())
-        .spawn()
-        .expect("the program starts");
+/// Starts the program and reads off its first line where it listens.
+fn program(arguments: &[&str]) -> (Program, String) {
+    let child = Command::new(env!("CARGO_BIN_EXE_devnet")).args(arguments).stdout(Stdio::piped()).spawn().expect("the program starts");
     let mut program = Program(child);
     let mut line = String::new();
     BufReader::new(program.0.stdout.take().expect("it is piped")).read_line(&mut line).expect("a line");
     let addr = line.trim().strip_prefix("listening on ").expect("the line says the address").to_owned();
+    (program, addr)
+}
+
+fn ends_on_sigterm(mut program: Program) {
+    let killed = Command::new("kill").arg(program.0.id().to_string()).status().expect("kill runs");
+    assert!(killed.success());
+    assert!(program.0.wait().expect("it ends").success());
+}
+
+#[test]
+fn the_program_is_a_proxy_as_well_and_ends_on_sigterm() {
+    let node = devnet::start(manual()).expect("a free port");
+    let (program, addr) = program(&["proxy", "--listen", "127.0.0.1:0", "--upstream", &node.url()]);
+    let client = Client::new(&format!("http://{addr}"));
+    client.ask("devnet_mine", json!([3]));
+    client.ask("devnet_lagHead", json!([2]));
+    assert_eq!((client.head(), Client::new(&node.url()).head()), (1, 3));
+    ends_on_sigterm(program);
+}
+
+#[test]
+fn the_program_says_where_it_listens_and_ends_on_sigterm() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let file = folder.path().join("addr");
+    let name = file.to_str().expect("UTF-8");
+    let (program, addr) = program(&["--listen", "127.0.0.1:0", "--accounts", "3", "--balance-ether", "7", "--addr-file", name]);
     assert_eq!(std::fs::read_to_string(&file).expect("the file is written"), addr);
     let client = Client::new(&format!("http://{addr}"));
     let accounts = client.ask("eth_accounts", json!([]));
     assert_eq!(accounts.as_array().map(Vec::len), Some(3));
     assert_eq!(client.ask("eth_getBalance", json!([accounts[2], "latest"])), "0x6124fee993bc0000");
-    let killed = Command::new("kill").arg(program.0.id().to_string()).status().expect("kill runs");
-    assert!(killed.success());
-    assert!(program.0.wait().expect("it ends").success());
+    ends_on_sigterm(program);
 }

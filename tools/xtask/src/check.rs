@@ -19,13 +19,14 @@ use crate::{demo, setup};
 const CHECK_SEEDS: u64 = 200;
 /// Transactions of the demos in `test`.
 const TEST_TRANSACTIONS: u64 = 5_000;
-/// The demos in `test`: chain, kills, executor. Both executors meet both chains, and each is killed on one of them; `auto` is
+/// The demos in `test`: chain, kills, executor. Both executors meet devnet and anvil, and each is killed on one of them; `auto` is
 /// io_uring on every machine that allows it.
-const TEST_DEMOS: [(NodeKind, u32, Executor); 4] = [
+const TEST_DEMOS: [(NodeKind, u32, Executor); 5] = [
     (NodeKind::Devnet, 0, Executor::Auto),
     (NodeKind::Devnet, 2, Executor::Epoll),
     (NodeKind::Anvil, 0, Executor::Epoll),
     (NodeKind::Anvil, 2, Executor::Auto),
+    (NodeKind::Geth, 2, Executor::Auto),
 ];
 
 /// Options of `simulate`.
@@ -53,8 +54,9 @@ pub(crate) fn check(root: &Path) -> anyhow::Result<()> {
 
 /// Carries out `cargo xtask test`.
 pub(crate) fn test(root: &Path) -> anyhow::Result<()> {
-    // Before the long part: a machine on which anvil cannot be had should say so at once.
+    // Before the long part: a machine on which a chain cannot be had should say so at once.
     setup::anvil(root)?;
+    setup::geth()?;
     check(root)?;
     for (node, kills, executor) in TEST_DEMOS {
         let ran = demo::demo(&DemoOptions::small(node, TEST_TRANSACTIONS, kills, executor))?;

@@ -5,7 +5,7 @@
 //! | `setup` | checks what the machine lacks and installs it where it may |
 //! | `demo` | set-up, build, a chain, the engine, load, and one table |
 //! | `check` | format, clippy, docs, unit tests, some simulator seeds |
-//! | `test` | set-up, check, demos and integration tests on devnet and anvil |
+//! | `test` | set-up, check, demos and integration tests on devnet, anvil and geth |
 //! | `simulate` | seeds of the simulator |
 //!
 //! Everything is built into one target directory outside the checkout, because RocksDB takes long to compile and a fresh clone
@@ -39,7 +39,7 @@ enum Command {
     Demo(demo::options::DemoOptions),
     /// Format, clippy and docs without warnings, unit tests, some simulator seeds.
     Check,
-    /// Set-up, check, and then demos and integration tests on devnet and on anvil.
+    /// Set-up, check, and then demos and integration tests on devnet, anvil and geth.
     Test,
     /// Run seeds of the simulator.
     Simulate(check::SimulateOptions),

@@ -1,13 +1,16 @@
-//! What the machine must have beyond Rust: libclang and a C++ compiler for RocksDB, and npm's anvil for tests on a second chain.
+//! What the machine must have beyond Rust: libclang and a C++ compiler for RocksDB, and npm's anvil and geth for tests on other chains.
 //!
 //! Each is looked for first. What is missing is installed where that is allowed (apt-get as root; npm into a folder that git
-//! ignores, at the version the lock file pins); otherwise the one command to run is printed.
+//! ignores, at the version the lock file pins; geth as in [`geth()`]); otherwise the one command to run is printed.
+
+mod geth;
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use anyhow::{Context, bail, ensure};
 
+pub(crate) use self::geth::geth;
 use crate::process;
 
 /// Directories where distributions put libclang; `*` stands for a version.
@@ -56,8 +59,8 @@ impl Need {
 /// Everything that building and testing needs.
 pub(crate) fn everything(root: &Path) -> anyhow::Result<()> {
     build_tools()?;
-    let anvil = anvil(root)?;
-    eprintln!("xtask: this machine has libclang, a C++ compiler and {}", anvil.display());
+    let (anvil, geth) = (anvil(root)?, geth()?);
+    eprintln!("xtask: this machine has libclang, a C++ compiler, {} and {}", anvil.display(), geth.display());
     Ok(())
 }
 
@@ -124,15 +127,23 @@ fn provide(needs: &[Need]) -> anyhow::Result<()> {
         bail!("this machine lacks {lacking:?}; run: sudo apt-get install --yes {}", packages.join(" "));
     }
     eprintln!("xtask: this machine lacks {lacking:?}; installing {}", packages.join(" "));
-    let mut update = Command::new("apt-get");
-    update.arg("update");
-    process::run("apt-get update", &update)?;
-    let mut install = Command::new("apt-get");
-    install.args(["install", "--yes", "--no-install-recommends"]).args(&packages).env("DEBIAN_FRONTEND", "noninteractive");
-    process::run("apt-get install", &install)?;
+    apt_update()?;
+    apt_install(&packages)?;
     let still = missing(needs);
     ensure!(still.is_empty(), "apt-get installed {} and {still:?} is still not found", packages.join(" "));
     Ok(())
+}
+
+fn apt_update() -> anyhow::Result<()> {
+    let mut update = Command::new("apt-get");
+    update.arg("update");
+    process::run("apt-get update", &update)
+}
+
+fn apt_install(packages: &[&str]) -> anyhow::Result<()> {
+    let mut install = Command::new("apt-get");
+    install.args(["install", "--yes", "--no-install-recommends"]).args(packages).env("DEBIAN_FRONTEND", "noninteractive");
+    process::run("apt-get install", &install)
 }
 
 /// Whether `program` can be started and answers `--version`.

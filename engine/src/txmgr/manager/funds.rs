@@ -110,7 +110,8 @@ impl Manager {
 
     /// What is bound and waits for money has the balance read, if it is time.
     pub(super) fn funds_again(&mut self, number: u32, now: Now, actions: &mut Vec<Action>) {
-        if self.at(number).balance.held() > 0 {
+        let balance = &self.at(number).balance;
+        if balance.held() > 0 || balance.next().is_some() {
             self.ask_balance(number, now, actions);
             self.wake_to_ask(number, now);
         }

@@ -70,7 +70,9 @@ impl Chain {
     /// Runs a call on the state after `block` and returns its output; a revert is the error of geth.
     pub(crate) fn call(&self, request: &CallRequest, block: &Block, state: StateAt<'_>) -> Result<Bytes, RpcError> {
         let gas = request.gas.map_or(CALL_GAS, |gas| gas.to::<u64>().min(CALL_GAS));
-        match run(request, gas, self.env(block), state)? {
+        // geth's words for a call that could not even begin; an estimate has others.
+        let unable = |error: RpcError| RpcError::new(error.code, format!("err: {}", error.message));
+        match run(request, gas, self.env(block), state).map_err(unable)? {
             ExecutionResult::Success { output, .. } => Ok(output.into_data()),
             ExecutionResult::Revert { output, .. } => Err(RpcError::reverted(output)),
             ExecutionResult::Halt { reason, .. } => Err(halted(&reason)),

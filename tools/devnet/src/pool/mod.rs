@@ -258,13 +258,18 @@ impl Pool {
     }
 }
 
-/// Whether both fees are higher than the old ones by at least the bump (geth's `list.Add`).
+/// Whether a transaction's fees let it take the place of another one.
 fn replaces(new: &PooledTx, old: &PooledTx, bump_percent: u64) -> bool {
+    fees_replace((new.fee_cap, new.tip_cap), (old.fee_cap, old.tip_cap), bump_percent)
+}
+
+/// Whether both fees, cap and tip in wei, are higher than the old ones by at least the bump (geth's `list.Add`).
+pub(crate) fn fees_replace(new: (u128, u128), old: (u128, u128), bump_percent: u64) -> bool {
     let enough = |new: u128, old: u128| {
         let needed = U256::from(old) * U256::from(100 + bump_percent) / U256::from(100);
         new > old && U256::from(new) >= needed
     };
-    enough(new.fee_cap, old.fee_cap) && enough(new.tip_cap, old.tip_cap)
+    enough(new.0, old.0) && enough(new.1, old.1)
 }
 
 /// What is already executable and this transaction must be payable together.

@@ -6,9 +6,9 @@ use serde::Deserialize;
 use super::params::Params;
 use crate::{
     error::RpcError,
-    faults::{FAULTS_MAX, Rule},
     json::{self, Object},
     node::Node,
+    tricks::Done,
 };
 
 /// Blocks that one request may seal: a longer run would keep all others waiting.
@@ -36,6 +36,18 @@ const fn yes() -> bool {
 
 /// Runs a method of the namespace.
 pub(super) fn run(node: &mut Node, method: &str, params: &Params<'_>, out: &mut Vec<u8>) -> Result<(), RpcError> {
+    match node.tricks.control(method, params, &mut node.errands.sockets) {
+        Some(Ok(Done::Plain)) => {
+            json::quantity(out, node.chain.head().number());
+            return Ok(());
+        }
+        Some(Ok(Done::Count(count))) => {
+            json::quantity(out, count);
+            return Ok(());
+        }
+        Some(Err(error)) => return Err(error),
+        None => {}
+    }
     match method {
         "devnet_mine" => mine(node, params)?,
         "devnet_setBlockTime" => node.errands.block_time_ms = Some(params.required(0)?),
@@ -45,14 +57,6 @@ pub(super) fn run(node: &mut Node, method: &str, params: &Params<'_>, out: &mut 
             out.extend_from_slice(if dropped { b"true" } else { b"false" });
             return Ok(());
         }
-        "devnet_addFault" => add_fault(node, params.required(0)?)?,
-        "devnet_clearFaults" => {
-            node.errands.release_held = true;
-            json::quantity(out, node.faults.clear() as u64);
-            return Ok(());
-        }
-        "devnet_releaseHeld" => node.errands.release_held = true,
-        "devnet_setReceiptLag" => node.receipt_lag_blocks = params.required(0)?,
         "devnet_setNextBaseFees" => {
             let fees: Vec<U64> = params.required(0)?;
             node.chain.set_next_base_fees(fees.into_iter().map(|fee| fee.to()));
@@ -93,13 +97,6 @@ fn bounded(blocks: u64) -> Result<(), RpcError> {
     Ok(())
 }
 
-fn add_fault(node: &mut Node, rule: Rule) -> Result<(), RpcError> {
-    if node.faults.add(rule) {
-        return Ok(());
-    }
-    Err(RpcError::server(format!("{FAULTS_MAX} faults wait already: clear them with devnet_clearFaults")))
-}
-
 fn status(node: &Node, out: &mut Vec<u8>) {
     let counts = node.counts;
     let mut object = Object::begin(out);
@@ -113,7 +110,8 @@ fn status(node: &Node, out: &mut Vec<u8>) {
     object.quantity("refused", counts.refused);
     object.quantity("included", counts.included);
     object.quantity("reorgs", counts.reorgs);
-    object.quantity("faultsWaiting", node.faults.waiting() as u64);
-    object.quantity("faultsStruck", node.faults.struck());
+    object.quantity("faultsWaiting", node.tricks.faults.waiting() as u64);
+    object.quantity("faultsStruck", node.tricks.faults.struck());
+    node.tricks.counts.write(object.name("callsByMethod"));
     object.end();
 }

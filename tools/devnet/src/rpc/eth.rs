@@ -12,6 +12,7 @@ use crate::{
     chain::{CallRequest, SharedBlock, StateAt},
     error::RpcError,
     json::{self, Object},
+    lies,
     node::Node,
 };
 
@@ -120,19 +121,21 @@ fn get_transaction_in_block(node: &Node, params: &Params<'_>, out: &mut Vec<u8>)
     Ok(())
 }
 
-fn get_transaction_receipt(node: &Node, params: &Params<'_>, out: &mut Vec<u8>) -> Answer {
+fn get_transaction_receipt(node: &mut Node, params: &Params<'_>, out: &mut Vec<u8>) -> Answer {
     let hash: B256 = params.required(0)?;
-    let mined = node.chain.mined(&hash).filter(|mined| node.with_receipts(&mined.block).is_some());
+    let until = node.receipts_until();
+    let mined = node.chain.mined(&hash).filter(|mined| Some(mined.block.number()) <= until);
     let Some(mined) = mined else { return null(out) };
     write::receipt(out, Place { block: &mined.block, index: mined.index });
     Ok(())
 }
 
-fn get_block_receipts(node: &Node, params: &Params<'_>, out: &mut Vec<u8>) -> Answer {
-    let block = node.block_at(params.required(0)?);
-    let Some(block) = block.as_ref().and_then(|block| node.with_receipts(block)) else { return null(out) };
+fn get_block_receipts(node: &mut Node, params: &Params<'_>, out: &mut Vec<u8>) -> Answer {
+    let (until, short) = (node.receipts_until(), node.tricks.lies.is_short());
+    let Some(block) = node.block_at(params.required(0)?).filter(|block| Some(block.number()) <= until) else { return null(out) };
     out.reserve(block.txs.len() * write::RECEIPT_BYTES);
-    json::array(out, write::places(block), write::receipt);
+    let shown = block.txs.len() - usize::from(short && !block.txs.is_empty());
+    json::array(out, write::places(&block).take(shown), write::receipt);
     Ok(())
 }
 
@@ -144,7 +147,7 @@ fn get_block(node: &Node, params: &Params<'_>, out: &mut Vec<u8>) -> Answer {
     Ok(())
 }
 
-fn get_transaction_count(node: &Node, params: &Params<'_>, out: &mut Vec<u8>) -> Answer {
+fn get_transaction_count(node: &mut Node, params: &Params<'_>, out: &mut Vec<u8>) -> Answer {
     let address: Address = params.required(0)?;
     let id: BlockId = params.optional(1)?.unwrap_or_default();
     let pooled = node.pool.sender(&address).filter(|_| id == BlockId::Pending);
@@ -152,7 +155,7 @@ fn get_transaction_count(node: &Node, params: &Params<'_>, out: &mut Vec<u8>) ->
         Some(sender) => sender.executable_end(),
         None => node.state_at(id)?.1.account(&address).map_or(0, |account| account.nonce),
     };
-    json::quantity(out, nonce);
+    json::quantity(out, lies::skewed(nonce, node.tricks.lies.nonce_skew()));
     Ok(())
 }
 

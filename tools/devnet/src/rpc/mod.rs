@@ -15,8 +15,7 @@ use std::borrow::Cow;
 use serde::{Deserialize, Deserializer, de::IgnoredAny};
 use serde_json::value::RawValue;
 
-use self::params::Params;
-pub(crate) use self::write::new_head;
+pub(crate) use self::{params::Params, write::new_head};
 use crate::{
     error::{INVALID_REQUEST, LIMIT_EXCEEDED, METHOD_NOT_FOUND, NO_NOTIFICATIONS, PARSE_ERROR, RpcError},
     json,
@@ -60,16 +59,16 @@ impl Session {
 
 /// One call of a request.
 #[derive(Deserialize)]
-struct Call<'a> {
+pub(crate) struct Call<'a> {
     #[serde(borrow)]
     jsonrpc: &'a RawValue,
     #[serde(borrow)]
-    method: Cow<'a, str>,
+    pub(crate) method: Cow<'a, str>,
     #[serde(borrow, default)]
-    params: Option<&'a RawValue>,
+    pub(crate) params: Option<&'a RawValue>,
     /// `None`: a notification. An id of `null` is an id.
     #[serde(borrow, default, deserialize_with = "present")]
-    id: Option<&'a RawValue>,
+    pub(crate) id: Option<&'a RawValue>,
 }
 
 fn present<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<&'de RawValue>, D::Error> {
@@ -148,13 +147,17 @@ fn respond_batch(node: &mut Node, body: &[u8], session: &mut Option<&mut Session
 
 fn reply(node: &mut Node, session: &mut Option<&mut Session>, call: &Call<'_>, out: &mut Vec<u8>) {
     node.counts.calls += 1;
+    node.tricks.counts.count(&call.method);
     if !call.is_valid() {
         return write_error(out, call.id, &invalid_request());
     }
     let start = out.len();
     begin(out, call.id);
     out.extend_from_slice(b"\"result\":");
-    let result = Params::parse(call.params).and_then(|params| run(node, session, &call.method, &params, out));
+    let result = Params::parse(call.params).and_then(|params| {
+        refuse(node, &call.method, &params)?;
+        run(node, session, &call.method, &params, out)
+    });
     match (result, call.id) {
         (_, None) => out.truncate(start),
         (Ok(()), Some(_)) => out.push(b'}'),
@@ -163,6 +166,12 @@ fn reply(node: &mut Node, session: &mut Option<&mut Session>, call: &Call<'_>, o
             write_error(out, call.id, &error);
         }
     }
+}
+
+/// Fails when a refusal waits for this call.
+fn refuse(node: &mut Node, method: &str, params: &Params<'_>) -> Result<(), RpcError> {
+    let sender = if node.tricks.lies.asks_for_sender(method) { params.raw_sender() } else { None };
+    node.tricks.lies.refused(method, sender).map_or(Ok(()), Err)
 }
 
 fn run(node: &mut Node, session: &mut Option<&mut Session>, method: &str, params: &Params<'_>, out: &mut Vec<u8>) -> Result<(), RpcError> {
@@ -202,7 +211,8 @@ fn invalid_request() -> RpcError {
     RpcError::new(INVALID_REQUEST, "invalid request")
 }
 
-fn begin(out: &mut Vec<u8>, id: Option<&RawValue>) {
+/// Writes a reply up to its result or error.
+pub(crate) fn begin(out: &mut Vec<u8>, id: Option<&RawValue>) {
     out.extend_from_slice(b"{\"jsonrpc\":\"2.0\",\"id\":");
     out.extend_from_slice(id.map_or("null", RawValue::get).as_bytes());
     out.push(b',');

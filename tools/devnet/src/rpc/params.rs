@@ -1,10 +1,16 @@
 //! Parameters of a call: by position, as geth reads them.
 
-use alloy::primitives::{B256, U64};
+use alloy::{
+    consensus::transaction::SignerRecoverable,
+    primitives::{Address, B256, Bytes, U64},
+};
 use serde::{Deserialize, Deserializer, de::Error as _};
 use serde_json::value::RawValue;
 
-use crate::error::RpcError;
+use crate::{
+    error::RpcError,
+    tx::{self, Envelope},
+};
 
 /// The positional parameters of a call, each still JSON.
 pub(crate) struct Params<'a>(Vec<&'a RawValue>);
@@ -29,6 +35,21 @@ impl<'a> Params<'a> {
             None | Some("null") => Ok(None),
             Some(json) => serde_json::from_str(json).map(Some).map_err(|error| RpcError::invalid(index, error)),
         }
+    }
+}
+
+impl Params<'_> {
+    /// The transaction that `eth_sendRawTransaction` carries, and who signed it; `None` when there is none.
+    pub(crate) fn raw_transaction(&self) -> Option<(Envelope, Address)> {
+        let raw: Bytes = self.required(0).ok()?;
+        let envelope = tx::decode(&raw).ok()?;
+        let sender = envelope.recover_signer().ok()?;
+        Some((envelope, sender))
+    }
+
+    /// Who signed the transaction that `eth_sendRawTransaction` carries.
+    pub(crate) fn raw_sender(&self) -> Option<Address> {
+        self.raw_transaction().map(|(_, sender)| sender)
     }
 }
 

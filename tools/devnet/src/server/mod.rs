@@ -6,14 +6,16 @@
 //!
 //! Fails at the start only: a port that is taken, a mnemonic that is none, a gas limit of nothing, no thread. A broken connection ends alone.
 
-mod http;
+pub(crate) mod http;
+pub(crate) mod service;
 mod shared;
-mod ws;
+pub(crate) mod ws;
 
 use std::{
     future::Future,
     io,
     net::SocketAddr,
+    pin::Pin,
     rc::Rc,
     sync::{Arc, mpsc},
     thread::{self, JoinHandle},
@@ -29,7 +31,7 @@ use tokio::{
     time::sleep,
 };
 
-use self::shared::Shared;
+use self::{service::Service, shared::Shared};
 use crate::{Config, Node};
 
 /// Open connections at a time; more wait to be accepted. Below the usual limit of 1,024 descriptors.
@@ -37,7 +39,7 @@ const CONNECTIONS_MAX: usize = 900;
 /// Wait after an accept that failed for lack of descriptors: no event tells when one is free.
 const ACCEPT_RETRY: Duration = Duration::from_millis(10);
 
-/// Why a dev chain could not start.
+/// Why a dev chain or a proxy could not start.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
     /// The address cannot be listened on.
@@ -57,12 +59,15 @@ pub enum StartError {
     /// No thread or event loop could be had.
     #[error("cannot start the server's thread: {0}")]
     Thread(io::Error),
+    /// The upstream of a proxy is not an address of a node.
+    #[error("the upstream is not of the form http://HOST:PORT or http://HOST:PORT/PATH")]
+    Upstream,
     /// The thread ended before it listened.
     #[error("the server's thread ended before it listened")]
     Ended,
 }
 
-/// A dev chain that runs in a thread of this process. Dropping it stops it.
+/// A dev chain or a proxy that runs in a thread of this process. Dropping it stops it.
 #[derive(Debug)]
 pub struct Handle {
     addr: SocketAddr,
@@ -112,17 +117,30 @@ impl Drop for Handle {
 ///
 /// When it cannot listen, the mnemonic is not valid, or no thread can be had.
 pub fn start(config: Config) -> Result<Handle, StartError> {
+    in_thread("devnet", move |ready, stop| serve(&config, ready, stop))
+}
+
+/// What a server calls once, with the address it listens on.
+pub(crate) type Ready = Box<dyn FnOnce(SocketAddr)>;
+/// Ready when a server is to end.
+pub(crate) type Stop = Pin<Box<dyn Future<Output = ()>>>;
+
+/// Runs a server in a thread of its own and returns when it listens.
+pub(crate) fn in_thread(
+    name: &str,
+    run: impl FnOnce(Ready, Stop) -> Result<(), StartError> + Send + 'static,
+) -> Result<Handle, StartError> {
     let (stop, stopped) = oneshot::channel::<()>();
     let (started, listening) = mpsc::channel();
     let thread = thread::Builder::new()
-        .name("devnet".to_owned())
+        .name(name.to_owned())
         .spawn(move || {
             let ready = started.clone();
             let stopped = async {
                 // Sent or dropped, both mean stop.
                 let _ = stopped.await;
             };
-            let result = serve(&config, move |addr| drop(ready.send(Ok(addr))), stopped);
+            let result = run(Box::new(move |addr| drop(ready.send(Ok(addr)))), Box::pin(stopped));
             if let Err(error) = result {
                 // Nobody listens any more when `start` was answered already.
                 let _ = started.send(Err(error));
@@ -156,7 +174,7 @@ pub fn serve(config: &Config, ready: impl FnOnce(SocketAddr), stop: impl Future<
 }
 
 /// Accepts connections for ever.
-async fn accept(listener: TcpListener, shared: &Rc<Shared>) {
+pub(crate) async fn accept<S: Service>(listener: TcpListener, service: &Rc<S>) {
     let room = Arc::new(Semaphore::new(CONNECTIONS_MAX));
     loop {
         let permit = Arc::clone(&room).acquire_owned().await.expect("the semaphore is never closed");
@@ -164,9 +182,9 @@ async fn accept(listener: TcpListener, shared: &Rc<Shared>) {
             Ok((stream, _)) => {
                 // Without it small replies wait for the peer's delayed acknowledgement. If it fails they are only slow.
                 let _ = stream.set_nodelay(true);
-                let shared = Rc::clone(shared);
+                let service = Rc::clone(service);
                 spawn_local(async move {
-                    http::serve(stream, shared).await;
+                    http::serve(stream, service).await;
                     drop(permit);
                 });
             }

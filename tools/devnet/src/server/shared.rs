@@ -1,32 +1,22 @@
-//! What the connections of a node share, and how a request passes its faults.
+//! What the connections of a node share.
 
-use std::{cell::RefCell, time::Duration};
+use std::{cell::RefCell, rc::Rc, time::Duration};
 
+use bytes::Bytes;
+use hyper::upgrade::Upgraded;
 use tokio::{
-    sync::{Notify, broadcast, watch},
-    time::{Instant, MissedTickBehavior, interval_at, sleep},
+    sync::{broadcast, watch},
+    time::{Instant, MissedTickBehavior, interval_at},
 };
 
-use crate::{
-    Config, Node,
-    chain::SharedBlock,
-    faults::{Strike, When},
-    rpc::Session,
+use super::{
+    service::{Outcome, Service, Sockets},
+    ws,
 };
+use crate::{Config, Node, chain::SharedBlock, rpc::Session};
 
 /// Heads that a slow subscriber may be behind before its connection is closed, as geth closes it.
 const HEADS_BEHIND_MAX: usize = 4_096;
-
-/// What became of a request.
-#[derive(Debug)]
-pub(super) enum Outcome {
-    /// The reply; empty when nothing was asked.
-    Reply(Vec<u8>),
-    /// The connection is to be closed without a reply.
-    Cut,
-    /// Refused, to be tried again after so many seconds.
-    TooManyRequests(u64),
-}
 
 /// The node and what connects it to the sockets. Belongs to one thread.
 #[derive(Debug)]
@@ -34,8 +24,8 @@ pub(super) struct Shared {
     node: RefCell<Node>,
     heads: broadcast::Sender<SharedBlock>,
     block_time: watch::Sender<Duration>,
-    held: Notify,
-    pub(super) max_body_bytes: usize,
+    sockets: Sockets,
+    max_body_bytes: usize,
 }
 
 impl Shared {
@@ -44,7 +34,7 @@ impl Shared {
             node: RefCell::new(node),
             heads: broadcast::Sender::new(HEADS_BEHIND_MAX),
             block_time: watch::Sender::new(config.block_time),
-            held: Notify::new(),
+            sockets: Sockets::default(),
             max_body_bytes: config.max_body_bytes,
         }
     }
@@ -57,23 +47,15 @@ impl Shared {
     /// Answers a request, unless a fault strikes it.
     pub(super) async fn process(&self, body: &[u8], session: Option<&mut Session>) -> Outcome {
         let strike = self.node.borrow_mut().strike(body);
-        match strike {
-            Some(Strike::Cut(When::Before)) => return Outcome::Cut,
-            Some(Strike::TooManyRequests(seconds)) => return Outcome::TooManyRequests(seconds),
-            Some(Strike::Hold(When::Before, time)) => self.hold(time).await,
-            _ => {}
-        }
-        let reply = match session {
-            Some(session) => self.node.borrow_mut().respond_in(body, session),
-            None => self.node.borrow_mut().respond(body),
+        let effect = async {
+            let reply = match session {
+                Some(session) => self.node.borrow_mut().respond_in(body, session),
+                None => self.node.borrow_mut().respond(body),
+            };
+            self.settle();
+            Outcome::Json(reply.unwrap_or_default().into())
         };
-        self.settle();
-        match strike {
-            Some(Strike::Cut(When::After)) => return Outcome::Cut,
-            Some(Strike::Hold(When::After, time)) => self.hold(time).await,
-            _ => {}
-        }
-        Outcome::Reply(reply.unwrap_or_default())
+        self.sockets.pass(strike, effect).await
     }
 
     /// Seals blocks by the block time, for ever. Nothing is sealed while it is zero.
@@ -100,13 +82,6 @@ impl Shared {
         }
     }
 
-    async fn hold(&self, time: Duration) {
-        tokio::select! {
-            () = sleep(time) => {}
-            () = self.held.notified() => {}
-        }
-    }
-
     /// Tells subscribers of new blocks and carries out what the request asked of the server.
     fn settle(&self) {
         let (news, errands) = {
@@ -120,8 +95,24 @@ impl Shared {
         if let Some(ms) = errands.block_time_ms {
             self.block_time.send_replace(Duration::from_millis(ms));
         }
-        if errands.release_held {
-            self.held.notify_waiters();
-        }
+        self.sockets.run(errands.sockets);
+    }
+}
+
+impl Service for Shared {
+    fn max_body_bytes(&self) -> usize {
+        self.max_body_bytes
+    }
+
+    fn sockets(&self) -> &Sockets {
+        &self.sockets
+    }
+
+    async fn answer(&self, body: Bytes) -> Outcome {
+        self.process(&body, None).await
+    }
+
+    async fn converse(self: Rc<Self>, upgraded: Upgraded) {
+        ws::serve(upgraded, &self).await;
     }
 }

@@ -2,13 +2,11 @@
 //!
 //! A held reply holds the messages behind it on the same socket. A subscriber that falls too far behind is closed.
 
-use std::rc::Rc;
-
 use async_tungstenite::{
     WebSocketStream,
     tokio::TokioAdapter,
     tungstenite::{
-        self, Message,
+        self, Message, Utf8Bytes,
         protocol::{Role, WebSocketConfig},
     },
 };
@@ -16,22 +14,31 @@ use futures_util::StreamExt;
 use hyper::upgrade::Upgraded;
 use hyper_util::rt::TokioIo;
 
-use super::shared::{Outcome, Shared};
+use super::{
+    service::{Outcome, Service},
+    shared::Shared,
+};
 use crate::{
     chain::Block,
     error::{LIMIT_EXCEEDED, RpcError},
     rpc::{self, Session},
 };
 
-type Socket = WebSocketStream<TokioAdapter<TokioIo<Upgraded>>>;
+/// A WebSocket to a client.
+pub(crate) type Socket = WebSocketStream<TokioAdapter<TokioIo<Upgraded>>>;
+
+/// The socket of a connection that was upgraded.
+pub(crate) async fn socket(upgraded: Upgraded, max_message_bytes: usize) -> Socket {
+    let io = TokioAdapter::new(TokioIo::new(upgraded));
+    let config = WebSocketConfig::default().max_message_size(Some(max_message_bytes));
+    WebSocketStream::from_raw_socket(io, Role::Server, Some(config)).await
+}
 
 /// Serves a socket until it ends.
-pub(super) async fn serve(upgraded: Upgraded, shared: Rc<Shared>) {
-    let io = TokioAdapter::new(TokioIo::new(upgraded));
-    let config = WebSocketConfig::default().max_message_size(Some(shared.max_body_bytes));
-    let mut socket = WebSocketStream::from_raw_socket(io, Role::Server, Some(config)).await;
+pub(super) async fn serve(upgraded: Upgraded, shared: &Shared) {
+    let mut socket = socket(upgraded, shared.max_body_bytes()).await;
     // However it ends, the peer sees the socket close.
-    let _ = converse(&mut socket, &shared).await;
+    let _ = converse(&mut socket, shared).await;
 }
 
 async fn converse(socket: &mut Socket, shared: &Shared) -> Result<(), tungstenite::Error> {
@@ -59,22 +66,30 @@ async fn converse(socket: &mut Socket, shared: &Shared) -> Result<(), tungstenit
     }
 }
 
-/// Answers a message; `false` when the connection is to be cut.
 async fn answer(socket: &mut Socket, shared: &Shared, session: &mut Session, body: &[u8]) -> Result<bool, tungstenite::Error> {
-    let reply = match shared.process(body, Some(session)).await {
-        Outcome::Cut => return Ok(false),
-        Outcome::Reply(reply) => reply,
+    let outcome = shared.process(body, Some(session)).await;
+    tell(socket, outcome).await
+}
+
+/// Sends what became of a message; `false` when the connection is to be cut.
+pub(crate) async fn tell(socket: &mut Socket, outcome: Outcome) -> Result<bool, tungstenite::Error> {
+    let reply = match outcome {
+        // A response that is no JSON-RPC has no form on a WebSocket.
+        Outcome::Cut | Outcome::Foreign(_) => return Ok(false),
+        Outcome::Json(reply) => reply,
         Outcome::TooManyRequests(seconds) => {
             let mut reply = Vec::new();
             let error = RpcError::new(LIMIT_EXCEEDED, format!("too many requests, try again in {seconds} s"));
             rpc::write_error(&mut reply, None, &error);
-            reply
+            reply.into()
         }
     };
-    if !reply.is_empty() {
-        let text = String::from_utf8(reply).expect("JSON written here is UTF-8");
-        socket.send(Message::text(text)).await?;
+    if reply.is_empty() {
+        return Ok(true);
     }
+    // What another node sent may be no text at all.
+    let Ok(text) = Utf8Bytes::try_from(reply) else { return Ok(false) };
+    socket.send(Message::Text(text)).await?;
     Ok(true)
 }
 

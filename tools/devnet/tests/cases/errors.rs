@@ -51,9 +51,9 @@ pub(super) fn cases() -> Vec<Case> {
                 let signer = super::kit::signer("never funded");
                 let call = json!([{"from": signer.address(), "to": signer.address(), "value": "0x1"}, "latest"]);
                 let verdict = verdict(world.client.call("eth_call", call));
-                verdict.split(':').next().unwrap_or_default().to_owned()
+                verdict.split(": address").next().unwrap_or_default().to_owned()
             },
-            devnet: "-32000 insufficient funds for gas * price + value",
+            devnet: "-32000 err: insufficient funds for gas * price + value",
             anvil: Differs("-32003 Insufficient funds for gas * price + value"),
         },
     ]

@@ -306,7 +306,7 @@ fn funds() -> Vec<Case> {
             run: |world| {
                 let signer = world.account("emptied", U256::from(3 * COST));
                 world.accepted(&signer, TxEip1559 { value: U256::from(COST), ..transfer(CHAIN_ID, 0) });
-                world.client.ask(world.commands.set_balance, json!([signer.address(), "0x1"]));
+                world.set_balance(signer.address(), U256::from(1));
                 world.mine();
                 format!(
                     "nonce {}, pending {}",

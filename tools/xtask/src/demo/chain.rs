@@ -1,4 +1,4 @@
-//! The chain of a demo: devnet or anvil, with the same accounts, chain id, block time and block size.
+//! The chain of a demo: devnet, anvil or geth, with the same accounts, chain id, block time and block size.
 
 use std::fs::File;
 use std::io::{BufRead as _, BufReader};
@@ -12,14 +12,12 @@ use anyhow::{Context, bail};
 use super::http;
 use crate::process::Child;
 
-/// The mnemonic every dev chain uses.
-const MNEMONIC: &str = "test test test test test test test test test test test junk";
-/// Chain id of both.
-pub(crate) const CHAIN_ID: u64 = 31337;
+/// Chain id of all.
+pub(crate) const CHAIN_ID: u64 = nodes::CHAIN_ID;
 /// Gas of a block: 47,000 transfers, so that a full load fills less than half and the base fee falls.
-const BLOCK_GAS: &str = "1000000000";
+const BLOCK_GAS: u64 = 1_000_000_000;
 /// Balance of each rich account, enough to fund 100,000 addresses.
-const BALANCE_ETHER: &str = "1000000";
+const BALANCE_ETHER: u64 = 1_000_000;
 /// How long a chain may take to answer.
 const START_PATIENCE: Duration = Duration::from_secs(30);
 /// Time between two looks at a chain that does not answer yet.
@@ -38,8 +36,8 @@ impl Chain {
     pub(crate) fn devnet(binary: &Path, room: &Path, transactions: u64) -> anyhow::Result<Self> {
         let mut command = Command::new(binary);
         command.args(["--listen", "127.0.0.1:0", "--block-time-ms", "1000", "--chain-id", &CHAIN_ID.to_string()]);
-        command.args(["--gas-limit", BLOCK_GAS, "--mnemonic", MNEMONIC, "--accounts", "10", "--balance-ether", BALANCE_ETHER]);
-        command.args(["--history-transactions", &transactions.to_string()]);
+        command.args(["--gas-limit", &BLOCK_GAS.to_string(), "--mnemonic", nodes::MNEMONIC, "--accounts", "10"]);
+        command.args(["--balance-ether", &BALANCE_ETHER.to_string(), "--history-transactions", &transactions.to_string()]);
         let log = log_file(room, "devnet.log")?;
         let mut child = Child::start_with_output("devnet", &command, Stdio::piped(), log.into())?;
         let stdout = child.take_stdout().context("devnet's output is piped")?;
@@ -55,12 +53,24 @@ impl Chain {
     /// Starts anvil with blocks of one second. Its log goes to `room`.
     pub(crate) fn anvil(binary: &Path, room: &Path) -> anyhow::Result<Self> {
         let port = free_port()?;
-        let mut command = Command::new(binary);
-        command.args(["--port", &port.to_string(), "--block-time", "1", "--chain-id", &CHAIN_ID.to_string(), "--order", "fifo", "--quiet"]);
-        command.args(["--gas-limit", BLOCK_GAS, "--mnemonic", MNEMONIC, "--accounts", "10", "--balance", BALANCE_ETHER]);
+        let config = nodes::anvil::Config { gas_limit: Some(BLOCK_GAS), balance_ether: BALANCE_ETHER, first_come_first_served: true };
+        let command = nodes::anvil::command(binary, port, &config);
         let log = log_file(room, "anvil.log")?;
         let child = Child::start_with_output("anvil", &command, Stdio::null(), log.into())?;
         Self { child, url: format!("http://127.0.0.1:{port}") }.wait_until_it_answers(room, "anvil.log")
+    }
+
+    /// Starts geth with blocks of one second and room in its pool for the load. Its data and log go to `room`.
+    pub(crate) fn geth(binary: &Path, room: &Path) -> anyhow::Result<Self> {
+        let port = free_port()?;
+        let data = room.join("geth");
+        let blocks = nodes::geth::Blocks::EverySecond;
+        let config = nodes::geth::Config { blocks, gas_limit: BLOCK_GAS, balance_ether: BALANCE_ETHER, wide_pool: true };
+        nodes::geth::prepare(binary, &data, &config)?;
+        let command = nodes::geth::command(binary, &data, port, &config);
+        let log = log_file(room, "geth.log")?;
+        let child = Child::start_with_output("geth", &command, Stdio::null(), log.into())?;
+        Self { child, url: format!("http://127.0.0.1:{port}") }.wait_until_it_answers(room, "geth.log")
     }
 
     fn wait_until_it_answers(mut self, room: &Path, log: &str) -> anyhow::Result<Self> {
@@ -91,7 +101,7 @@ pub(crate) fn log_file(room: &Path, name: &str) -> anyhow::Result<File> {
     File::options().create(true).append(true).open(&path).with_context(|| format!("opening {}", path.display()))
 }
 
-/// A port that was free a moment ago. For anvil alone, which does not tell the port it took in a form to rely on.
+/// A port that was free a moment ago. For anvil and geth, which do not tell the port they took in a form to rely on.
 fn free_port() -> anyhow::Result<u16> {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).context("looking for a free port")?;
     Ok(listener.local_addr()?.port())

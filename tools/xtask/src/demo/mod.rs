@@ -44,26 +44,32 @@ const OUTSTANDING_LEAST: u64 = 800;
 pub(crate) fn demo(options: &DemoOptions) -> anyhow::Result<Executor> {
     let root = cargo::workspace_root()?;
     setup::build_tools()?;
-    let anvil = (options.node == NodeKind::Anvil).then(|| setup::anvil(&root)).transpose()?;
+    let foreign = match options.node {
+        NodeKind::Devnet => None,
+        NodeKind::Anvil => Some(setup::anvil(&root)?),
+        NodeKind::Geth => Some(setup::geth()?),
+    };
     let binaries = cargo::build_binaries(&root)?;
     let parent = root.join(".millrace");
     std::fs::create_dir_all(&parent).with_context(|| format!("creating {}", parent.display()))?;
     let room = tempfile::Builder::new().prefix("demo-").tempdir_in(&parent).context("creating a directory for the demo")?;
-    let outcome = play(options, &binaries, anvil.as_deref(), room.path());
+    let outcome = play(options, &binaries, foreign.as_deref(), room.path());
     if outcome.is_err() {
         eprintln!("xtask: data and logs are kept in {}", room.keep().display());
     }
     outcome
 }
 
-fn play(options: &DemoOptions, binaries: &Binaries, anvil: Option<&Path>, room: &Path) -> anyhow::Result<Executor> {
+/// `foreign` is the node's program where it is not one of the project's own.
+fn play(options: &DemoOptions, binaries: &Binaries, foreign: Option<&Path>, room: &Path) -> anyhow::Result<Executor> {
     let seed = options.seed.unwrap_or_else(draw_seed);
     let mut kills = Kills::draw(seed, options.kill, options.transactions);
     announce(options, seed, &kills);
 
     let sign_before = sign_floor(&binaries.load)?;
-    let mut chain = match anvil {
-        Some(anvil) => Chain::anvil(anvil, room)?,
+    let mut chain = match foreign {
+        Some(anvil) if options.node == NodeKind::Anvil => Chain::anvil(anvil, room)?,
+        Some(geth) => Chain::geth(geth, room)?,
         None => Chain::devnet(&binaries.devnet, room, history(options))?,
     };
     let node = chain.url.clone();

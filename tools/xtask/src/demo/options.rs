@@ -14,7 +14,7 @@ pub(crate) struct DemoOptions {
     /// How many signing addresses.
     #[arg(long, default_value_t = 64, value_parser = clap::value_parser!(u64).range(1..=10_000_000))]
     pub(crate) addresses: u64,
-    /// The chain: the project's own, or foundry's.
+    /// The chain: the project's own, foundry's, or geth.
     #[arg(long, value_enum, default_value_t = NodeKind::Devnet)]
     pub(crate) node: NodeKind,
     /// Kill the engine (SIGKILL) this many times and start it again.
@@ -45,6 +45,8 @@ pub(crate) enum NodeKind {
     Devnet,
     /// anvil, from npm.
     Anvil,
+    /// geth, built from its source.
+    Geth,
 }
 
 impl NodeKind {
@@ -53,6 +55,7 @@ impl NodeKind {
         match self {
             Self::Devnet => "devnet",
             Self::Anvil => "anvil",
+            Self::Geth => "geth",
         }
     }
 }

@@ -163,21 +163,22 @@ fn work_without_progress_makes_an_address_stale_until_something_goes_on() {
 }
 
 #[test]
-fn an_address_without_funds_binds_nothing_more_until_the_node_takes_what_it_has() {
+fn an_address_without_funds_binds_nothing_more_until_its_balance_suffices() {
     let mut desk = desk(TxmgrConfig::default());
     let first = desk.run([submission(FROM, 0)]);
     let attempts = sent(&desk.run([Event::Durable { ticket: ticket(&first) }]));
+    desk.holds = Some(U256::ZERO);
     desk.run([answers(&attempts, &Outcome::FailedRequiresRetry(Reason::InsufficientFunds))]);
     assert_eq!(state(&desk, FROM), State::Waiting);
     let queued = desk.run([submission(FROM, 1)]);
     assert!(bound(&queued).is_empty());
     desk.run([Event::Durable { ticket: ticket(&queued) }]);
-    assert_eq!(bound(&desk.run([submission(OTHER, 2)])).len(), 1, "the others go on");
+    desk.holds = Some(U256::MAX);
+    let mut actions = desk.block(11, &[]);
     desk.now += Duration::from_secs(1);
-    let again = sent(&desk.run([Event::Tick]));
-    assert_eq!(again[0], attempts[0]);
-    desk.run([answers(&again[..1], &Outcome::SubmittedNew)]);
-    assert_eq!(state(&desk, FROM), State::New, "in line, for the slot is another's");
+    actions.extend(desk.run([Event::Tick]));
+    assert_eq!(sent(&actions)[0], attempts[0], "the same bytes, once the head brings the money");
+    assert_ne!(state(&desk, FROM), State::Waiting);
 }
 
 #[test]
