@@ -270,8 +270,9 @@ fn by_choice_an_address_stops_when_its_balance_cannot_be_read_until_it_is_resume
     assert!(shortage(&desk).is_some_and(|words| words.contains("stopped")), "{:?}", shortage(&desk));
     assert_eq!(asks(&desk.run([Event::BlockStored { number: 12, newest: true }])), 0);
     assert!(bound(&desk.run([Event::Balance(FROM, Some(U256::from(GAS)))])).is_empty());
-    desk.manager.addresses[0].balance.resume();
-    assert_eq!(bound(&desk.run([Event::Balance(FROM, Some(U256::from(GAS)))])).len(), 1);
+    let order = desk.run([Event::Pause { address: FROM, until: None, ask: 1 }]);
+    desk.run([Event::Durable { ticket: ticket(&order) }]);
+    assert_eq!(bound(&desk.run([Event::Balance(FROM, Some(U256::from(GAS))), Event::ChainNonce(FROM, Some(7))])).len(), 1);
 }
 
 #[test]

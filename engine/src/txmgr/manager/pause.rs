@@ -31,8 +31,14 @@ impl Manager {
         self.at(number).paused_until = until;
         if until.is_some() {
             self.stand_still(number, now, actions);
-        } else if self.change(number, Cause::ManualResume) {
-            self.runs_again(number, now, actions);
+        } else {
+            // What stopped because its balance could not be read is resumed by the same order.
+            self.at(number).balance.resume();
+            if self.change(number, Cause::ManualResume) {
+                self.runs_again(number, now, actions);
+            } else {
+                self.pump(number, now, actions);
+            }
         }
         actions.push(Action::Paused { ask, result: Ok(()) });
     }
