@@ -91,7 +91,7 @@ fn idle(criterion: &mut Criterion) {
             bencher.iter(|| {
                 block += 1;
                 let now = Now { elapsed: Duration::from_millis(block), unix_us: block };
-                let seen = SeenBlock { number: block, hash: B256::ZERO, seen_at: 1, receipts: Vec::new() };
+                let seen = SeenBlock { number: block, hash: B256::ZERO, seen_at: 1, receipts: Vec::new(), authorizations: Vec::new() };
                 manager.handle(Event::Block(seen), now, &mut actions);
                 manager.handle(Event::BlockStored { number: block, newest: true }, now, &mut actions);
                 manager.handle(Event::Tick, now, &mut actions);

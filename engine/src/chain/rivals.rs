@@ -59,7 +59,7 @@ impl<R: Room> Follow<R> {
         let carriers: Vec<B256> = receipts.iter().filter(|receipt| receipt.authorizes).map(|receipt| receipt.transaction_hash).collect();
         let mut named = Vec::new();
         for json in self.transactions(&carriers).await? {
-            let seen = authorized_nonces(json.get(), header).map_err(unreadable)?;
+            let seen = authorized_nonces(json.get(), header).map_err(|error| unreadable(&error))?;
             named.extend(seen.ok_or_else(|| gone(header))?);
         }
         Ok(named)
@@ -70,7 +70,7 @@ impl<R: Room> Follow<R> {
         let strangers: Vec<B256> = effects.iter().flat_map(|part| &part.strangers).copied().collect();
         let mut taken = Vec::new();
         for json in self.transactions(&strangers).await? {
-            taken.push(sender_nonce(json.get(), header).map_err(unreadable)?.ok_or_else(|| gone(header))?);
+            taken.push(sender_nonce(json.get(), header).map_err(|error| unreadable(&error))?.ok_or_else(|| gone(header))?);
         }
         let named: Vec<SeenNonce> = effects.iter().flat_map(|part| &part.authorizations).copied().collect();
         let mut calls = Calls::new();
@@ -78,7 +78,7 @@ impl<R: Room> Follow<R> {
             calls.push("eth_getTransactionCount", &(seen.address, U64::from(header.number)));
         }
         for (seen, json) in named.into_iter().zip(self.results(&calls).await?) {
-            let count: U64 = serde_json::from_str(json.get()).map_err(unreadable)?;
+            let count: U64 = serde_json::from_str(json.get()).map_err(|error| unreadable(&error))?;
             if count.to::<u64>() > seen.nonce {
                 taken.push(seen);
             }
@@ -106,7 +106,7 @@ impl<R: Room> Follow<R> {
     }
 }
 
-fn unreadable(error: serde_json::Error) -> Stop {
+fn unreadable(error: &serde_json::Error) -> Stop {
     Stop::Later(format!("a transaction in a block cannot be read: {error}"))
 }
 

@@ -2,10 +2,10 @@
 
 use std::ops::Bound;
 
-use alloy::primitives::Address;
+use alloy::primitives::{Address, B256};
 use millrace_storage::{
-    Append, AttemptRow, Direction, FailureRow, Family, HEADS_PRUNED_PER_BLOCK, Record, RocksStore, Store, StoreError, codec::HashEntry,
-    keys, read,
+    Append, AttemptRow, Direction, FailureRow, Family, HEADS_PRUNED_PER_BLOCK, Record, RivalRow, RocksStore, Store, StoreError,
+    codec::HashEntry, keys, read,
 };
 
 use crate::kit::{accepted, address, attempt, bound, hash, head, id, key, open, receipt, transaction};

@@ -156,8 +156,7 @@ impl Manager {
                 address.nonce = NonceState::Unknown;
             }
         }
-        let mut nonce = address.base;
-        for tx in &mut address.in_flight {
+        for (nonce, tx) in (address.base..).zip(&mut address.in_flight) {
             if let Some(rival) = tx.rival.filter(|rival| rival.block > to) {
                 tx.rival = None;
                 if rival.stored {
@@ -171,7 +170,6 @@ impl Manager {
                 address.unconfirmed += 1;
                 effects.undone.push(tx.id);
             }
-            nonce += 1;
         }
     }
 }

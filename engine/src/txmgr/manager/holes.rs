@@ -81,7 +81,7 @@ impl Manager {
     pub(super) fn unfill(&mut self, number: u32) {
         let address = self.at(number);
         let unsaved = |tx: &InFlight| tx.unsaved.as_ref().is_some_and(|unsaved| unsaved.origin == Origin::Hole);
-        if address.in_flight.front().is_some_and(|tx| unsaved(tx)) {
+        if address.in_flight.front().is_some_and(unsaved) {
             if let Some(filler) = address.in_flight.pop_front() {
                 address.balance.release(filler.cost);
             }
