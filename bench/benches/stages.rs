@@ -114,8 +114,15 @@ fn admission(criterion: &mut Criterion) {
         // Any bytes will do: nothing here looks into them.
         let raw = Bytes::from_static(&[1]);
         let result = Ok((raw.clone(), keccak256(&raw)));
-        let fake =
-            |job: &SignJob| Signed { slot: job.slot, id: job.id, fees: job.fees, gas: job.gas, closing: false, result: result.clone() };
+        let fake = |job: &SignJob| Signed {
+            number: job.number,
+            slot: job.slot,
+            id: job.id,
+            fees: job.fees,
+            gas: job.gas,
+            closing: false,
+            result: result.clone(),
+        };
         group.bench_function(BenchmarkId::new("turn", addresses), |bencher| {
             bencher.iter(|| {
                 block += 1;

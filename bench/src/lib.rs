@@ -31,6 +31,7 @@ pub const FEES: AttemptFees = AttemptFees::Dynamic { max_fee_per_gas: 3_000_000_
 #[must_use]
 pub fn sign_job(from: Address, nonce: u64) -> SignJob {
     SignJob {
+        number: nonce,
         slot: Slot { address: 0, nonce },
         id: Uuid::from_u128(u128::from(nonce)),
         from,

@@ -138,6 +138,7 @@ mod tests {
 
     fn job(from: Address, nonce: u64) -> SignJob {
         SignJob {
+            number: nonce,
             slot: Slot { address: 0, nonce },
             id: Uuid::from_u128(u128::from(nonce)),
             from,

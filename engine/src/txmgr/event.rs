@@ -53,6 +53,8 @@ pub struct Slot {
 /// What has to be signed.
 #[derive(Clone, Debug)]
 pub struct SignJob {
+    /// Names the job.
+    pub number: u64,
     /// Whom it is for.
     pub slot: Slot,
     /// The transaction at that slot: a nonce may change hands while a signer works.
@@ -78,6 +80,8 @@ pub struct SignJob {
 /// A signature's result: the bytes to send and their hash.
 #[derive(Clone, Debug)]
 pub struct Signed {
+    /// The job that this answers.
+    pub number: u64,
     /// Whom it is for.
     pub slot: Slot,
     /// The transaction it was signed for.

@@ -173,6 +173,8 @@ pub struct InFlight {
     pub raw: Bytes,
     /// What is being done with it.
     pub work: Work,
+    /// The sign job that was asked for last.
+    pub job: u64,
     /// Bound in this process, and no node has answered for it yet: what its address has its slot for.
     pub unsent: bool,
     /// Why it does not go on by itself, if so.
@@ -290,6 +292,7 @@ impl InFlight {
             durable: 0,
             raw: Bytes::new(),
             work: Work::None,
+            job: 0,
             unsent: false,
             held: None,
             resending: false,

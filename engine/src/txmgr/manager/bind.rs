@@ -89,7 +89,7 @@ impl Manager {
         address.unsent += 1;
         self.pool.use_slot(number, &mut address.standing);
         self.active.insert(number);
-        self.jobs.push(SignJob { slot, id, from, chain_id, to, value, data, gas, fees, closing: false });
+        self.ask_signature(SignJob { number: 0, slot, id, from, chain_id, to, value, data, gas, fees, closing: false });
     }
 
     /// Binds what waits, as far as the window reaches, and reads more of the queue when its buffer is empty.
@@ -229,7 +229,7 @@ impl Manager {
     /// Results of sign jobs: each becomes a record, in nonce order.
     pub(super) fn signed(&mut self, results: Vec<Signed>, now: Now, actions: &mut Vec<Action>) {
         for signed in results {
-            let Some(tx) = self.get_mut(signed.slot).filter(|tx| tx.id == signed.id && tx.work == Work::Signing) else { continue };
+            let Some(tx) = self.get_mut(signed.slot).filter(|tx| tx.job == signed.number && tx.work == Work::Signing) else { continue };
             if tx.included.is_some() {
                 // A block came while a slow signer worked: no further attempt is wanted.
                 tx.work = Work::None;

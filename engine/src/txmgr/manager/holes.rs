@@ -74,7 +74,7 @@ impl Manager {
         self.floors.insert(number);
         let slot = Slot { address: number, nonce };
         let (to, value, data) = (Some(from), U256::ZERO, Bytes::new());
-        self.jobs.push(SignJob { slot, id, from, chain_id, to, value, data, gas: TRANSFER_GAS, fees, closing: false });
+        self.ask_signature(SignJob { number: 0, slot, id, from, chain_id, to, value, data, gas: TRANSFER_GAS, fees, closing: false });
     }
 
     /// A filler without a record is taken out again; the next block tries anew.

@@ -155,7 +155,7 @@ impl Manager {
         let Some(tx) = self.get_mut(slot) else { return };
         tx.work = Work::Signing;
         let id = tx.id;
-        self.jobs.push(SignJob { slot, id, from, chain_id, to, value, data, gas, fees, closing });
+        self.ask_signature(SignJob { number: 0, slot, id, from, chain_id, to, value, data, gas, fees, closing });
     }
 
     /// What is held goes on when the market has come down to its price: the same bytes, at once (row A8).

@@ -13,7 +13,7 @@ use std::time::Duration;
 use storage::Record;
 use uuid::Uuid;
 
-use super::super::event::{Accept, Action, Now, ReplyTo, Slot, Waiter};
+use super::super::event::{Accept, Action, Now, ReplyTo, SignJob, Slot, Waiter};
 use super::super::transaction::{Held, Origin, Work};
 use super::Manager;
 use super::commit::Saved;
@@ -39,6 +39,17 @@ impl Refusals {
 }
 
 impl Manager {
+    /// Asks for a signature. Jobs are numbered, so that a late answer to one that was given up is never taken for that of the next at the
+    /// same nonce: what is bound behind an unsigned nonce could otherwise reach the disk, and then be given back.
+    pub(super) fn ask_signature(&mut self, mut job: SignJob) {
+        self.next_job += 1;
+        job.number = self.next_job;
+        if let Some(tx) = self.get_mut(job.slot) {
+            tx.job = job.number;
+        }
+        self.jobs.push(job);
+    }
+
     /// Ends a pause whose time has come.
     pub(super) fn end_signer_pause(&mut self, number: u32, now: Now) {
         let refusals = &mut self.at(number).refusals;

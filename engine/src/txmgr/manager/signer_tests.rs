@@ -6,7 +6,7 @@ use alloy::primitives::Bytes;
 use storage::{AttemptFees, Record};
 use uuid::Uuid;
 
-use super::super::event::{Action, Event, Waiter};
+use super::super::event::{Action, Event, Now, ReplyTo, SignJob, Signed, Waiter};
 use super::super::gas_price::MarketPrice;
 use super::super::outcome::{Outcome, Reason};
 use super::tests::{Desk, FROM, accept, answers, bound, records, replies, sent, ticket};
@@ -157,4 +157,41 @@ fn the_backoff_grows_fourfold_to_its_longest_and_never_by_more_than_a_quarter_le
     }
     let different: std::collections::BTreeSet<Duration> = (0..100).map(|salt| desk.manager.backoff(1, salt)).collect();
     assert!(different.len() > 90, "what failed together comes back apart");
+}
+
+#[test]
+fn a_late_signature_of_a_job_that_was_given_up_binds_nothing() {
+    let mut desk = Desk::ready(TxmgrConfig::default());
+    let now = Now { elapsed: desk.now, unix_us: 1 };
+    let mut actions = Vec::new();
+    for index in 0..2 {
+        desk.manager.handle(Event::Submit(accept(index), ReplyTo { batch: 1, index }), now, &mut actions);
+    }
+    let jobs = desk.manager.sign();
+    assert_eq!(jobs.iter().map(|job| job.slot.nonce).collect::<Vec<_>>(), [7, 8]);
+    let fail = |job: &SignJob| Signed {
+        number: job.number,
+        slot: job.slot,
+        id: job.id,
+        fees: job.fees,
+        gas: job.gas,
+        closing: false,
+        result: Err("away".into()),
+    };
+    desk.manager.handle(Event::Signed(vec![fail(&jobs[0])]), now, &mut actions);
+    desk.manager.flush(now, &mut actions);
+    let queued = ticket(&actions);
+    desk.manager.handle(Event::Durable { ticket: queued }, now, &mut actions);
+    let now = Now { elapsed: desk.now + Duration::from_secs(1), ..now };
+    desk.manager.handle(Event::Tick, now, &mut actions);
+    desk.manager.handle(Event::Loaded(FROM, Some(vec![waiter(0), waiter(1)])), now, &mut actions);
+    let again = desk.manager.sign();
+    assert_eq!(again.iter().map(|job| (job.slot.nonce, job.id)).collect::<Vec<_>>(), [(7, jobs[0].id), (8, jobs[1].id)]);
+    // The first answer to what was behind it comes only now, while the signer works on the same nonce again.
+    let raw = Bytes::from_static(&[1]);
+    let late = Signed { result: Ok((raw.clone(), alloy::primitives::keccak256(&raw))), ..fail(&jobs[1]) };
+    let mut actions = Vec::new();
+    desk.manager.handle(Event::Signed(vec![late]), now, &mut actions);
+    desk.manager.flush(now, &mut actions);
+    assert!(bound(&actions).is_empty(), "nothing is bound behind nonce 7: {:?}", records(&actions));
 }
