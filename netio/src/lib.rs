@@ -24,7 +24,7 @@
 //!
 //! Two nouns: a [`Room`] is everything a shard may ask of its surroundings, and a [`Lane`] is one ordered connection to a
 //! node. A lane needs nothing but a room, so the client that runs in production is the client that a simulator tests. Beside the lane,
-//! over the same streams ([`wire`]: plain, or under TLS): new heads as a node tells of them ([`ws`]), and a plain [`get`] for oracles.
+//! over the same streams ([`wire`]: plain, or under TLS): new heads as a node tells of them ([`ws`]), and a plain [`get()`] for oracles.
 //!
 //! How it fails: a machine without io_uring is told which setting to change, or gets the other executor ([`choose`]). A node that
 //! is away, slow, cut off, throttling or talking nonsense never loses the difference between *not sent* and *perhaps sent*
