@@ -28,6 +28,7 @@ use crate::chain::ChainStatus;
 use crate::keys::Keyring;
 use crate::metrics::Metrics;
 use crate::readers::Readers;
+use crate::sabotage::{self, Sabotage};
 use crate::shard::mailbox::Mailbox;
 use crate::shard::{SubmitBatch, shard_of};
 use crate::txmgr::Accept;
@@ -192,7 +193,7 @@ impl<S: Store> Engine<S> {
     /// Asks the disk for the keys: a repeat gets the id it got, another body is a conflict.
     async fn look_up(&self, accepts: Vec<(usize, Accept)>, round: &mut Round<'_>, guard: &mut Guard) -> Vec<(usize, Accept)> {
         let keys: Vec<String> = accepts.iter().filter_map(|(_, accept)| accept.row.idempotency_key.clone()).collect();
-        if keys.is_empty() {
+        if keys.is_empty() || sabotage::on(Sabotage::KeyNotLookedUp) {
             return accepts;
         }
         let found = self.inner.parts.readers.run(move |store| {
@@ -215,7 +216,7 @@ impl<S: Store> Engine<S> {
                 new.push((place, accept));
                 continue;
             };
-            let end = if body_hash == accept.body_hash { Ok(existing) } else { Err(SubmitError::Conflict { existing }) };
+            let end = if body_hash == accept.body_hash || sabotage::on(Sabotage::ConflictUnseen) { Ok(existing) } else { Err(SubmitError::Conflict { existing }) };
             if let Some(key) = &accept.row.idempotency_key {
                 guard.release(key, &end);
             }
@@ -241,6 +242,9 @@ impl<S: Store> Engine<S> {
             let (reply, answers) = flume::bounded(1);
             match mailbox.submit(SubmitBatch { items, reply }) {
                 Ok(()) => {
+                    if sabotage::on(Sabotage::KeyReleasedEarly) {
+                        keys.iter().for_each(|key| guard.release(key, &Err(SubmitError::Unknown)));
+                    }
                     guard.handed_over(&keys);
                     round.shards.push((places, answers));
                 }

@@ -27,6 +27,7 @@ pub mod metrics;
 pub mod query;
 pub mod readers;
 pub mod recover;
+pub mod sabotage;
 pub mod shard;
 pub mod txmgr;
 pub mod view;

@@ -29,6 +29,7 @@ use std::sync::{
 use crate::{
     link::{Ack, Commit, Lane, Outcome, ShardLink, Wake},
     record::Record,
+    sabotage::{self, Sabotage},
     store::{Append, Store, StoreError},
 };
 
@@ -284,6 +285,10 @@ impl<S: Store> Writer<S> {
                 tracing::error!(%error, sequence = self.sequence, "an append failed with unknown outcome; opening the store again");
                 self.state.count_fsync();
                 self.set_healthy(false);
+                if sabotage::on(Sabotage::UnknownAcknowledged) {
+                    self.answer(Outcome::Durable);
+                    self.batch.clear();
+                }
                 self.answer(Outcome::Unknown);
                 self.wake_shards();
                 self.unresolved = true;
@@ -300,7 +305,7 @@ impl<S: Store> Writer<S> {
         while empty < ports && !self.batch.is_full() {
             let port = &mut self.ports[next];
             match port.lane.commits.pop() {
-                Some(commit) if commit.epoch == port.epoch => {
+                Some(commit) if commit.epoch == port.epoch || sabotage::on(Sabotage::StaleCommitWritten) => {
                     self.batch.take(next, commit);
                     empty = 0;
                 }
@@ -327,8 +332,11 @@ impl<S: Store> Writer<S> {
             }
         };
         self.unresolved = false;
+        let found = if sabotage::on(Sabotage::UnknownIsRefused) { self.sequence } else { found };
         if found == self.sequence + 1 {
             tracing::warn!(sequence = found, "the unknown append is on disk");
+            self.durable(found);
+        } else if found == self.sequence && sabotage::on(Sabotage::UnknownIsDurable) {
             self.durable(found);
         } else if found == self.sequence {
             tracing::warn!(sequence = found, "the unknown append is not on disk");

@@ -3,6 +3,7 @@
 use alloy::primitives::B256;
 
 use super::decode::Header;
+use crate::sabotage::{self, Sabotage};
 
 /// A block that is on disk with its effects.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,7 +55,7 @@ impl Follower {
     #[must_use]
     pub fn joins(&self, header: &Header) -> Joined {
         match self.stored {
-            Some(stored) if stored.hash != header.parent_hash => Joined::No,
+            Some(stored) if stored.hash != header.parent_hash && !sabotage::on(Sabotage::ReorgUnseen) => Joined::No,
             _ => Joined::Yes,
         }
     }

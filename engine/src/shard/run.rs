@@ -20,6 +20,7 @@ use crate::engine::Reservations;
 use crate::keys::Keyring;
 use crate::metrics::Metrics;
 use crate::readers::Readers;
+use crate::sabotage::{self, Sabotage};
 use crate::txmgr::outcome::{Outcome, refused};
 use crate::txmgr::{Action, BlockEffects, Counted, Event, Manager, Now, Recovered, SendEnd, Settings, Slot, Waiter};
 
@@ -221,6 +222,9 @@ impl<R: Room, S: Store> Shard<R, S> {
 
     fn acks(&mut self) {
         while let Some(ack) = self.link.next_ack() {
+            if ack.epoch > self.epoch && sabotage::on(Sabotage::RefusalUnheard) {
+                self.epoch = ack.epoch;
+            }
             if ack.epoch > self.epoch {
                 self.epoch = ack.epoch;
                 // What has not been handed over builds on what was refused; a block builds on nothing.
@@ -316,7 +320,12 @@ impl<R: Room, S: Store> Shard<R, S> {
         let mut actions = std::mem::take(&mut self.actions);
         for action in actions.drain(..) {
             match action {
-                Action::Commit { ticket, records } => self.commit(Commit { ticket, epoch: self.epoch, records }),
+                Action::Commit { ticket, records } => {
+                    self.commit(Commit { ticket, epoch: self.epoch, records });
+                    if sabotage::on(Sabotage::AcknowledgedBeforeSync) {
+                        self.home.push(Home::Event(Event::Durable { ticket }));
+                    }
+                }
                 Action::Send { lane, attempts } => self.send(lane, attempts),
                 Action::FetchPrice => self.asks.push_front(Ask::Price),
                 Action::FetchNonce(address) => self.asks.push(Ask::Nonce(address)),
@@ -393,6 +402,7 @@ fn ended(raw: &Bytes, end: End) -> SendEnd {
         }
         End::Answered(Err(error)) => SendEnd::Answered(refused(&error.message), error.message),
         End::BeforeSend(_) => SendEnd::BeforeSend,
+        End::Ambiguous(_) if sabotage::on(Sabotage::LostReplyRefuses) => SendEnd::Answered(Outcome::Invalid, "no reply".into()),
         End::Ambiguous(_) => SendEnd::Ambiguous,
     }
 }

@@ -16,6 +16,7 @@ use alloy::primitives::{Address, B256};
 
 use super::event::Waiter;
 use super::transaction::InFlight;
+use crate::sabotage::{self, Sabotage};
 
 /// What is known of an address's nonce.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -149,7 +150,8 @@ impl Orchestrator {
     /// transactions in nonce order, so the first that no block holds yet is nearly always the one.
     #[must_use]
     pub fn find(&self, hash: &B256) -> Option<u64> {
-        let has = |tx: &&InFlight| tx.attempts.iter().any(|mark| mark.hash == *hash);
+        let most = if sabotage::on(Sabotage::FirstHashOnly) { 1 } else { usize::MAX };
+        let has = |tx: &&InFlight| tx.attempts.iter().take(most).any(|mark| mark.hash == *hash);
         let first = self.in_flight.len() - self.unconfirmed;
         if self.in_flight.get(first).as_ref().is_some_and(has) {
             return Some(self.base + first as u64);
@@ -166,6 +168,9 @@ impl Orchestrator {
 
     /// The chain's transaction count at the head. Never moves the sequence back: a node may lag (row A4).
     pub fn chain_nonce(&mut self, count: u64) {
+        if sabotage::on(Sabotage::NonceFollowsNode) {
+            self.base = count.saturating_sub(self.in_flight.len() as u64);
+        }
         let next = self.next_nonce();
         self.nonce = if count <= next {
             NonceState::Known
@@ -179,6 +184,7 @@ impl Orchestrator {
 
     /// Takes what is final from the front. Returns how many left.
     pub fn archive(&mut self, head: u64, finality_depth: u64) -> usize {
+        let finality_depth = if sabotage::on(Sabotage::ArchivedBeforeFinal) { 1 } else { finality_depth };
         let mut archived = 0;
         while let Some(included) = self.in_flight.front().and_then(|tx| tx.included) {
             if !included.stored || included.block + finality_depth > head + 1 {

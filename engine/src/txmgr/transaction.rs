@@ -11,6 +11,7 @@ use uuid::Uuid;
 
 use super::event::{BoundRow, ReplyTo};
 use super::stage::{Facts, Stage, next_stage};
+use crate::sabotage::{self, Sabotage};
 
 /// What is remembered of a signed attempt. The bytes of all but the newest are on disk only.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -174,7 +175,7 @@ impl InFlight {
             durable: attempts.len(),
             attempts,
             raw: newest.map_or_else(Bytes::new, |row| row.raw.clone()),
-            work: Work::None,
+            work: if sabotage::on(Sabotage::BoundForgotten) { Work::Sending } else { Work::None },
             resending: false,
             submitted: false,
             resubmit_due: false,

@@ -16,6 +16,7 @@ use super::super::transaction::{InFlight, Mark, Origin, Unsaved, Work};
 use super::Manager;
 use super::commit::Saved;
 use crate::engine::SubmitError;
+use crate::sabotage::{self, Sabotage};
 
 /// Waiting transactions read from disk at once: enough for a run, little enough for 100,000 addresses.
 const LOAD: usize = 256;
@@ -215,6 +216,10 @@ impl Manager {
                         closing: if signed.closing { tx.closing.as_deref().map(Into::into) } else { None },
                     };
                     self.record_attempt(signed.slot, attempt, now);
+                    if sabotage::on(Sabotage::SentBeforeDurable) {
+                        self.get_mut(signed.slot).into_iter().for_each(|tx| tx.raw = raw.clone());
+                        self.enqueue(signed.slot);
+                    }
                 }
                 Err(reason) if tx.is_bound() => {
                     tracing::error!(id = %signed.id, reason, "no signature for a further attempt; the earlier ones stay");

@@ -7,6 +7,7 @@ use storage::{FailureRow, ReceiptRow, Timeline};
 use super::super::event::{Action, BlockEffects, Counted, Now, SeenBlock, SeenReceipt, Slot};
 use super::super::transaction::{InFlight, Included, Work};
 use super::Manager;
+use crate::sabotage::{self, Sabotage};
 
 impl Manager {
     /// What a block does to this shard's transactions; told in one [`BlockEffects`], even if that is nothing.
@@ -24,7 +25,8 @@ impl Manager {
             .map(|number| {
                 let address = &mut self.addresses[number as usize];
                 address.floor_moved = false;
-                (address.address, address.base)
+                let floor = if sabotage::on(Sabotage::FloorTooHigh) { address.next_nonce() } else { address.base };
+                (address.address, floor)
             })
             .collect();
         if !touched.is_empty() {
@@ -119,9 +121,15 @@ impl Manager {
         self.head = self.head.min(to);
         for number in &touched {
             let address = &mut self.addresses[*number as usize];
+            if sabotage::on(Sabotage::ReorgNotTakenBack) {
+                continue;
+            }
             for tx in address.in_flight.iter_mut().filter(|tx| tx.included.is_some_and(|included| included.block > to)) {
                 tx.included = None;
                 tx.submitted = false;
+                if sabotage::on(Sabotage::OrphansNotSent) {
+                    tx.work = Work::Sending;
+                }
                 address.unconfirmed += 1;
                 effects.undone.push(tx.id);
             }
@@ -149,6 +157,9 @@ impl Manager {
             let nonce = address.oldest_unconfirmed()?;
             address.get(nonce).is_some_and(overdue).then_some(Slot { address: *number, nonce })
         };
+        if sabotage::on(Sabotage::DroppedNotSent) {
+            return;
+        }
         let slots: Vec<Slot> = self.active.iter().filter_map(oldest).collect();
         for slot in slots {
             let Some(tx) = self.get_mut(slot) else { continue };

@@ -13,6 +13,7 @@ use super::super::increase::{Increase, Strategy, increase};
 use super::super::stage::Stage;
 use super::super::transaction::Work;
 use super::Manager;
+use crate::sabotage::{self, Sabotage};
 
 /// Gas of a transfer without data: what closes a nonce (yellow paper, G_transaction).
 const TRANSFER_GAS: u64 = 21_000;
@@ -46,7 +47,7 @@ impl Manager {
         for nonce in first..end {
             let slot = Slot { address: number, nonce };
             if let Some(tx) = self.get_mut(slot).filter(|tx| tx.included.is_none() && tx.work == Work::None) {
-                tx.resubmit_due |= tx.submitted && now.elapsed >= tx.attempted_at + interval;
+                tx.resubmit_due |= tx.submitted && now.elapsed >= tx.attempted_at + interval && !sabotage::on(Sabotage::DroppedNotSent);
                 self.advance(slot, now, actions);
             }
         }

@@ -10,6 +10,7 @@ use super::super::event::{Action, Counted, Now, SendEnd, Slot};
 use super::super::outcome::{Outcome, Reason};
 use super::super::transaction::Work;
 use super::Manager;
+use crate::sabotage::{self, Sabotage};
 
 /// What waits for one connection.
 #[derive(Clone, Debug, Default)]
@@ -63,6 +64,8 @@ impl Manager {
         for (slot, end) in ends {
             match end {
                 SendEnd::Answered(outcome, message) => self.answered(slot, &outcome, &message, now, actions),
+                SendEnd::Ambiguous if sabotage::on(Sabotage::LostReplyDrops) => {}
+                SendEnd::Ambiguous if sabotage::on(Sabotage::AmbiguousNonceReused) && self.get_mut(slot).is_some() => drop(self.discard(slot)),
                 SendEnd::BeforeSend | SendEnd::Ambiguous => again.push(slot),
             }
         }
@@ -173,7 +176,7 @@ impl Manager {
         tx.failures += 1;
         if tx.closing.is_none() {
             tx.closing = Some(message.into());
-            tx.closing_unsaved = true;
+            tx.closing_unsaved = !sabotage::on(Sabotage::NonceNotClosed);
             return;
         }
         // The self-send itself was refused as invalid: nothing better can be sent, so it is tried again, later.
