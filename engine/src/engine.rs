@@ -31,7 +31,7 @@ use crate::readers::Readers;
 use crate::sabotage::{self, Sabotage};
 use crate::shard::mailbox::Mailbox;
 use crate::shard::{SubmitBatch, shard_of};
-use crate::txmgr::Accept;
+use crate::txmgr::{Accept, Census};
 use crate::txmgr::check::check;
 
 /// Pause that a busy engine asks its callers for, ms: about a commit and a run.
@@ -109,6 +109,8 @@ pub struct EngineParts<S: Store> {
     pub metrics: Metrics,
     /// The wall clock, since the Unix epoch.
     pub clock: Clock,
+    /// Transactions by stage.
+    pub census: Arc<Census>,
 }
 
 /// A wall clock: time since the Unix epoch.
@@ -294,6 +296,12 @@ impl<S: Store> Engine<S> {
         self.inner.parts.keys.addresses()
     }
 
+    /// Open transactions by stage, as the shards count them.
+    #[must_use]
+    pub fn census(&self) -> &Arc<Census> {
+        &self.inner.parts.census
+    }
+
     /// Copies what others count into the metrics; to be called before they are shown.
     pub fn refresh_gauges(&self) {
         let parts = &self.inner.parts;
@@ -308,6 +316,11 @@ impl<S: Store> Engine<S> {
         metrics.fsyncs.absolute(parts.writer.fsyncs_total());
         metrics.records.absolute(parts.writer.records_total());
         metrics.store_bytes.absolute(parts.writer.bytes_total());
+        for (gauge, count) in metrics.by_stage.iter().zip(parts.census.by_stage()) {
+            gauge.set(count as f64);
+        }
+        parts.census.ask();
+        parts.mailboxes.iter().for_each(Mailbox::wake);
     }
 }
 

@@ -30,6 +30,8 @@
 //! ([`End`]); after a broken connection a lane waits longer each time before it dials again ([`Limits`]).
 
 pub mod bell;
+#[cfg(feature = "points")]
+pub mod points;
 pub mod room;
 pub mod rpc;
 

@@ -11,6 +11,7 @@ use uuid::Uuid;
 use super::decode::{Header, receipt_from_json, receipts_from_json};
 use super::follower::{Follower, Joined, Stored};
 use super::status::ChainStatus;
+use crate::point::{self, Point};
 use crate::sabotage::{self, Sabotage};
 use crate::txmgr::{BlockEffects, Event, SeenBlock, SeenReceipt};
 
@@ -270,6 +271,7 @@ impl<R: Room> Follow<R> {
         let head = self.head_row(header);
         let parts = route(header.number, header.hash, head.seen_at, receipts, blocks);
         let effects = blocks.effects(parts).await.ok_or(Stop::Ended)?;
+        point::reached(Point::MinedUnseen);
         if sabotage::on(Sabotage::CheckpointBeforeEffects) {
             let record = block_record(header.number, head.clone(), Vec::new(), self.finality_depth);
             blocks.store(record).await.ok_or(Stop::Ended)?;

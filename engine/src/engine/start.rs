@@ -19,7 +19,7 @@ use crate::readers::Readers;
 use crate::recover;
 use crate::shard::mailbox::Mailbox;
 use crate::shard::{FollowParts, Node, Shard, ShardParts};
-use crate::txmgr::{Recovered, Settings};
+use crate::txmgr::{Census, Recovered, Settings};
 
 /// Commits of one shard that may be on their way to disk: many more than fit one group commit, few enough to bound memory.
 const COMMITS_IN_THE_AIR: usize = 256;
@@ -124,6 +124,8 @@ pub fn assemble<S: Store>(config: &Config, shards: usize, surroundings: Surround
     let stop = Arc::new(AtomicBool::new(false));
     let reservations = Arc::new(Reservations::default());
     let status = Arc::new(ChainStatus::new());
+    let census = Arc::new(Census::new(shards));
+    crate::point::watch_requests();
     let mut follow = Some(FollowParts {
         mailboxes: mailboxes.clone(),
         status: Arc::clone(&status),
@@ -131,9 +133,10 @@ pub fn assemble<S: Store>(config: &Config, shards: usize, surroundings: Surround
         poll_interval: Duration::from_millis(config.node.poll_interval_ms),
         stored,
     });
-    let parts = boxes.into_iter().zip(bells.clone()).zip(links).zip(recovered);
+    let parts = boxes.into_iter().zip(bells.clone()).zip(links).zip(recovered).enumerate();
     let shards = parts
-        .map(|((((_, mailbox, held), bell), link), recovered)| ShardParts {
+        .map(|(number, ((((_, mailbox, held), bell), link), recovered))| ShardParts {
+            census: (number, Arc::clone(&census)),
             mailbox,
             bell,
             link,
@@ -162,6 +165,7 @@ pub fn assemble<S: Store>(config: &Config, shards: usize, surroundings: Surround
         counts,
         metrics,
         clock,
+        census,
     });
     Ok(Assembly { engine, shards, writer, stop, bells })
 }

@@ -19,10 +19,11 @@ use crate::chain::{ChainStatus, Follow, Stored};
 use crate::engine::Reservations;
 use crate::keys::Keyring;
 use crate::metrics::Metrics;
+use crate::point::{self, Point};
 use crate::readers::Readers;
 use crate::sabotage::{self, Sabotage};
 use crate::txmgr::outcome::{Outcome, refused};
-use crate::txmgr::{Action, BlockEffects, Counted, Event, Manager, Now, Recovered, SendEnd, Settings, Slot, Waiter};
+use crate::txmgr::{Action, BlockEffects, Census, Counted, Event, Manager, Now, Recovered, SendEnd, Settings, Slot, Waiter};
 
 /// A run ends when it has this many signatures to make or submissions taken in: about 5 ms, so that nothing waits longer.
 const RUN: usize = 256;
@@ -73,6 +74,8 @@ pub struct ShardParts<S: Store> {
     pub recovered: Vec<Recovered>,
     /// The follower, on shard 0.
     pub follow: Option<FollowParts>,
+    /// Its number, and where it tells how many transactions are in each stage.
+    pub census: (usize, Arc<Census>),
 }
 
 /// What a shard's own tasks bring home.
@@ -105,6 +108,7 @@ pub struct Shard<R: Room, S: Store> {
     store_healthy: bool,
     stop: Arc<AtomicBool>,
     stopping: bool,
+    census: (usize, Arc<Census>),
 }
 
 impl<R: Room, S: Store> Shard<R, S> {
@@ -151,6 +155,7 @@ impl<R: Room, S: Store> Shard<R, S> {
             store_healthy: true,
             stop: parts.stop,
             stopping: false,
+            census: parts.census,
             room,
         };
         for recovered in parts.recovered {
@@ -185,6 +190,7 @@ impl<R: Room, S: Store> Shard<R, S> {
             match home {
                 Home::Event(event) => self.handle(event),
                 Home::Sent(lane, number, event) => {
+                    point::reached(Point::Replied);
                     self.lanes[number] = Some(lane);
                     self.handle(event);
                 }
@@ -196,6 +202,7 @@ impl<R: Room, S: Store> Shard<R, S> {
         let now = self.now();
         self.manager.flush(now, &mut self.actions);
         self.perform();
+        self.census.1.run_ended(self.census.0, || self.manager.by_stage());
         more || !self.home.is_empty()
     }
 
@@ -244,7 +251,10 @@ impl<R: Room, S: Store> Shard<R, S> {
                     }
                 }
                 (Written::Refused, true) => self.submit_block(),
-                (Written::Durable, false) => self.handle(Event::Durable { ticket }),
+                (Written::Durable, false) => {
+                    point::reached(Point::Persisted);
+                    self.handle(Event::Durable { ticket });
+                }
                 // Told once, when the epoch moved.
                 (Written::Refused, false) => {}
                 // Every shard is told by the store's health, whether it had a part in the append or not.
@@ -292,6 +302,7 @@ impl<R: Room, S: Store> Shard<R, S> {
                 return;
             }
             let signed = jobs.iter().map(|job| sign(job, &self.keys)).collect();
+            point::reached(Point::Signed);
             self.handle(Event::Signed(signed));
         }
     }

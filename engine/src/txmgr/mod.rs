@@ -10,9 +10,11 @@
 //! | [`outcome`] | what a node's answer means (row A12) |
 //! | [`manager`] | all of it for the addresses of a shard, as `handle(event, now) -> actions` |
 //! | [`event`] | those events and actions |
+//! | [`census`] | how many are in each stage, for who asks |
 //!
 //! Nothing here opens a socket, reads a clock or waits: the shard does that, and the simulator in its place.
 
+pub mod census;
 pub mod check;
 pub mod event;
 pub mod gas_price;
@@ -23,6 +25,7 @@ pub mod outcome;
 pub mod stage;
 pub mod transaction;
 
+pub use census::{ByStage, Census};
 pub use event::{
     Accept, Action, BlockEffects, BoundRow, Counted, Event, Now, Recovered, ReplyTo, SeenBlock, SeenReceipt, SendEnd, SignJob, Signed,
     Slot, Waiter,

@@ -74,8 +74,12 @@ impl<R: Room> Connection<R> {
         if !matches!(ready, Some(Ok(()))) {
             return Err(Broken::NotSent);
         }
+        #[cfg(feature = "points")]
+        let copy = body.clone();
         let request = post(&self.endpoint, body);
         let sent = self.sender.try_send_request(request);
+        #[cfg(feature = "points")]
+        crate::points::handed_over(&copy).await;
         let unix_time = self.room.unix_time();
         let work = async move {
             let response = sent.await.map_err(|mut error| {

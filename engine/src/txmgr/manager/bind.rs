@@ -16,6 +16,7 @@ use super::super::transaction::{InFlight, Mark, Origin, Unsaved, Work};
 use super::Manager;
 use super::commit::Saved;
 use crate::engine::SubmitError;
+use crate::point::{self, Point};
 use crate::sabotage::{self, Sabotage};
 
 /// Waiting transactions read from disk at once: enough for a run, little enough for 100,000 addresses.
@@ -79,6 +80,7 @@ impl Manager {
         address.in_flight.push_back(InFlight::new(id, unsaved, now.elapsed));
         address.unconfirmed += 1;
         self.active.insert(number);
+        point::reached(Point::NonceTaken);
         self.jobs.push(SignJob { slot, id, from, chain_id, to, value, data, gas, fees, closing: false });
     }
 

@@ -21,6 +21,7 @@
 
 mod bind;
 mod block;
+mod census;
 mod commit;
 mod recover;
 mod reprice;
