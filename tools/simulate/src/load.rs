@@ -11,6 +11,7 @@ use storage::{Fees, Request};
 use uuid::Uuid;
 
 use crate::executor::Executor;
+use crate::node::WORLD;
 use crate::store::MemoryStore;
 
 /// Longest pause of a caller between two batches: submissions go on for as long as faults do.
@@ -36,6 +37,8 @@ pub(crate) struct Plan {
     pub(crate) addresses: Vec<Address>,
     /// How many transactions.
     pub(crate) transactions: u64,
+    /// Nonces that were used before the run.
+    pub(crate) used_before: BTreeMap<Address, u64>,
 }
 
 impl Plan {
@@ -66,6 +69,9 @@ pub(crate) async fn caller(executor: Executor, present: Present, book: Rc<RefCel
         let Some(engine) = present.borrow().clone() else { continue };
         let size = usize::try_from(executor.below(6) + 1).unwrap_or(1).min(numbers.len());
         let batch: Vec<u64> = numbers.drain(..size).collect();
+        if executor.below(4) == 0 {
+            race(&executor, &engine, &book, &plan, &batch);
+        }
         let ends = engine.submit(batch.iter().map(|number| submission(&plan, *number)).collect()).await;
         if ends.len() != batch.len() {
             book.borrow_mut().broken.push(format!("{} answers to {} submissions", ends.len(), batch.len()));
@@ -78,6 +84,20 @@ pub(crate) async fn caller(executor: Executor, present: Present, book: Rc<RefCel
         repeat(&executor, &engine, &book, &plan).await;
     }
     book.borrow_mut().done += 1;
+}
+
+/// Somebody submits the same at the same time, with the same keys: one id for each must come of it (row A16).
+fn race(executor: &Executor, engine: &Engine<MemoryStore>, book: &Rc<RefCell<Book>>, plan: &Plan, batch: &[u64]) {
+    let (engine, book, batch) = (engine.clone(), Rc::clone(book), batch.to_vec());
+    let submissions: Vec<Submission> = batch.iter().map(|number| submission(plan, *number)).collect();
+    let pause = executor.sleep(executor.between(Duration::ZERO, Duration::from_millis(5)));
+    executor.spawn(WORLD, async move {
+        pause.await;
+        for (number, end) in batch.into_iter().zip(engine.submit(submissions).await) {
+            // What has to be asked again is asked again by the caller.
+            note(&book, number, end);
+        }
+    });
 }
 
 fn submission(plan: &Plan, number: u64) -> Submission {

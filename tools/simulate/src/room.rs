@@ -12,8 +12,6 @@ use tokio::io::DuplexStream;
 use crate::executor::{Executor, Process};
 use crate::node::Node;
 
-/// Virtual time zero, since the Unix epoch.
-pub(crate) const EPOCH: Duration = Duration::from_secs(1_800_000_000);
 /// Bytes that a stream holds before its writer waits.
 const STREAM_BYTES: usize = 64 * 1024;
 
@@ -40,7 +38,7 @@ impl Room for SimRoom {
     }
 
     fn unix_time(&self) -> Duration {
-        EPOCH + self.executor.now()
+        self.executor.unix_time()
     }
 
     fn sleep(&self, duration: Duration) -> impl Future<Output = ()> + 'static {
