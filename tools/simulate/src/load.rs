@@ -8,9 +8,10 @@ use std::time::Duration;
 use alloy::primitives::{Address, Bytes, U256};
 use engine::{Engine, Submission, SubmitError};
 use storage::{Fees, Request};
+use tokio::sync::oneshot;
 use uuid::Uuid;
 
-use crate::executor::Executor;
+use crate::executor::{Executor, Process};
 use crate::node::WORLD;
 use crate::store::MemoryStore;
 
@@ -18,7 +19,29 @@ use crate::store::MemoryStore;
 const PAUSE: Duration = Duration::from_millis(1200);
 
 /// The engine that runs now; none while it is down.
-pub(crate) type Present = Rc<RefCell<Option<Engine<MemoryStore>>>>;
+pub(crate) type Present = Rc<RefCell<Option<Running>>>;
+
+/// An engine and the process it is.
+#[derive(Clone)]
+pub(crate) struct Running {
+    /// The handle.
+    pub(crate) engine: Engine<MemoryStore>,
+    /// Whose end takes all answers along that have not been given.
+    pub(crate) process: Process,
+}
+
+impl Running {
+    /// Submits as somebody outside does: when the process ends, the connection to it does too.
+    async fn submit(&self, executor: &Executor, submissions: Vec<Submission>) -> Vec<Result<Uuid, SubmitError>> {
+        let (count, engine) = (submissions.len(), self.engine.clone());
+        let (sender, ends) = oneshot::channel();
+        executor.spawn(self.process, async move {
+            // Whoever waits does so until this task ends.
+            let _ = sender.send(engine.submit(submissions).await);
+        });
+        ends.await.unwrap_or_else(|_| vec![Err(SubmitError::Unknown); count])
+    }
+}
 
 /// What callers were told.
 #[derive(Default)]
@@ -66,13 +89,13 @@ pub(crate) fn recipient(number: u64) -> Address {
 pub(crate) async fn caller(executor: Executor, present: Present, book: Rc<RefCell<Book>>, plan: Rc<Plan>, mut numbers: Vec<u64>) {
     while !numbers.is_empty() {
         executor.sleep(executor.between(Duration::ZERO, PAUSE)).await;
-        let Some(engine) = present.borrow().clone() else { continue };
+        let Some(running) = present.borrow().clone() else { continue };
         let size = usize::try_from(executor.below(6) + 1).unwrap_or(1).min(numbers.len());
         let batch: Vec<u64> = numbers.drain(..size).collect();
         if executor.below(4) == 0 {
-            race(&executor, &engine, &book, &plan, &batch);
+            race(&executor, &running, &book, &plan, &batch);
         }
-        let ends = engine.submit(batch.iter().map(|number| submission(&plan, *number)).collect()).await;
+        let ends = running.submit(&executor, batch.iter().map(|number| submission(&plan, *number)).collect()).await;
         if ends.len() != batch.len() {
             book.borrow_mut().broken.push(format!("{} answers to {} submissions", ends.len(), batch.len()));
         }
@@ -81,19 +104,19 @@ pub(crate) async fn caller(executor: Executor, present: Present, book: Rc<RefCel
                 numbers.push(number);
             }
         }
-        repeat(&executor, &engine, &book, &plan).await;
+        repeat(&executor, &running, &book, &plan).await;
     }
     book.borrow_mut().done += 1;
 }
 
 /// Somebody submits the same at the same time, with the same keys: one id for each must come of it (row A16).
-fn race(executor: &Executor, engine: &Engine<MemoryStore>, book: &Rc<RefCell<Book>>, plan: &Plan, batch: &[u64]) {
-    let (engine, book, batch) = (engine.clone(), Rc::clone(book), batch.to_vec());
+fn race(executor: &Executor, running: &Running, book: &Rc<RefCell<Book>>, plan: &Plan, batch: &[u64]) {
+    let (running, book, batch) = (running.clone(), Rc::clone(book), batch.to_vec());
     let submissions: Vec<Submission> = batch.iter().map(|number| submission(plan, *number)).collect();
-    let pause = executor.sleep(executor.between(Duration::ZERO, Duration::from_millis(5)));
-    executor.spawn(WORLD, async move {
-        pause.await;
-        for (number, end) in batch.into_iter().zip(engine.submit(submissions).await) {
+    let executor = executor.clone();
+    executor.clone().spawn(WORLD, async move {
+        executor.sleep(executor.between(Duration::ZERO, Duration::from_millis(5))).await;
+        for (number, end) in batch.into_iter().zip(running.submit(&executor, submissions).await) {
             // What has to be asked again is asked again by the caller.
             note(&book, number, end);
         }
@@ -123,7 +146,7 @@ fn note(book: &RefCell<Book>, number: u64, end: Result<Uuid, SubmitError>) -> bo
 }
 
 /// Now and then: the same key again, with the same body (the same id must come) or with another (a conflict must come).
-async fn repeat(executor: &Executor, engine: &Engine<MemoryStore>, book: &Rc<RefCell<Book>>, plan: &Plan) {
+async fn repeat(executor: &Executor, running: &Running, book: &Rc<RefCell<Book>>, plan: &Plan) {
     let known: Vec<(u64, Uuid)> = book.borrow().accepted.iter().map(|(number, id)| (*number, *id)).collect();
     if known.is_empty() || executor.below(4) > 0 {
         return;
@@ -134,7 +157,7 @@ async fn repeat(executor: &Executor, engine: &Engine<MemoryStore>, book: &Rc<Ref
     if other_body {
         again.request.value = U256::from(2);
     }
-    let end = engine.submit(vec![again]).await.pop();
+    let end = running.submit(executor, vec![again]).await.pop();
     let kept = match (&end, other_body) {
         (Some(Ok(same)), false) => *same == id,
         (Some(Err(SubmitError::Conflict { existing })), true) => *existing == id,

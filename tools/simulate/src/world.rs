@@ -21,7 +21,7 @@ use storage::{Turn, Writer};
 use crate::check::invariants;
 use crate::executor::{Executor, Process};
 use crate::faults::{Fault, Tally, draw};
-use crate::load::{Book, Plan, Present, caller};
+use crate::load::{Book, Plan, Present, Running, caller};
 use crate::node::{CHAIN_ID, Node, WORLD};
 use crate::points::Points;
 use crate::room::SimRoom;
@@ -319,7 +319,7 @@ impl World {
         room.spawn(write(writer, room.clone(), self.executor.clone(), self.store.clone()));
         engine.census().keep_current();
         self.node.watch(Some(Arc::clone(engine.census())));
-        *self.present.borrow_mut() = Some(engine);
+        *self.present.borrow_mut() = Some(Running { engine, process });
         Ok(())
     }
 }
