@@ -31,8 +31,8 @@ use crate::readers::Readers;
 use crate::sabotage::{self, Sabotage};
 use crate::shard::mailbox::Mailbox;
 use crate::shard::{SubmitBatch, shard_of};
-use crate::txmgr::{Accept, Census};
 use crate::txmgr::check::check;
+use crate::txmgr::{Accept, Census};
 
 /// Pause that a busy engine asks its callers for, ms: about a commit and a run.
 pub(crate) const RETRY_AFTER_MS: u64 = 20;
@@ -218,7 +218,11 @@ impl<S: Store> Engine<S> {
                 new.push((place, accept));
                 continue;
             };
-            let end = if body_hash == accept.body_hash || sabotage::on(Sabotage::ConflictUnseen) { Ok(existing) } else { Err(SubmitError::Conflict { existing }) };
+            let end = if body_hash == accept.body_hash || sabotage::on(Sabotage::ConflictUnseen) {
+                Ok(existing)
+            } else {
+                Err(SubmitError::Conflict { existing })
+            };
             if let Some(key) = &accept.row.idempotency_key {
                 guard.release(key, &end);
             }

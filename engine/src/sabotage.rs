@@ -49,7 +49,7 @@ storage::sabotages! {
     CheckpointBeforeEffects = "checkpoint-before-effects",
     /// What a pool dropped is never sent again.
     DroppedNotSent = "dropped-not-sent",
-    /// A replacement is priced from the first attempt, and by less than pools ask for.
+    /// A replacement is priced from the first attempt, whatever came after it and whatever the market asks for.
     ReplacementTooLow = "replacement-too-low",
     /// A request that can never be mined ends, and its nonce is left open.
     NonceNotClosed = "nonce-not-closed",

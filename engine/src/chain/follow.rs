@@ -120,9 +120,8 @@ impl<R: Room> Follow<R> {
                 continue;
             }
             // A list that is shorter than the block is an index that lags, not the block's truth.
-            let trusted = |receipts: &Vec<SeenReceipt>| {
-                receipts.len() == header.transactions.len() || sabotage::on(Sabotage::ShortReceiptsTrusted)
-            };
+            let trusted =
+                |receipts: &Vec<SeenReceipt>| receipts.len() == header.transactions.len() || sabotage::on(Sabotage::ShortReceiptsTrusted);
             let receipts = self.receipts(&header, by_hash).await?.filter(trusted);
             let receipts = if sabotage::on(Sabotage::NullReceiptsTrusted) { receipts.or(Some(Vec::new())) } else { receipts };
             let Some(receipts) = receipts else { return self.receipts_missing(number, by_hash) };

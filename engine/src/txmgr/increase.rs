@@ -60,7 +60,8 @@ pub fn increase(earlier: &[AttemptFees], market: Option<AttemptFees>, strategy: 
     let needed = raised(max_fee, REPLACEMENT_PERCENT);
     let wanted = strategy.next(max_fee).max(market_of(fee_cap));
     if sabotage::on(Sabotage::ReplacementTooLow) {
-        let (max_fee_per_gas, max_priority_fee_per_gas) = (raised(fee_cap(&earlier[0]), 1), raised(tip_cap(&earlier[0]), 1));
+        let next = |amount: u128| raised(amount, REPLACEMENT_PERCENT);
+        let (max_fee_per_gas, max_priority_fee_per_gas) = (next(fee_cap(&earlier[0])), next(tip_cap(&earlier[0])));
         return Increase::Price(AttemptFees::Dynamic { max_fee_per_gas, max_priority_fee_per_gas });
     }
     let cap = cap.unwrap_or(u128::MAX);

@@ -33,7 +33,10 @@ pub(crate) fn invariants(book: &Book, plan: &Plan, node: &Node, store: &impl Sto
         let before = plan.used_before.get(address).copied().unwrap_or(0);
         let expected = before + (0..plan.transactions).filter(|number| plan.request(*number).from == *address).count() as u64;
         if node.nonce(address) != expected {
-            return Err(format!("{address} has nonce {} on chain after {expected} transactions, {before} of them older than the run", node.nonce(address)));
+            return Err(format!(
+                "{address} has nonce {} on chain after {expected} transactions, {before} of them older than the run",
+                node.nonce(address)
+            ));
         }
     }
     statuses(book, plan, node, &mined, store, required_confirmations)
@@ -71,7 +74,11 @@ fn statuses(
         let (actual, expected) = match executed {
             Some(actual) => (Some(actual), Status::Confirmed),
             None if node.refused(&recipient(*number)) => (closed().copied(), Status::FatalError),
-            None => return Err(format!("number {number} ({id}) is reported as {status:?}; it was never executed, and the node never called it invalid")),
+            None => {
+                return Err(format!(
+                    "number {number} ({id}) is reported as {status:?}; it was never executed, and the node never called it invalid"
+                ));
+            }
         };
         let reported = (receipt.block_number, receipt.block_hash, receipt.transaction_hash);
         if status != Some(expected) || Some(reported) != actual {

@@ -20,6 +20,9 @@ use crate::points::Died;
 /// The wall clock at virtual time zero, since the Unix epoch.
 const EPOCH: Duration = Duration::from_secs(1_800_000_000);
 
+/// Most steps at one moment: hundreds of times what the busiest one takes.
+const STEPS_AT_ONCE: u64 = 200_000;
+
 /// Whose tasks end together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Process(pub(crate) u32);
@@ -131,8 +134,10 @@ impl Executor {
         self.0.killed.borrow_mut().insert(process);
     }
 
-    /// Runs until `done` says so, or nothing can ever run again, or the virtual time passes `limit`. True if done.
+    /// Runs until `done` says so, or nothing can ever run again, or the virtual time passes `limit`, or stands still for too many
+    /// steps: somebody works for ever at one moment. True if done.
     pub(crate) fn run_until(&self, limit: Duration, mut done: impl FnMut() -> bool) -> bool {
+        let mut steps = 0;
         loop {
             if done() {
                 return true;
@@ -144,9 +149,13 @@ impl Executor {
                 ready.iter().nth(place).copied()
             };
             match ready {
-                Some(task) => self.step(task),
+                Some(_) if steps == STEPS_AT_ONCE => return false,
+                Some(task) => {
+                    steps += 1;
+                    self.step(task);
+                }
                 None if !self.advance(limit) => return false,
-                None => {}
+                None => steps = 0,
             }
         }
     }

@@ -13,11 +13,11 @@ use alloy::consensus::transaction::SignerRecoverable;
 use alloy::consensus::{Transaction, TxEnvelope};
 use alloy::eips::Decodable2718;
 use alloy::primitives::{Address, B256, Bytes, keccak256};
+use engine::txmgr::{ByStage, Census};
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 use hyper::{Request, Response};
 use hyper_util::rt::TokioIo;
-use engine::txmgr::{ByStage, Census};
 use serde_json::{Value, json};
 use tokio::io::DuplexStream;
 

@@ -29,8 +29,10 @@ pub(crate) struct DiskFault {
     pub(crate) fault: Fault,
     /// Whether a commit whose outcome nobody hears is on disk.
     pub(crate) written: bool,
-    /// Appends in a row that fail; the others of its kind end differently, in turn.
+    /// Appends in a row that fail; they are on disk and not on disk in turn.
     pub(crate) times: u32,
+    /// It has been counted already.
+    pub(crate) again: bool,
     /// How often the store cannot be opened again after each.
     pub(crate) shut: u32,
 }
@@ -142,14 +144,16 @@ impl Store for MemoryStore {
             disk.write(records);
             return Append::Durable { sequence: disk.sequence };
         };
-        disk.happened.push(next.fault);
+        if !next.again {
+            disk.happened.push(next.fault);
+        }
         if next.written {
             disk.write(records);
         }
         disk.closed = true;
         disk.dead = next.fault == Fault::CrashInCommit;
         disk.shut = next.shut;
-        disk.next = (next.times > 1).then_some(DiskFault { times: next.times - 1, written: !next.written, ..next });
+        disk.next = (next.times > 1).then_some(DiskFault { times: next.times - 1, written: !next.written, again: true, ..next });
         Append::Unknown(failed())
     }
 

@@ -62,6 +62,20 @@ pub(crate) fn build_binaries(root: &Path) -> anyhow::Result<Binaries> {
     Ok(Binaries { millrace: binary("millrace"), devnet: binary("devnet"), load: binary("load"), simulate: binary("simulate") })
 }
 
+/// Builds the simulator with an engine that can crash at named points and make mistakes on purpose, and says where it is: in a
+/// place of its own, so that what [`build_binaries`] has built stays as it is.
+///
+/// Only the project's own crates are compiled anew for that, because no feature of a dependency depends on it.
+pub(crate) fn build_simulator(root: &Path) -> anyhow::Result<PathBuf> {
+    let features = "millrace-simulate/points,millrace-simulate/sabotage";
+    let command = cargo(root, &["build", "--release", "--workspace", "--bin", "simulate", "--features", features])?;
+    crate::process::run("cargo build of the simulator", &command)?;
+    let directory = absolute(root, target_dir()?).join("release");
+    let own = directory.join("simulate-with-faults");
+    std::fs::copy(directory.join("simulate"), &own).with_context(|| format!("copying the simulator to {}", own.display()))?;
+    Ok(own)
+}
+
 /// A relative target directory is relative to where cargo runs.
 fn absolute(root: &Path, directory: PathBuf) -> PathBuf {
     if directory.is_absolute() { directory } else { root.join(directory) }

@@ -47,7 +47,10 @@ impl Manager {
         for nonce in first..end {
             let slot = Slot { address: number, nonce };
             if let Some(tx) = self.get_mut(slot).filter(|tx| tx.included.is_none() && tx.work == Work::None) {
-                tx.resubmit_due |= tx.submitted && now.elapsed >= tx.attempted_at + interval && !sabotage::on(Sabotage::DroppedNotSent);
+                if sabotage::on(Sabotage::DroppedNotSent) {
+                    tx.attempted_at = now.elapsed;
+                }
+                tx.resubmit_due |= tx.submitted && now.elapsed >= tx.attempted_at + interval;
                 self.advance(slot, now, actions);
             }
         }

@@ -65,7 +65,9 @@ impl Manager {
             match end {
                 SendEnd::Answered(outcome, message) => self.answered(slot, &outcome, &message, now, actions),
                 SendEnd::Ambiguous if sabotage::on(Sabotage::LostReplyDrops) => {}
-                SendEnd::Ambiguous if sabotage::on(Sabotage::AmbiguousNonceReused) && self.get_mut(slot).is_some() => drop(self.discard(slot)),
+                SendEnd::Ambiguous if sabotage::on(Sabotage::AmbiguousNonceReused) && self.get_mut(slot).is_some() => {
+                    drop(self.discard(slot))
+                }
                 SendEnd::BeforeSend | SendEnd::Ambiguous => again.push(slot),
             }
         }
