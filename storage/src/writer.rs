@@ -332,7 +332,9 @@ impl<S: Store> Writer<S> {
             }
         };
         self.unresolved = false;
-        let found = if sabotage::on(Sabotage::UnknownIsRefused) { self.sequence } else { found };
+        if sabotage::on(Sabotage::UnknownIsRefused) {
+            self.sequence = found;
+        }
         if found == self.sequence + 1 {
             tracing::warn!(sequence = found, "the unknown append is on disk");
             self.durable(found);

@@ -272,7 +272,7 @@ impl<R: Room> Follow<R> {
         let effects = blocks.effects(parts).await.ok_or(Stop::Ended)?;
         point::reached(Point::MinedUnseen);
         if sabotage::on(Sabotage::CheckpointBeforeEffects) {
-            let record = block_record(header.number, head.clone(), Vec::new(), self.finality_depth);
+            let record = block_record(header.number, head, Vec::new(), self.finality_depth);
             blocks.store(record).await.ok_or(Stop::Ended)?;
         }
         let record = block_record(header.number, head, effects, self.finality_depth);

@@ -46,8 +46,6 @@ pub(crate) struct Binaries {
     pub(crate) devnet: PathBuf,
     /// The load.
     pub(crate) load: PathBuf,
-    /// The simulator.
-    pub(crate) simulate: PathBuf,
 }
 
 /// Builds the binaries, and says where they are.
@@ -59,7 +57,7 @@ pub(crate) fn build_binaries(root: &Path) -> anyhow::Result<Binaries> {
     crate::process::run("cargo build", &command)?;
     let directory = absolute(root, target_dir()?).join("release");
     let binary = |name| directory.join(name);
-    Ok(Binaries { millrace: binary("millrace"), devnet: binary("devnet"), load: binary("load"), simulate: binary("simulate") })
+    Ok(Binaries { millrace: binary("millrace"), devnet: binary("devnet"), load: binary("load") })
 }
 
 /// Builds the simulator with an engine that can crash at named points and make mistakes on purpose, and says where it is: in a

@@ -66,7 +66,7 @@ impl Manager {
                 SendEnd::Answered(outcome, message) => self.answered(slot, &outcome, &message, now, actions),
                 SendEnd::Ambiguous if sabotage::on(Sabotage::LostReplyDrops) => {}
                 SendEnd::Ambiguous if sabotage::on(Sabotage::AmbiguousNonceReused) && self.get_mut(slot).is_some() => {
-                    drop(self.discard(slot))
+                    drop(self.discard(slot));
                 }
                 SendEnd::BeforeSend | SendEnd::Ambiguous => again.push(slot),
             }
