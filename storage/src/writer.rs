@@ -252,6 +252,14 @@ impl<S: Store> Writer<S> {
         turn
     }
 
+    /// Takes what the next turn will append, as that turn would at its beginning. For an owner without a thread, whose shards go on
+    /// while a commit is being synced: what they submit after this is behind that commit, as it is in production.
+    pub fn begin(&mut self) {
+        if !self.unresolved && self.batch.tickets.is_empty() {
+            self.gather();
+        }
+    }
+
     /// Nothing has been submitted and nothing is unresolved.
     #[must_use]
     pub fn is_idle(&self) -> bool {
@@ -265,7 +273,8 @@ impl<S: Store> Writer<S> {
     }
 
     fn commit(&mut self) -> Turn {
-        let refused = self.gather();
+        // What `begin` has taken goes alone: what came since belongs to the next turn.
+        let refused = self.batch.tickets.is_empty() && self.gather();
         if self.batch.tickets.is_empty() {
             return if refused { Turn::Wrote } else { Turn::Idle };
         }

@@ -335,6 +335,7 @@ async fn write(mut writer: Writer<MemoryStore>, room: SimRoom, executor: Executo
         bell.wait().await;
         loop {
             let slow = !writer.is_idle() && store.take_slow();
+            writer.begin();
             let longest = if slow { Duration::from_secs(4) } else { Duration::from_millis(4) };
             room.sleep(executor.between(longest / 16, longest)).await;
             match writer.turn() {
