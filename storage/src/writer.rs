@@ -263,7 +263,7 @@ impl<S: Store> Writer<S> {
     /// Nothing has been submitted and nothing is unresolved.
     #[must_use]
     pub fn is_idle(&self) -> bool {
-        !self.unresolved && self.ports.iter().all(|port| port.lane.commits.is_empty())
+        !self.unresolved && self.batch.tickets.is_empty() && self.ports.iter().all(|port| port.lane.commits.is_empty())
     }
 
     /// All shards' ends are gone: nothing will be submitted any more.

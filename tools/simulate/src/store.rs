@@ -60,6 +60,11 @@ impl MemoryStore {
         slow
     }
 
+    /// The next append fails.
+    pub(crate) fn will_fail(&self) -> bool {
+        self.0.lock().next.is_some_and(|next| next.fault != Fault::DiskSlow)
+    }
+
     /// Faults that took effect since the last call.
     pub(crate) fn take_happened(&self) -> Vec<Fault> {
         std::mem::take(&mut self.0.lock().happened)

@@ -334,7 +334,8 @@ async fn write(mut writer: Writer<MemoryStore>, room: SimRoom, executor: Executo
     loop {
         bell.wait().await;
         loop {
-            let slow = !writer.is_idle() && store.take_slow();
+            // A disk that fails is often slow before.
+            let slow = !writer.is_idle() && (store.take_slow() || (store.will_fail() && executor.below(2) == 0));
             writer.begin();
             let longest = if slow { Duration::from_secs(4) } else { Duration::from_millis(4) };
             room.sleep(executor.between(longest / 16, longest)).await;
