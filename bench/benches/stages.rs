@@ -7,7 +7,7 @@ use alloy::primitives::{Address, B256, Bytes, keccak256};
 use criterion::{BatchSize, BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use engine::shard::sign;
 use engine::txmgr::stage::{Facts, next_stage};
-use engine::txmgr::{Event, Now, SeenBlock, SignJob, Signed};
+use engine::txmgr::{Event, Now, SeenBlock, SignJob};
 use millrace_bench::{Bytecount, FEES, accept, crowd, keyring, manager, sign_job, turn, walk};
 use storage::{AttemptRow, Record, Scratch, project};
 
@@ -114,15 +114,7 @@ fn admission(criterion: &mut Criterion) {
         // Any bytes will do: nothing here looks into them.
         let raw = Bytes::from_static(&[1]);
         let result = Ok((raw.clone(), keccak256(&raw)));
-        let fake = |job: &SignJob| Signed {
-            number: job.number,
-            slot: job.slot,
-            id: job.id,
-            fees: job.fees,
-            gas: job.gas,
-            closing: false,
-            result: result.clone(),
-        };
+        let fake = |job: &SignJob| job.answer(result.clone());
         group.bench_function(BenchmarkId::new("turn", addresses), |bencher| {
             bencher.iter(|| {
                 block += 1;

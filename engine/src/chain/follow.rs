@@ -311,10 +311,8 @@ impl<R: Room> Follow<R> {
                 return Err(stop);
             }
         }
-        let mut earlier = BlockEffects::default();
-        earlier.floors.append(&mut self.floors);
-        effects.insert(0, earlier);
-        let record = block_record(header.number, head, effects, self.finality_depth);
+        let earlier_floors = std::mem::take(&mut self.floors);
+        let record = block_record(header.number, head, effects, earlier_floors, self.finality_depth);
         blocks.store(record).await.ok_or(Stop::Ended)?;
         let newest = follower.stored(Stored { number: header.number, hash: header.hash });
         self.greeted |= newest;
@@ -349,9 +347,9 @@ fn route(
     parts
 }
 
-/// Everyone's effects and the checkpoint, as one record.
-fn block_record(number: u64, head: HeadRow, effects: Vec<BlockEffects>, finality_depth: u64) -> Record {
-    let (mut receipts, mut rivals, mut floors) = (Vec::new(), Vec::new(), Vec::new());
+/// Everyone's effects and the checkpoint, as one record. `floors` are older than those of the effects, which win where both name one.
+fn block_record(number: u64, head: HeadRow, effects: Vec<BlockEffects>, mut floors: Vec<(Address, u64)>, finality_depth: u64) -> Record {
+    let (mut receipts, mut rivals) = (Vec::new(), Vec::new());
     for part in effects {
         receipts.extend(part.receipts);
         rivals.extend(part.rivals);

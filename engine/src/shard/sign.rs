@@ -19,8 +19,7 @@ pub fn sign(job: &SignJob, keys: &Keyring) -> Signed {
 
 /// A job's end.
 pub(super) fn result(job: &SignJob, result: Result<(Bytes, B256), SignError>) -> Signed {
-    let result = result.map_err(|error| error.to_string());
-    Signed { number: job.number, slot: job.slot, id: job.id, fees: job.fees, gas: job.gas, closing: job.closing, result }
+    job.answer(result.map_err(|error| error.to_string()))
 }
 
 /// A transaction that wants a signature.

@@ -77,6 +77,14 @@ pub struct SignJob {
     pub closing: bool,
 }
 
+impl SignJob {
+    /// The answer to this job: EIP-2718 bytes and transaction hash, or why there is no signature.
+    #[must_use]
+    pub const fn answer(&self, result: Result<(Bytes, B256), String>) -> Signed {
+        Signed { number: self.number, slot: self.slot, id: self.id, fees: self.fees, gas: self.gas, closing: self.closing, result }
+    }
+}
+
 /// A signature's result: the bytes to send and their hash.
 #[derive(Clone, Debug)]
 pub struct Signed {

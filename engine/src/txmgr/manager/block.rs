@@ -105,6 +105,9 @@ impl Manager {
         let (required, finality) = (self.settings.txmgr.required_confirmations, self.settings.txmgr.finality_depth);
         let address = &mut self.addresses[number as usize];
         for tx in &mut address.in_flight {
+            if let Some(rival) = tx.rival.as_mut() {
+                rival.stored |= rival.block <= head;
+            }
             let Some(included) = tx.included.as_mut() else { continue };
             if !included.stored && included.block <= head {
                 included.stored = true;
@@ -116,9 +119,6 @@ impl Manager {
                     actions.push(Action::Count(Counted::Confirmed));
                 }
             }
-        }
-        for rival in address.in_flight.iter_mut().filter_map(|tx| tx.rival.as_mut()) {
-            rival.stored |= rival.block <= head;
         }
         self.conclude(number, head, now, actions);
         let address = &mut self.addresses[number as usize];

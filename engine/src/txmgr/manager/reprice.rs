@@ -162,7 +162,7 @@ impl Manager {
     fn release_held(&mut self, now: Now, actions: &mut Vec<Action>) {
         let Some(market) = self.gas_price.known() else { return };
         for slot in std::mem::take(&mut self.held) {
-            let Some(tx) = self.get_mut(slot).filter(|tx| tx.included.is_none()) else { continue };
+            let Some(tx) = self.get_mut(slot).filter(|tx| !tx.taken()) else { continue };
             if !matches!(tx.held.as_deref(), Some(Held::PriceCap { .. } | Held::FixedPrice { .. })) {
                 continue;
             }

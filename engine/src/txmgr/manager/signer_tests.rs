@@ -6,7 +6,7 @@ use alloy::primitives::Bytes;
 use storage::{AttemptFees, Record};
 use uuid::Uuid;
 
-use super::super::event::{Action, Event, Now, ReplyTo, SignJob, Signed, Waiter};
+use super::super::event::{Action, Event, Now, ReplyTo, SignJob, Waiter};
 use super::super::gas_price::MarketPrice;
 use super::super::outcome::{Outcome, Reason};
 use super::tests::{Desk, FROM, accept, answers, bound, records, replies, sent, ticket};
@@ -169,15 +169,7 @@ fn a_late_signature_of_a_job_that_was_given_up_binds_nothing() {
     }
     let jobs = desk.manager.sign();
     assert_eq!(jobs.iter().map(|job| job.slot.nonce).collect::<Vec<_>>(), [7, 8]);
-    let fail = |job: &SignJob| Signed {
-        number: job.number,
-        slot: job.slot,
-        id: job.id,
-        fees: job.fees,
-        gas: job.gas,
-        closing: false,
-        result: Err("away".into()),
-    };
+    let fail = |job: &SignJob| job.answer(Err("away".into()));
     desk.manager.handle(Event::Signed(vec![fail(&jobs[0])]), now, &mut actions);
     desk.manager.flush(now, &mut actions);
     let queued = ticket(&actions);
@@ -189,7 +181,7 @@ fn a_late_signature_of_a_job_that_was_given_up_binds_nothing() {
     assert_eq!(again.iter().map(|job| (job.slot.nonce, job.id)).collect::<Vec<_>>(), [(7, jobs[0].id), (8, jobs[1].id)]);
     // The first answer to what was behind it comes only now, while the signer works on the same nonce again.
     let raw = Bytes::from_static(&[1]);
-    let late = Signed { result: Ok((raw.clone(), alloy::primitives::keccak256(&raw))), ..fail(&jobs[1]) };
+    let late = jobs[1].answer(Ok((raw.clone(), alloy::primitives::keccak256(&raw))));
     let mut actions = Vec::new();
     desk.manager.handle(Event::Signed(vec![late]), now, &mut actions);
     desk.manager.flush(now, &mut actions);

@@ -7,7 +7,7 @@ impl Manager {
     /// Every bound and unconfirmed transaction is sent to the new node: the same bytes, which do no harm where they are known.
     pub(super) fn switched(&mut self, now: Now, actions: &mut Vec<Action>) {
         for number in self.active.clone() {
-            for tx in self.at(number).in_flight.iter_mut().filter(|tx| tx.included.is_none() && tx.is_bound()) {
+            for tx in self.at(number).in_flight.iter_mut().filter(|tx| !tx.taken() && tx.is_bound()) {
                 tx.submitted = false;
             }
             self.look(number, now, actions);

@@ -92,7 +92,7 @@ impl Desk {
         let raw = Bytes::from(raw(job));
         let fails = self.sign_fails.contains(&job.slot.nonce);
         let result = if fails { Err("the signer is away".into()) } else { Ok((raw.clone(), alloy::primitives::keccak256(&raw))) };
-        Signed { number: job.number, slot: job.slot, id: job.id, fees: job.fees, gas: job.gas, closing: job.closing, result }
+        job.answer(result)
     }
 
     pub(super) fn submit(&mut self, count: u32) -> Vec<Action> {
