@@ -7,7 +7,7 @@ use std::{
         atomic::{AtomicBool, AtomicUsize, Ordering},
         mpsc,
     },
-    thread,
+    thread::{self, JoinHandle},
     time::Duration,
 };
 
@@ -221,13 +221,15 @@ fn a_writer_whose_place_was_taken_refuses_everything_and_stays_unhealthy() {
     assert_eq!(present(&bench.store, &[1, 2, 9]), [false, false, true]);
 }
 
-/// A link to a writer on its own thread, and what ends the thread.
+/// A link to a writer on its own thread, and what ends the thread. The thread is waited for: a process that ends while RocksDB
+/// closes on another thread is aborted by RocksDB.
 struct Threaded {
-    link: ShardLink,
+    link: Option<ShardLink>,
     woken: mpsc::Receiver<()>,
     stop: Arc<AtomicBool>,
     state: Arc<millrace_storage::WriterState>,
     ended: mpsc::Receiver<()>,
+    thread: Option<JoinHandle<()>>,
 }
 
 fn threaded(dir: &Path, plan: &[Fault]) -> Threaded {
@@ -239,21 +241,41 @@ fn threaded(dir: &Path, plan: &[Fault]) -> Threaded {
     let stop = Arc::new(AtomicBool::new(false));
     let (end, ended) = mpsc::channel();
     let flag = Arc::clone(&stop);
-    thread::spawn(move || {
+    let thread = thread::spawn(move || {
         run(writer, flag, Duration::from_millis(100));
         end.send(()).unwrap_or_default();
     });
-    Threaded { link: links.remove(0), woken, stop, state, ended }
+    Threaded { link: Some(links.remove(0)), woken, stop, state, ended, thread: Some(thread) }
 }
 
 impl Threaded {
     fn next_ack(&self) -> Ack {
         loop {
-            if let Some(ack) = self.link.next_ack() {
+            if let Some(ack) = self.link().next_ack() {
                 return ack;
             }
             self.woken.recv_timeout(PATIENCE).expect("the writer rings after it has answered");
         }
+    }
+
+    fn link(&self) -> &ShardLink {
+        self.link.as_ref().expect("the shard has not left")
+    }
+
+    fn shard_leaves(&mut self) {
+        drop(self.link.take());
+    }
+
+    fn wait_for_the_end(&self) {
+        self.ended.recv_timeout(PATIENCE).expect("the writer ends");
+    }
+}
+
+impl Drop for Threaded {
+    fn drop(&mut self) {
+        self.shard_leaves();
+        let joined = self.thread.take().map(JoinHandle::join);
+        assert!(thread::panicking() || matches!(joined, Some(Ok(()))), "the writer's thread panicked");
     }
 }
 
@@ -262,24 +284,24 @@ fn the_thread_sleeps_wakes_for_every_submit_and_stops_when_told() {
     let directory = tempfile::tempdir().unwrap();
     let threaded = threaded(directory.path(), &[]);
     for number in 0..200 {
-        threaded.link.submit(commit(number, 0)).unwrap();
+        threaded.link().submit(commit(number, 0)).unwrap();
         assert_eq!(threaded.next_ack(), Ack { ticket: number, epoch: 0, outcome: Durable });
     }
     threaded.stop.store(true, Ordering::Release);
     threaded.state.wake();
-    threaded.ended.recv_timeout(PATIENCE).expect("the writer stops");
+    threaded.wait_for_the_end();
 }
 
 #[test]
 fn the_thread_ends_by_itself_when_the_shards_have_left_and_leaves_nothing_unwritten() {
     let directory = tempfile::tempdir().unwrap();
-    let Threaded { link, ended, state, .. } = threaded(directory.path(), &[]);
+    let mut threaded = threaded(directory.path(), &[]);
     for number in 0..CAPACITY as u64 {
-        link.submit(commit(number, 0)).unwrap();
+        threaded.link().submit(commit(number, 0)).unwrap();
     }
-    drop(link);
-    ended.recv_timeout(PATIENCE).expect("the writer ends");
-    assert_eq!(state.records_total(), CAPACITY as u64);
+    threaded.shard_leaves();
+    threaded.wait_for_the_end();
+    assert_eq!(threaded.state.records_total(), CAPACITY as u64);
     let numbers: Vec<u64> = (0..CAPACITY as u64).collect();
     assert!(present(&open(directory.path()), &numbers).iter().all(|present| *present));
 }
@@ -288,12 +310,12 @@ fn the_thread_ends_by_itself_when_the_shards_have_left_and_leaves_nothing_unwrit
 fn the_thread_opens_a_failed_store_again_until_it_can() {
     let directory = tempfile::tempdir().unwrap();
     let threaded = threaded(directory.path(), &[Fault::None, Fault::UnknownAndShut(3)]);
-    threaded.link.submit(commit(1, 0)).unwrap();
+    threaded.link().submit(commit(1, 0)).unwrap();
     assert_eq!(threaded.next_ack().outcome, Durable);
-    threaded.link.submit(commit(2, 0)).unwrap();
+    threaded.link().submit(commit(2, 0)).unwrap();
     assert_eq!(threaded.next_ack().outcome, Unknown);
     assert_eq!(threaded.next_ack(), Ack { ticket: 2, epoch: 1, outcome: Refused });
-    threaded.link.submit(commit(2, 1)).unwrap();
+    threaded.link().submit(commit(2, 1)).unwrap();
     assert_eq!(threaded.next_ack(), Ack { ticket: 2, epoch: 1, outcome: Durable });
     assert!(threaded.state.healthy());
 }
