@@ -5,7 +5,6 @@
 // Each test program uses its part of this.
 #![allow(dead_code)]
 
-pub(crate) mod geth;
 pub(crate) mod http;
 pub(crate) mod node;
 pub(crate) mod world;
