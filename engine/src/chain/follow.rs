@@ -175,7 +175,8 @@ impl<R: Room> Follow<R> {
                         // A list that is shorter than the block is an index that lags, not the block's truth.
                         let whole = |list: &Vec<_>| list.len() == header.transactions.len() || sabotage::on(Sabotage::ShortReceiptsTrusted);
                         let receipts = self.receipts(&header, by_hash).await?.filter(whole);
-                        let receipts = if sabotage::on(Sabotage::NullReceiptsTrusted) { receipts.or_else(|| Some(Vec::new())) } else { receipts };
+                        let receipts =
+                            if sabotage::on(Sabotage::NullReceiptsTrusted) { receipts.or_else(|| Some(Vec::new())) } else { receipts };
                         let Some(receipts) = receipts else { return self.receipts_missing(number, by_hash) };
                         self.missing = 0;
                         self.store(follower, &header, receipts, blocks).await?;

@@ -197,7 +197,7 @@ fn run(executor: Executor) -> Result<Outcome, String> {
     if ended {
         return Ok(outcome);
     }
-    let open = format!("not ended after {:?}: {} of {CALLERS} callers done", world.executor.now(), book.borrow().done);
+    let open = format!("not ended after {:?}: {} of {} callers done", world.executor.now(), book.borrow().done, CALLERS + 1);
     Err(failure.map_or(open.clone(), |failure| format!("{open}; {failure}")))
 }
 
