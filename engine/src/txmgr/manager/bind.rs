@@ -302,10 +302,15 @@ impl Manager {
         let keep = usize::try_from(from.nonce - address.base).expect("in memory");
         let tail: Vec<InFlight> = address.in_flight.drain(keep..).collect();
         debug_assert!(tail.iter().all(|tx| !tx.is_bound()), "a nonce on disk is never given back");
-        address.unconfirmed -= tail.len();
         address.unsent -= tail.iter().filter(|tx| tx.unsent).count();
-        for tx in &tail {
+        // What a rival took does not count already.
+        for tx in tail.iter().filter(|tx| !tx.taken()) {
+            address.unconfirmed -= 1;
             address.balance.release(tx.cost);
+        }
+        let ahead = address.chain_at_least.is_some_and(|(count, _)| count > address.next_nonce());
+        if ahead && address.nonce == NonceState::Known {
+            address.nonce = NonceState::Unknown;
         }
         tail
     }

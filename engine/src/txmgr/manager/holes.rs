@@ -82,11 +82,11 @@ impl Manager {
         let address = self.at(number);
         let unsaved = |tx: &InFlight| tx.unsaved.as_ref().is_some_and(|unsaved| unsaved.origin == Origin::Hole);
         if address.in_flight.front().is_some_and(unsaved) {
-            if let Some(filler) = address.in_flight.pop_front() {
+            if let Some(filler) = address.in_flight.pop_front().filter(|filler| !filler.taken()) {
                 address.balance.release(filler.cost);
+                address.unconfirmed -= 1;
             }
             address.base += 1;
-            address.unconfirmed -= 1;
         }
     }
 }
