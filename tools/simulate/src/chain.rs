@@ -299,10 +299,10 @@ impl Chain {
             let transactions = self.blocks.pop().map(|block| block.transactions).unwrap_or_default();
             for known in transactions {
                 *self.nonces.entry(known.from).or_default() -= 1;
-                if known.to == Some(STRANGER) {
-                    *self.opened_again.entry(known.from).or_default() += 1;
-                }
-                if requeue {
+                let strange = known.to == Some(STRANGER);
+                *self.opened_again.entry(known.from).or_default() += u64::from(strange);
+                // The other wallet has often changed its mind by then.
+                if requeue && !(strange && executor.below(2) == 0) {
                     self.pool.insert((known.from, known.nonce), known);
                 }
             }

@@ -270,6 +270,11 @@ async fn trouble(world: Rc<World>, calm: Rc<Cell<bool>>) {
         let stage = Stage::ALL[usize::try_from(world.executor.below(Stage::ALL.len() as u64)).unwrap_or(0)];
         if world.executor.below(2) == 0 {
             world.strike(fault);
+            if fault == Fault::Rival && world.executor.below(2) == 0 {
+                // What the other wallet used opens again when something of ours may be bound behind it.
+                world.executor.sleep(world.executor.between(Duration::from_secs(1), Duration::from_secs(4))).await;
+                world.strike(Fault::Reorg);
+            }
             continue;
         }
         world.lead_to(stage);

@@ -232,7 +232,8 @@ impl Manager {
     /// Results of sign jobs: each becomes a record, in nonce order.
     pub(super) fn signed(&mut self, results: Vec<Signed>, now: Now, actions: &mut Vec<Action>) {
         for signed in results {
-            let Some(tx) = self.get_mut(signed.slot).filter(|tx| tx.job == signed.number && tx.work == Work::Signing) else { continue };
+            let awaited = |tx: &InFlight| tx.job == signed.number || sabotage::on(Sabotage::LateSignatureBinds);
+            let Some(tx) = self.get_mut(signed.slot).filter(|tx| awaited(tx) && tx.work == Work::Signing) else { continue };
             if tx.included.is_some() {
                 // A block came while a slow signer worked: no further attempt is wanted.
                 tx.work = Work::None;

@@ -29,7 +29,7 @@ impl Manager {
     /// A transaction of one of our addresses that nobody here signed. True if it can matter: the address has work, or its nonce is
     /// believed to be known.
     pub(super) fn is_stranger(&self, receipt: &SeenReceipt) -> bool {
-        let Some(number) = self.numbers.get(&receipt.from) else { return false };
+        let Some(number) = self.numbers.get(&receipt.from).filter(|_| !sabotage::on(Sabotage::RivalUnseen)) else { return false };
         let address = &self.addresses[*number as usize];
         let matters = !address.in_flight.is_empty() || address.nonce != NonceState::Unknown;
         matters && address.find(&receipt.transaction_hash).is_none()
@@ -93,7 +93,7 @@ impl Manager {
 
     /// Writes the last record of what is final at `head` and was not ended by its own request.
     pub(super) fn conclude(&mut self, number: u32, head: u64, now: Now, actions: &mut Vec<Action>) {
-        let finality = self.settings.txmgr.finality_depth;
+        let finality = if sabotage::on(Sabotage::DisplacedBeforeFinal) { 1 } else { self.settings.txmgr.finality_depth };
         let is_final = |tx: &&InFlight| tx.taken_in().is_some_and(|block| block + finality <= head + 1);
         let address = &self.addresses[number as usize];
         let due = address.in_flight.iter().enumerate().take_while(|(_, tx)| is_final(tx));
