@@ -86,7 +86,8 @@ fn statuses(
         let allowed = invalid && (closed || displaced) || displaced && txmgr.displaced == Displaced::Fail;
         if status != Some(Status::FatalError) || !allowed {
             return Err(format!(
-                "number {number} ({id}) is reported as {status:?} and was never executed; called invalid: {invalid}, closed: {closed}, displaced: {displaced}"
+                "number {number} ({id}) is reported as {status:?} and was never executed; called invalid: {invalid}, closed: {closed}, displaced: {displaced}; {}",
+                holders(node, store, *id, &plan.request(*number).from)
             ));
         }
     }
@@ -96,4 +97,20 @@ fn statuses(
         }
     }
     Ok(())
+}
+
+/// Who holds the nonces of a request on chain.
+fn holders(node: &Node, store: &impl Store, id: uuid::Uuid, from: &Address) -> String {
+    let attempts = read::attempts(store, id).unwrap_or_default();
+    let nonces: std::collections::BTreeSet<u64> = attempts.iter().map(|attempt| attempt.nonce).collect();
+    let blocks = node.blocks();
+    let holder = |nonce: u64| {
+        let mut all = (0_u64..).zip(&blocks).flat_map(|(number, block)| block.transactions.iter().map(move |known| (number, known)));
+        match all.find(|(_, known)| known.from == *from && known.nonce == nonce) {
+            Some((number, known)) => format!("nonce {nonce} is held by {} to {:?} in block {number}", known.hash, known.to),
+            None => format!("nonce {nonce} is open"),
+        }
+    };
+    let held: Vec<String> = nonces.into_iter().map(holder).collect();
+    format!("of {from}: {}", held.join(", "))
 }

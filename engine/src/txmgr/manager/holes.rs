@@ -52,7 +52,9 @@ impl Manager {
     /// Binds a transfer to oneself to the highest nonce of the hole, if that is to be done and nothing of the kind is under way.
     pub(super) fn fill(&mut self, number: u32, now: Now, actions: &mut Vec<Action>) {
         let address = self.at(number);
-        let Some(from_nonce) = address.hole_from else { return };
+        // What blocks have shown to be used is no hole any more.
+        let used = address.chain_at_least.map_or(0, |(count, _)| count);
+        let Some(from_nonce) = address.hole_from.map(|from_nonce| from_nonce.max(used)) else { return };
         let under_way = address.in_flight.front().is_some_and(|tx| !tx.is_bound());
         if address.base <= from_nonce || under_way || sabotage::on(Sabotage::HoleNotFilled) {
             return;
