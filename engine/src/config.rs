@@ -124,6 +124,16 @@ pub struct NodeConfig {
     pub batch_bytes: usize,
     /// How long a reply may take, in milliseconds, before the outcome counts as unknown.
     pub request_timeout_ms: u64,
+    /// A shard leaves a node alone when so many of its requests in a row, over all connections, found no connection or no reply in time.
+    /// More than `connections` + 3, or a node that restarts is left alone at once.
+    pub breaker_failures: u32,
+    /// How long at first, in milliseconds, less up to half of it by chance; then one request finds out whether the node is back. It doubles
+    /// while that fails.
+    pub breaker_pause_min_ms: u64,
+    /// The longest such pause, in milliseconds.
+    pub breaker_pause_max_ms: u64,
+    /// The longest `Retry-After` that is heeded in full, in milliseconds; a node that wants to be left alone for longer is asked again then.
+    pub retry_after_max_ms: u64,
     /// How often the head is asked for, in milliseconds.
     pub poll_interval_ms: u64,
     /// How often it is asked for while heads come by WebSocket, in milliseconds: for what a head may not have told.
@@ -145,6 +155,10 @@ impl Default for NodeConfig {
             batch_calls: 200,
             batch_bytes: 512 * 1024,
             request_timeout_ms: 10_000,
+            breaker_failures: 8,
+            breaker_pause_min_ms: 500,
+            breaker_pause_max_ms: 5000,
+            retry_after_max_ms: 60_000,
             poll_interval_ms: 100,
             ws_poll_interval_ms: 2000,
         }
@@ -200,6 +214,10 @@ impl fmt::Debug for NodeConfig {
             .field("batch_calls", &self.batch_calls)
             .field("batch_bytes", &self.batch_bytes)
             .field("request_timeout_ms", &self.request_timeout_ms)
+            .field("breaker_failures", &self.breaker_failures)
+            .field("breaker_pause_min_ms", &self.breaker_pause_min_ms)
+            .field("breaker_pause_max_ms", &self.breaker_pause_max_ms)
+            .field("retry_after_max_ms", &self.retry_after_max_ms)
             .field("poll_interval_ms", &self.poll_interval_ms)
             .field("ws_poll_interval_ms", &self.ws_poll_interval_ms)
             .finish()

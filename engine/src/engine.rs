@@ -401,6 +401,11 @@ impl<S: Store> Engine<S> {
         metrics.nodes_quarantined.set(quarantined as f64);
         metrics.node_current.set(parts.roster.current() as f64);
         metrics.node_switches.absolute(parts.roster.switches());
+        for (node, standing) in parts.roster.standings().enumerate() {
+            metrics.node_breakers_open.of(node).set(standing.open() as f64);
+            metrics.node_breakers_half_open.of(node).set(standing.half_open() as f64);
+            metrics.node_breaker_openings.of(node).absolute(standing.opened());
+        }
         let (heads, cuts) = parts.roster.heads_and_cuts();
         metrics.ws_subscribed.set(f64::from(u8::from(parts.roster.subscribed())));
         metrics.ws_heads.absolute(heads);

@@ -1,6 +1,8 @@
 //! What operators watch: one struct, and each field's documentation *is* the metric's description,
 //! so what `/metrics` says and what the code says cannot drift apart.
 //!
+//! A metric of nodes has one series for each, labelled with the node's place in the order of priority, from 0: `{node="0"}`.
+//!
 //! Counters only grow, over the life of the process; a restart begins at zero. Histograms are in seconds.
 
 use metrics::{Counter, Gauge, Histogram, Unit};
@@ -13,6 +15,28 @@ const LATENCY_BUCKETS_S: [f64; 16] = [0.000_5, 0.001, 0.002, 0.005, 0.01, 0.02, 
 
 /// A gauge for each stage, in the order of [`Stage::ALL`].
 pub type StageGauges = [Gauge; Stage::ALL.len()];
+
+/// A counter for each node.
+#[derive(Clone, Copy)]
+pub struct NodeCounter(&'static str);
+
+impl NodeCounter {
+    /// That of the node at this place.
+    pub fn of(self, node: usize) -> Counter {
+        metrics::counter!(self.0, "node" => node.to_string())
+    }
+}
+
+/// A gauge for each node.
+#[derive(Clone, Copy)]
+pub struct NodeGauge(&'static str);
+
+impl NodeGauge {
+    /// That of the node at this place.
+    pub fn of(self, node: usize) -> Gauge {
+        metrics::gauge!(self.0, "node" => node.to_string())
+    }
+}
 
 macro_rules! metrics {
     ($($(#[doc = $doc:literal])+ $field:ident: $kind:ident = $name:literal, $unit:expr;)+) => {
@@ -41,6 +65,14 @@ macro_rules! metrics {
         metrics::describe_gauge!($name, $unit, $text.trim_start());
         Stage::ALL.map(|stage| metrics::gauge!($name, "stage" => stage.name()))
     }};
+    (@register NodeCounter, $name:literal, $unit:expr, $text:expr) => {{
+        metrics::describe_counter!($name, $unit, $text.trim_start());
+        NodeCounter($name)
+    }};
+    (@register NodeGauge, $name:literal, $unit:expr, $text:expr) => {{
+        metrics::describe_gauge!($name, $unit, $text.trim_start());
+        NodeGauge($name)
+    }};
     (@register Histogram, $name:literal, $unit:expr, $text:expr) => {{
         metrics::describe_histogram!($name, $unit, $text.trim_start());
         metrics::histogram!($name)
@@ -68,7 +100,7 @@ metrics! {
     attempts_sent: Counter = "millrace_attempts_sent_total", Unit::Count;
     /// Copies of signed transactions that were handed to nodes besides the one that is used (`node.send_to_all`).
     copies_sent: Counter = "millrace_copies_sent_total", Unit::Count;
-    /// Copies that were left out because their node was too slow.
+    /// Copies that were left out because their node was too slow, or could not be reached.
     copies_dropped: Counter = "millrace_copies_dropped_total", Unit::Count;
     /// 1 while heads come by WebSocket, 0 while the head is polled.
     ws_subscribed: Gauge = "millrace_ws_subscribed", Unit::Count;
@@ -84,6 +116,12 @@ metrics! {
     node_current: Gauge = "millrace_node_current", Unit::Count;
     /// Times that another node has become the one that is used.
     node_switches: Counter = "millrace_node_switches_total", Unit::Count;
+    /// Shards that leave the node alone because it failed too often in a row.
+    node_breakers_open: NodeGauge = "millrace_node_breakers_open", Unit::Count;
+    /// Shards in which one request finds out whether the node that failed is back.
+    node_breakers_half_open: NodeGauge = "millrace_node_breakers_half_open", Unit::Count;
+    /// Times that a shard has begun to leave the node alone.
+    node_breaker_openings: NodeCounter = "millrace_node_breaker_openings_total", Unit::Count;
     /// Submissions that were refused because a queue was full.
     busy: Counter = "millrace_submissions_refused_busy_total", Unit::Count;
     /// Transactions accepted and not yet archived or failed.
@@ -187,10 +225,12 @@ mod tests {
             let metrics = Metrics::new();
             metrics.accepted.increment(3);
             metrics.open.set(2.0);
+            metrics.node_breakers_open.of(1).set(3.0);
         });
         let text = handle.render();
         assert!(text.contains("# HELP millrace_transactions_accepted_total Transactions that were put on disk"), "{text}");
         assert!(text.contains("\nmillrace_transactions_accepted_total 3\n"), "{text}");
         assert!(text.contains("\nmillrace_transactions_open 2\n"), "{text}");
+        assert!(text.contains("\nmillrace_node_breakers_open{node=\"1\"} 3\n"), "{text}");
     }
 }

@@ -13,15 +13,22 @@ use std::time::Duration;
 
 use futures_util::future::join;
 use kit::node::{Act, Asked, Node};
-use netio::{BreakerLimits, CallError, Calls, Counts, End, Exchange, Fault, Gate, Lane, Limits, Room, within};
+use netio::{BreakerLimits, CallError, Calls, Counts, End, Exchange, Fault, Gate, Lane, Limits, Room, Standing, within};
 
 const MS: Duration = Duration::from_millis(1);
 
 const FAILURES_MAX: usize = 3;
 
 /// Pauses long enough to be seen on a loaded machine.
+const LIMITS: BreakerLimits = BreakerLimits {
+    failures_max: FAILURES_MAX as u32,
+    pause_min: Duration::from_millis(400),
+    pause_max: Duration::from_millis(400),
+    retry_after_max: Duration::from_secs(10),
+};
+
 fn gate() -> Gate {
-    Gate::new(BreakerLimits { failures_max: FAILURES_MAX as u32, pause_min: 400 * MS, pause_max: 400 * MS, retry_after_max: 10_000 * MS })
+    Gate::new(LIMITS, Arc::default())
 }
 
 fn lane<R: Room>(room: &R, url: &str, gate: &Gate) -> Lane<R> {
@@ -178,4 +185,43 @@ behaviour!(when_a_node_asks_for_fewer_requests_all_lanes_wait_and_keep_their_con
     room.sleep(left).await;
     assert!(is_answered(&ask(&mut one).await) && is_answered(&ask(&mut other).await));
     assert_eq!((node.connects(), node.asked().len()), (2, 5));
+});
+
+behaviour!(whoever_shows_it_sees_where_a_gate_stands_until_it_has_gone(
+    room,
+    node: Node = Node::start(|asked| if asked.number <= FAILURES_MAX { Act::Silence } else { asked.echo() })
+) {
+    let standing = Arc::new(Standing::default());
+    let seen = || (standing.open(), standing.half_open(), standing.opened());
+    let gate = Gate::new(LIMITS, Arc::clone(&standing));
+    let (mut one, mut other) = (lane(&room, &node.url(), &gate), lane(&room, &node.url(), &gate));
+    for _ in 0..FAILURES_MAX {
+        assert_eq!(seen(), (0, 0, 0));
+        ask(&mut one).await;
+    }
+    assert_eq!(seen(), (1, 0, 1));
+    let refused = ask(&mut one).await;
+    assert!(refused.is_put_off());
+    assert_eq!(refused.retry_after, pause(&refused));
+    room.sleep(refused.retry_after.expect("a pause")).await;
+    let (probe, behind_it) = join(ask(&mut one), async {
+        assert_eq!(seen(), (0, 1, 1), "a probe is out");
+        ask(&mut other).await
+    }).await;
+    assert!(behind_it.is_put_off() && behind_it.retry_after > Some(Duration::ZERO), "nobody asks again at once");
+    assert!(!probe.is_put_off() && matches!(probe.ends[0], End::Ambiguous(Fault::TimedOut)), "{probe:?}");
+    assert_eq!(seen(), (1, 0, 1), "the same outage");
+    drop((one, other, gate));
+    assert_eq!(seen(), (0, 0, 1));
+});
+
+behaviour!(a_node_that_asks_for_a_day_is_asked_again_after_the_longest_wait(
+    room,
+    node: Node = Node::start(|_| Act::Reply(429, vec![("retry-after", "86400".to_owned())], String::new()))
+) {
+    let mut lane = lane(&room, &node.url(), &gate());
+    assert_eq!(ask(&mut lane).await.retry_after, Some(LIMITS.retry_after_max));
+    let refused = lane.call::<u64>("eth_test", &()).await.unwrap_err();
+    let CallError::Unanswered { retry_after: Some(wait), .. } = refused else { panic!("{refused}") };
+    assert!(wait <= LIMITS.retry_after_max);
 });

@@ -47,12 +47,10 @@ impl<R: Room> Follow<R> {
         let mut ends = exchange.ends.into_iter();
         let head: U64 = match ends.next() {
             Some(End::Answered(Ok(json))) => serde_json::from_str(json.get())
-                .map_err(|error| Stop::Silent(format!("eth_blockNumber at {} cannot be read: {error}", self.lane.endpoint()), None))?,
+                .map_err(|error| Stop::of(format!("eth_blockNumber at {} cannot be read: {error}", self.lane.endpoint())))?,
             Some(End::Answered(Err(error))) => {
-                return Err(Stop::Silent(
-                    format!("eth_blockNumber at {} was refused: {error}", self.lane.endpoint()),
-                    exchange.retry_after,
-                ));
+                let trouble = format!("eth_blockNumber at {} was refused: {error}", self.lane.endpoint());
+                return Err(Stop::Silent { trouble, pause: exchange.retry_after, left_alone: false });
             }
             Some(End::BeforeSend(fault) | End::Ambiguous(fault)) => {
                 return Err(unanswered("eth_blockNumber", self.lane.endpoint(), &fault));

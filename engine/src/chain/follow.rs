@@ -11,8 +11,8 @@ use uuid::Uuid;
 use super::decode::{Header, receipt_from_json, receipts_from_json};
 use super::follower::{Follower, Joined, Step, Stored};
 use super::heads::Told;
-use super::nodes::NodeEvent;
-use super::roster::Roster;
+use super::nodes::{FAILING_FOR, NodeEvent};
+use super::roster::{Gates, Roster};
 use super::status::ChainStatus;
 use super::tags::Tags;
 use super::watch::Watch;
@@ -54,10 +54,24 @@ pub trait BlockStore {
 pub(super) enum Stop {
     /// The node answers, and its chain cannot be used as it is: try again later.
     Later(String),
-    /// The node does not answer as it should; it may ask for a pause.
-    Silent(String, Option<Duration>),
+    /// The node does not answer as it should.
+    Silent {
+        /// What is wrong.
+        trouble: String,
+        /// How long it should not be asked again.
+        pause: Option<Duration>,
+        /// It is left alone for that long: whoever can goes to another one now.
+        left_alone: bool,
+    },
     /// The engine stops.
     Ended,
+}
+
+impl Stop {
+    /// The node answers nonsense, or refuses.
+    pub(super) const fn of(trouble: String) -> Self {
+        Self::Silent { trouble, pause: None, left_alone: false }
+    }
 }
 
 /// The follower's parts.
@@ -66,6 +80,8 @@ pub struct Follow<R: Room> {
     pub room: R,
     /// The nodes.
     pub roster: Roster,
+    /// The room's breakers.
+    pub gates: Gates,
     /// Who decides which one is used.
     pub watch: Watch,
     /// Rung when there may be news before the next look at the head.
@@ -108,9 +124,10 @@ impl<R: Room> Follow<R> {
             self.change_node(&mut by_hash, &blocks).await;
             let mut pause = Duration::ZERO;
             let round = self.round(&mut follower, &mut by_hash, &blocks).await;
-            if let Err(Stop::Silent(_, asked)) = &round {
+            if let Err(Stop::Silent { pause: asked, left_alone, .. }) = &round {
                 pause = asked.unwrap_or_default();
-                self.watch.tell(self.using, NodeEvent::Failed, self.room.now());
+                let event = if *left_alone { NodeEvent::LeftAlone } else { NodeEvent::Failed };
+                self.watch.tell(self.using, event, self.room.now());
             }
             let healthy = match round {
                 Ok(()) => {
@@ -119,7 +136,9 @@ impl<R: Room> Follow<R> {
                     }
                     true
                 }
-                Err(Stop::Later(trouble) | Stop::Silent(trouble, _)) => {
+                // What made it fail is known already, and says more.
+                Err(Stop::Silent { left_alone: true, .. }) if told == Some(false) => false,
+                Err(Stop::Later(trouble) | Stop::Silent { trouble, .. }) => {
                     if self.status.set_trouble(Some(trouble.clone())) {
                         tracing::warn!(trouble, "not ready; trying again");
                     }
@@ -208,7 +227,7 @@ impl<R: Room> Follow<R> {
         if std::mem::replace(&mut self.using, current) == current {
             return;
         }
-        self.lane = self.roster.lane(self.room.clone(), current);
+        self.lane = self.roster.lane(self.room.clone(), &self.gates, current);
         // What the other node could not do, this one may.
         *by_hash = false;
         self.missing = 0;
@@ -231,9 +250,9 @@ impl<R: Room> Follow<R> {
     }
 
     pub(super) async fn ask<T: serde::de::DeserializeOwned>(&mut self, method: &str, params: &impl serde::Serialize) -> Result<T, Stop> {
-        self.lane.call(method, params).await.map_err(|error| {
-            let pause = if let CallError::Unanswered { retry_after, .. } = &error { *retry_after } else { None };
-            Stop::Silent(error.to_string(), pause)
+        self.lane.call(method, params).await.map_err(|error| match &error {
+            CallError::Unanswered { fault, retry_after, .. } => silent(error.to_string(), *retry_after, fault),
+            CallError::Rejected { .. } | CallError::Unreadable { .. } => Stop::of(error.to_string()),
         })
     }
 
@@ -333,8 +352,12 @@ impl<R: Room> Follow<R> {
 }
 
 pub(super) fn unanswered(what: &str, endpoint: &Endpoint, fault: &Fault) -> Stop {
-    let pause = if let Fault::Throttled { retry_after } = fault { *retry_after } else { None };
-    Stop::Silent(format!("{what} at {endpoint} has no answer: {fault}"), pause)
+    silent(format!("{what} at {endpoint} has no answer: {fault}"), fault.retry_after(), fault)
+}
+
+fn silent(trouble: String, pause: Option<Duration>, fault: &Fault) -> Stop {
+    let left_alone = matches!(fault, Fault::Open { .. }) || pause.is_some_and(|pause| pause >= FAILING_FOR);
+    Stop::Silent { trouble, pause, left_alone }
 }
 
 /// Splits a block's receipts by the shard of their sender.

@@ -16,6 +16,9 @@
 //!
 //! Where there are several nodes, one is used at a time ([`Nodes`]); the others are probed. When another one takes over, its chain has
 //! to join the stored one as after any look at the head, and all that is unconfirmed is sent to it (row B8).
+//!
+//! A node that keeps failing is left alone by each shard for a while ([`Gates`], row A14). Whoever has something for it waits, or goes
+//! to the node that takes over; nothing that was refused so counts as an answer.
 
 mod canonical;
 mod decode;
@@ -34,7 +37,7 @@ pub use follow::{BlockStore, Follow};
 pub use follower::{Follower, Joined, Step, Stored, Word};
 pub use heads::{Subscription, Told};
 pub use nodes::{Health, NodeAction, NodeEvent, Nodes};
-pub use roster::{Doors, Roster};
+pub use roster::{Doors, Gates, Roster};
 pub use status::ChainStatus;
 pub use tags::Tags;
 pub use watch::Watch;

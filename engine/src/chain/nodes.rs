@@ -9,7 +9,7 @@
 //!
 //! | the current node | what follows |
 //! |---|---|
-//! | fails several times in a row, or is found on another chain | the first healthy one; if there is none, the first that answers |
+//! | fails several times in a row, is left alone by its breaker, or is found on another chain | the first healthy one; if there is none, the first that answers |
 //! | lags behind the best other one for a while | the first healthy one |
 //! | is fine, and one of higher priority has been healthy for a while | that one |
 //!
@@ -20,7 +20,7 @@ use std::time::Duration;
 /// Failures in a row after which another node is used.
 const FAILURES: u32 = 3;
 /// With two failures in a row it has failed long enough when they lie so far apart: a node that swallows requests takes a time-out for each.
-const FAILING_FOR: Duration = Duration::from_secs(5);
+pub(super) const FAILING_FOR: Duration = Duration::from_secs(5);
 /// Probe intervals that the current node may lag before another one is used.
 const LAG_PROBES: u32 = 3;
 /// Probe intervals that a better node must have been healthy before it is used again.
@@ -50,6 +50,8 @@ pub enum NodeEvent {
     Head(u64),
     /// It gave no answer.
     Failed,
+    /// It was not asked, and is not for a while: it has failed too often, or wants to be left alone for longer than a failing one is used.
+    LeftAlone,
 }
 
 /// What follows.
@@ -126,7 +128,8 @@ impl Nodes {
         match event {
             NodeEvent::Chain(id) => self.chain(node, id),
             NodeEvent::Head(number) => self.head(node, number, now),
-            NodeEvent::Failed => self.failed(node, now),
+            NodeEvent::Failed => self.failed(node, 1, now),
+            NodeEvent::LeftAlone => self.failed(node, FAILURES, now),
         }
         let health = self.health(node);
         let state = &mut self.states[node];
@@ -166,12 +169,12 @@ impl Nodes {
         state.behind_since = behind.then_some(state.behind_since.unwrap_or(now));
     }
 
-    fn failed(&mut self, node: usize, now: Duration) {
+    fn failed(&mut self, node: usize, times: u32, now: Duration) {
         let state = &mut self.states[node];
         if state.failures == 0 {
             state.failing_since = now;
         }
-        state.failures = state.failures.saturating_add(1);
+        state.failures = state.failures.saturating_add(times);
         // It may come back as another one: a restored machine, an address given to somebody else.
         state.chain_known = false;
         state.behind_since = None;
@@ -251,6 +254,15 @@ mod tests {
         assert_eq!(case.tell(0, NodeEvent::Failed), None);
         case.now += FAILING_FOR;
         assert_eq!(case.tell(0, NodeEvent::Failed), Some(1));
+    }
+
+    #[test]
+    fn a_node_that_is_left_alone_is_no_longer_used_at_once() {
+        let mut case = Case::healthy(2);
+        assert_eq!(case.tell(0, NodeEvent::LeftAlone), Some(1));
+        assert_eq!(case.nodes.health(0), Health::Failing);
+        assert_eq!(case.tell(1, NodeEvent::LeftAlone), None, "there is nobody else");
+        assert_eq!(case.tell(0, NodeEvent::Chain(1)), Some(0), "it is back");
     }
 
     #[test]

@@ -2,10 +2,12 @@
 //!
 //! Written by shard 0 alone ([`Watch`](super::Watch)), read by every shard before each request and by whoever shows it.
 
+use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::time::Duration;
 
-use netio::{Counts, Endpoint, Lane, Limits, Room};
+use netio::{BreakerLimits, Counts, Endpoint, Gate, Lane, Limits, Room, Standing};
 use parking_lot::Mutex;
 
 use super::nodes::Health;
@@ -13,12 +15,22 @@ use super::nodes::Health;
 /// Where a node takes requests, and where it tells of heads, if it does.
 pub type Doors = (Arc<Endpoint>, Option<Arc<Endpoint>>);
 
+/// How often a pause looks whether another node is used by now.
+const LOOK: Duration = Duration::from_millis(100);
+
+/// The breakers of one room, one for each node: the room's lanes to a node share its. Clones are the same ones.
+#[derive(Clone, Debug)]
+pub struct Gates(Rc<[Gate]>);
+
 /// How to reach the nodes. Clones are the same roster.
 #[derive(Clone, Debug)]
 pub struct Roster {
     endpoints: Arc<[Doors]>,
     limits: Limits,
+    breaker: BreakerLimits,
     counts: Arc<Counts>,
+    /// How each node's breakers stand, over all rooms.
+    standings: Arc<[Arc<Standing>]>,
     board: Arc<Board>,
 }
 
@@ -35,7 +47,7 @@ struct Board {
 impl Roster {
     /// These nodes, in order of priority: where each takes requests, and where it tells of heads. The first one is the current one.
     #[must_use]
-    pub fn new(endpoints: Vec<Doors>, limits: Limits, counts: Arc<Counts>) -> Self {
+    pub fn new(endpoints: Vec<Doors>, limits: Limits, breaker: BreakerLimits, counts: Arc<Counts>) -> Self {
         let board = Board {
             current: AtomicUsize::new(0),
             switches: AtomicU64::new(0),
@@ -44,7 +56,8 @@ impl Roster {
             cuts: AtomicU64::new(0),
             health: Mutex::new(vec![Health::Unknown; endpoints.len()]),
         };
-        Self { endpoints: endpoints.into(), limits, counts, board: Arc::new(board) }
+        let standings = endpoints.iter().map(|_| Arc::default()).collect();
+        Self { endpoints: endpoints.into(), limits, breaker, counts, standings, board: Arc::new(board) }
     }
 
     /// How many there are.
@@ -101,9 +114,33 @@ impl Roster {
         &self.counts
     }
 
-    /// A connection of its own to a node.
-    pub fn lane<R: Room>(&self, room: R, node: usize) -> Lane<R> {
-        Lane::new(room, Arc::clone(&self.endpoints[node].0), self.limits, Arc::clone(&self.counts))
+    /// Closed breakers for a room.
+    #[must_use]
+    pub fn gates(&self) -> Gates {
+        Gates(self.standings.iter().map(|standing| Gate::new(self.breaker, Arc::clone(standing))).collect())
+    }
+
+    /// How each node's breakers stand, over all rooms.
+    pub fn standings(&self) -> impl Iterator<Item = &Standing> {
+        self.standings.iter().map(AsRef::as_ref)
+    }
+
+    /// A connection of its own to a node, behind the breaker that the room has for it. While that is open, whatever is asked ends at once,
+    /// unsent, with the time to wait.
+    pub fn lane<R: Room>(&self, room: R, gates: &Gates, node: usize) -> Lane<R> {
+        Lane::guarded(room, Arc::clone(&self.endpoints[node].0), self.limits, Arc::clone(&self.counts), gates.0[node].clone())
+    }
+
+    /// Waits as long as `node` wants or has to be left alone, unless another one is used by then.
+    pub async fn rest<R: Room>(&self, room: &R, node: usize, pause: Duration) {
+        let until = room.now() + pause;
+        while self.current() == node {
+            let left = until.saturating_sub(room.now());
+            if left.is_zero() {
+                return;
+            }
+            room.sleep(left.min(LOOK)).await;
+        }
     }
 
     /// How often another node has become the current one.

@@ -8,7 +8,7 @@ use alloy::primitives::U64;
 use netio::{Bell, Calls, End, Exchange, Room};
 
 use super::nodes::{Health, NodeAction, NodeEvent, Nodes};
-use super::roster::Roster;
+use super::roster::{Gates, Roster};
 
 /// Shard 0's hold on the nodes. Clones are the same one.
 #[derive(Clone)]
@@ -68,8 +68,8 @@ impl Watch {
     }
 
     /// Asks a node for its head at intervals while another one is used, and for its chain when it has not told it.
-    pub async fn probe<R: Room>(self, room: R, node: usize, interval: Duration) {
-        let mut lane = self.roster.lane(room.clone(), node);
+    pub async fn probe<R: Room>(self, room: R, gates: Gates, node: usize, interval: Duration) {
+        let mut lane = self.roster.lane(room.clone(), &gates, node);
         loop {
             if self.roster.current() != node {
                 let mut calls = Calls::new();

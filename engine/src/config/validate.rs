@@ -81,6 +81,15 @@ impl Config {
         findings.at_least("node.batch_bytes", node.batch_bytes, 1024);
         findings.at_least("node.request_timeout_ms", node.request_timeout_ms, 1);
         findings.at_least("node.poll_interval_ms", node.poll_interval_ms, 1);
+        findings.at_least("node.breaker_failures", node.breaker_failures, 1);
+        findings.at_least("node.breaker_pause_min_ms", node.breaker_pause_min_ms, 1);
+        findings.at_least("node.retry_after_max_ms", node.retry_after_max_ms, 1);
+        if node.breaker_pause_max_ms < node.breaker_pause_min_ms {
+            findings.say(format!(
+                "node.breaker_pause_max_ms = {} is below node.breaker_pause_min_ms = {}: raise it",
+                node.breaker_pause_max_ms, node.breaker_pause_min_ms
+            ));
+        }
     }
 
     fn check_keys(&self, findings: &mut Findings) {
@@ -258,6 +267,10 @@ mod tests {
         assert!(findings(|c| c.gas.percentile = 101.0).contains("gas.percentile = 101"));
         assert!(findings(|c| c.gas.percentile = f64::NAN).contains("gas.percentile = NaN"));
         assert!(findings(|c| c.node.connections = 0).contains("node.connections = 0"));
+        assert!(findings(|c| c.node.breaker_failures = 0).contains("node.breaker_failures = 0"));
+        assert!(findings(|c| c.node.breaker_pause_min_ms = 0).contains("node.breaker_pause_min_ms = 0"));
+        assert!(findings(|c| c.node.breaker_pause_max_ms = 499).contains("node.breaker_pause_max_ms = 499 is below"));
+        assert!(findings(|c| c.node.retry_after_max_ms = 0).contains("node.retry_after_max_ms = 0"));
         assert!(findings(|c| c.txmgr.max_in_flight = 0).contains("txmgr.max_in_flight = 0"));
         assert!(findings(|c| c.txmgr.submit_tries = 0).contains("txmgr.submit_tries = 0"));
         assert!(findings(|c| c.txmgr.stage_retry_ms = 0).contains("txmgr.stage_retry_ms = 0"));

@@ -7,7 +7,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, anyhow};
-use netio::{Bell, Chosen, Counts, Endpoint, Limits, Room, Tenant, Tls};
+use netio::{Bell, BreakerLimits, Chosen, Counts, Endpoint, Limits, Room, Tenant, Tls};
 use storage::{RocksStore, Store, Wake, WriterState, writer};
 
 use super::{Clock, Engine, EngineParts, Ids, Reservations};
@@ -211,7 +211,13 @@ fn roster(config: &Config) -> anyhow::Result<Roster> {
         request_timeout: Duration::from_millis(config.node.request_timeout_ms),
         ..Limits::default()
     };
-    Ok(Roster::new(endpoints, limits, Arc::new(Counts::new())))
+    let breaker = BreakerLimits {
+        failures_max: config.node.breaker_failures,
+        pause_min: Duration::from_millis(config.node.breaker_pause_min_ms),
+        pause_max: Duration::from_millis(config.node.breaker_pause_max_ms),
+        retry_after_max: Duration::from_millis(config.node.retry_after_max_ms),
+    };
+    Ok(Roster::new(endpoints, limits, breaker, Arc::new(Counts::new())))
 }
 
 /// Whom to trust besides this machine's authorities (`node.ca_file`).

@@ -1,5 +1,8 @@
 //! Questions of a shard to the node: transaction counts, gas estimates. Gathered while one request is under way, so
 //! that 100,000 addresses ask in full batches.
+//!
+//! A question that could not be put, because the node is left alone, waits until it can be, to that node or to the one that takes over:
+//! it says nothing about a balance or a nonce.
 
 use alloy::primitives::{Address, U64, U256};
 use netio::{Calls, End, Room};
@@ -10,7 +13,7 @@ use uuid::Uuid;
 
 use super::inbox::Inbox;
 use super::run::Home;
-use crate::chain::Roster;
+use crate::chain::{Gates, Roster};
 use crate::txmgr::Event;
 use crate::txmgr::estimate::NoEstimate;
 
@@ -23,23 +26,29 @@ pub(super) enum Ask {
 }
 
 /// Answers questions until the shard is gone: by the node that is used, which may ask for a pause.
-pub(super) async fn answer<R: Room>(room: R, roster: Roster, questions: Inbox<Ask>, bell: netio::Bell, home: Inbox<Home<R>>) {
+pub(super) async fn answer<R: Room>(room: R, roster: Roster, gates: Gates, questions: Inbox<Ask>, bell: netio::Bell, home: Inbox<Home<R>>) {
     let mut using = roster.current();
-    let mut lane = roster.lane(room.clone(), using);
+    let mut lane = roster.lane(room.clone(), &gates, using);
     loop {
         bell.wait().await;
         while let Some((asked, calls)) = gather(&questions, lane.calls_max()) {
-            let current = roster.current();
-            if std::mem::replace(&mut using, current) != current {
-                lane = roster.lane(room.clone(), current);
-            }
-            let exchange = lane.exchange(&calls).await;
+            let exchange = loop {
+                let current = roster.current();
+                if std::mem::replace(&mut using, current) != current {
+                    lane = roster.lane(room.clone(), &gates, current);
+                }
+                let exchange = lane.exchange(&calls).await;
+                if !exchange.is_put_off() {
+                    break exchange;
+                }
+                roster.rest(&room, using, exchange.retry_after.unwrap_or_default()).await;
+            };
             let mut ends = exchange.ends.into_iter();
             for ask in asked {
                 home.push(Home::Event(read(ask, &mut ends)));
             }
-            if let Some(pause) = exchange.retry_after.filter(|_| roster.current() == using) {
-                room.sleep(pause).await;
+            if let Some(pause) = exchange.retry_after {
+                roster.rest(&room, using, pause).await;
             }
         }
     }

@@ -1,11 +1,11 @@
 //! Copies of what is sent, for the healthy nodes besides the current one (`node.send_to_all`): they bring a transaction to more of the
-//! network at once. What they answer decides nothing. A node that takes them too slowly loses copies, not transactions.
+//! network at once. What they answer decides nothing. A node that takes them too slowly, or is left alone, loses copies, not transactions.
 
 use alloy::primitives::Bytes;
-use netio::{Bell, Calls, Room};
+use netio::{Bell, Calls, End, Lane, Room};
 
 use super::inbox::Inbox;
-use crate::chain::Roster;
+use crate::chain::{Gates, Roster};
 use crate::metrics::Metrics;
 use crate::txmgr::Slot;
 
@@ -21,12 +21,13 @@ pub(super) struct Copies {
 
 impl Copies {
     /// A task for every node; it connects when there is something to copy.
-    pub(super) fn new<R: Room>(room: &R, roster: &Roster, metrics: &Metrics) -> Self {
+    pub(super) fn new<R: Room>(room: &R, roster: &Roster, gates: &Gates, metrics: &Metrics) -> Self {
         let nodes = (0..roster.len())
             .map(|node| {
                 let bell = Bell::new();
                 let inbox = Inbox::new(bell.clone());
-                room.spawn(copy(room.clone(), roster.clone(), node, inbox.clone(), bell, metrics.clone()));
+                let lane = roster.lane(room.clone(), gates, node);
+                room.spawn(copy(room.clone(), lane, inbox.clone(), bell, metrics.clone()));
                 inbox
             })
             .collect();
@@ -45,15 +46,16 @@ impl Copies {
     }
 }
 
-async fn copy<R: Room>(room: R, roster: Roster, node: usize, inbox: Inbox<Vec<Bytes>>, bell: Bell, metrics: Metrics) {
-    let mut lane = roster.lane(room.clone(), node);
+async fn copy<R: Room>(room: R, mut lane: Lane<R>, inbox: Inbox<Vec<Bytes>>, bell: Bell, metrics: Metrics) {
     loop {
         bell.wait().await;
         while let Some(batch) = inbox.pop() {
             let mut calls = Calls::new();
             batch.iter().for_each(|raw| calls.push_raw_transaction(raw));
             let exchange = lane.exchange(&calls).await;
-            metrics.copies_sent.increment(batch.len() as u64);
+            let unsent = exchange.ends.iter().filter(|end| matches!(end, End::BeforeSend(_))).count();
+            metrics.copies_sent.increment((batch.len() - unsent) as u64);
+            metrics.copies_dropped.increment(unsent as u64);
             if let Some(pause) = exchange.retry_after {
                 room.sleep(pause).await;
             }

@@ -11,7 +11,7 @@ use super::inbox::Inbox;
 use super::mailbox::Mailbox;
 use super::price::Feed;
 use super::run::{Home, ShardParts};
-use crate::chain::{ChainStatus, Follow, Nodes, Stored, Subscription, Tags, Told, Watch};
+use crate::chain::{ChainStatus, Follow, Gates, Nodes, Stored, Subscription, Tags, Told, Watch};
 
 /// What the follower needs; given to shard 0.
 pub struct FollowParts {
@@ -35,15 +35,15 @@ pub struct FollowParts {
 
 impl FollowParts {
     /// Starts the tasks; they end with the room.
-    pub(super) fn start<R: Room, S: Store>(self, room: &R, parts: &ShardParts<S>, home: &Inbox<Home<R>>) {
-        let feed = Feed::new(room.clone(), parts.roster.clone(), parts.settings.gas.clone(), self.oracle);
+    pub(super) fn start<R: Room, S: Store>(self, room: &R, parts: &ShardParts<S>, gates: &Gates, home: &Inbox<Home<R>>) {
+        let feed = Feed::new(room.clone(), parts.roster.clone(), gates.clone(), parts.settings.gas.clone(), self.oracle);
         room.spawn(feed.run(parts.prices.clone(), self.mailboxes.clone()));
         let blocks = Blocks { mailboxes: self.mailboxes, home: home.clone(), readers: parts.readers.clone(), room: room.clone() };
         let bell = Bell::new();
         let watch = Watch::new(self.nodes, parts.roster.clone(), bell.clone());
         if parts.roster.len() > 1 {
             for node in 0..parts.roster.len() {
-                room.spawn(watch.clone().probe(room.clone(), node, self.probe_interval));
+                room.spawn(watch.clone().probe(room.clone(), gates.clone(), node, self.probe_interval));
             }
         }
         let told = Told::default();
@@ -59,8 +59,9 @@ impl FollowParts {
         }
         let using = parts.roster.current();
         let follower = Follow {
-            lane: parts.roster.lane(room.clone(), using),
+            lane: parts.roster.lane(room.clone(), gates, using),
             roster: parts.roster.clone(),
+            gates: gates.clone(),
             watch,
             bell,
             using,

@@ -16,7 +16,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::mailbox::{Mail, Mailbox};
-use crate::chain::Roster;
+use crate::chain::{Gates, Roster};
 use crate::config::GasConfig;
 use crate::txmgr::Event;
 use crate::txmgr::gas_price::MarketPrice;
@@ -71,6 +71,7 @@ impl Source {
 pub(super) struct Feed<R: Room> {
     room: R,
     roster: Roster,
+    gates: Gates,
     using: usize,
     lane: Lane<R>,
     gas: GasConfig,
@@ -80,10 +81,10 @@ pub(super) struct Feed<R: Room> {
 }
 
 impl<R: Room> Feed<R> {
-    pub(super) fn new(room: R, roster: Roster, gas: GasConfig, oracle: Option<Arc<Endpoint>>) -> Self {
+    pub(super) fn new(room: R, roster: Roster, gates: Gates, gas: GasConfig, oracle: Option<Arc<Endpoint>>) -> Self {
         let using = roster.current();
-        let lane = roster.lane(room.clone(), using);
-        Self { room, roster, using, lane, gas, oracle, from_oracle: Source::new("oracle"), from_node: Source::new("node") }
+        let lane = roster.lane(room.clone(), &gates, using);
+        Self { room, roster, gates, using, lane, gas, oracle, from_oracle: Source::new("oracle"), from_node: Source::new("node") }
     }
 
     /// Answers the desk until the engine stops.
@@ -99,7 +100,7 @@ impl<R: Room> Feed<R> {
                     let _ = mailbox.send(Mail::Tell(Box::new(Event::Price(price)))).await;
                 }
                 if let Some(pause) = pause {
-                    self.room.sleep(pause).await;
+                    self.roster.rest(&self.room, self.using, pause).await;
                 }
             }
         }
@@ -120,7 +121,7 @@ impl<R: Room> Feed<R> {
     async fn ask_node(&mut self) -> (Result<MarketPrice, String>, Option<std::time::Duration>) {
         let current = self.roster.current();
         if std::mem::replace(&mut self.using, current) != current {
-            self.lane = self.roster.lane(self.room.clone(), current);
+            self.lane = self.roster.lane(self.room.clone(), &self.gates, current);
         }
         let mut calls = Calls::new();
         calls.push("eth_feeHistory", &(U64::from(self.gas.history_blocks), "latest", [self.gas.percentile]));

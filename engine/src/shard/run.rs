@@ -19,7 +19,7 @@ use super::mailbox::Mail;
 use super::price::PriceDesk;
 use super::questions::Pauses;
 use super::signing::Signing;
-use crate::chain::Roster;
+use crate::chain::{Gates, Roster};
 use crate::engine::Reservations;
 use crate::keys::Signer;
 use crate::metrics::Metrics;
@@ -96,6 +96,7 @@ pub struct Shard<R: Room, S: Store> {
     metrics: Metrics,
     batches: Batches,
     roster: Roster,
+    gates: Gates,
     /// The node that each leads to, and the connection; none while a request is under way.
     lanes: Vec<Option<(usize, Lane<R>)>>,
     copies: Option<Copies>,
@@ -120,14 +121,16 @@ impl<R: Room, S: Store> Shard<R, S> {
         let home = Inbox::new(parts.bell.clone());
         let asks_bell = Bell::new();
         let asks = Inbox::new(asks_bell.clone());
-        room.spawn(answer(room.clone(), parts.roster.clone(), asks.clone(), asks_bell, home.clone()));
+        let gates = parts.roster.gates();
+        room.spawn(answer(room.clone(), parts.roster.clone(), gates.clone(), asks.clone(), asks_bell, home.clone()));
         if let Some(follow) = parts.follow.take() {
-            follow.start(&room, &parts, &home);
+            follow.start(&room, &parts, &gates, &home);
         }
         let mut shard = Self {
-            lanes: (0..parts.settings.lanes).map(|_| Some((0, parts.roster.lane(room.clone(), 0)))).collect(),
-            copies: parts.send_to_all.then(|| Copies::new(&room, &parts.roster, &parts.metrics)),
+            lanes: (0..parts.settings.lanes).map(|_| Some((0, parts.roster.lane(room.clone(), &gates, 0)))).collect(),
+            copies: parts.send_to_all.then(|| Copies::new(&room, &parts.roster, &gates, &parts.metrics)),
             roster: parts.roster,
+            gates,
             prices: parts.prices,
             manager: Manager::new(parts.settings),
             batches: Batches::new(parts.reservations, parts.held),
@@ -375,7 +378,7 @@ impl<R: Room, S: Store> Shard<R, S> {
         let roster = self.roster.clone();
         let current = roster.current();
         if std::mem::replace(&mut node, current) != current {
-            lane = roster.lane(self.room.clone(), current);
+            lane = roster.lane(self.room.clone(), &self.gates, current);
         }
         if let Some(copies) = &self.copies {
             copies.send(current, &attempts);
@@ -392,7 +395,8 @@ impl<R: Room, S: Store> Shard<R, S> {
             // What a node took that is no longer used says nothing about the one that is.
             let left = roster.current() != node;
             let ends = ends.map(|(slot, end)| (slot, if left { SendEnd::Ambiguous } else { end })).collect();
-            let event = Event::Sent { lane: number, ends, pause: exchange.retry_after };
+            // Nor is the one that is used meant by its pause.
+            let event = Event::Sent { lane: number, ends, pause: exchange.retry_after.filter(|_| !left) };
             home.push(Home::Sent(node, lane, number, event));
         });
     }

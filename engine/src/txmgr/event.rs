@@ -252,7 +252,7 @@ pub enum Event {
         lane: usize,
         /// Each attempt's end, in order.
         ends: Vec<(Slot, SendEnd)>,
-        /// The node asked for a pause.
+        /// The node asked for a pause, or is left alone for a while.
         pause: Option<Duration>,
     },
     /// The node's gas price; `None` if it gave none.

@@ -3,6 +3,7 @@
 //!
 //! | module | what goes wrong |
 //! |---|---|
+//! | `breaker` | a node fails so often that it is left alone for a while |
 //! | `funds` | the money of an address is gone for a while |
 //! | `heads` | the WebSocket that tells of heads is cut |
 //! | `node` | the pool forgets, replies are lost, late or refused, receipts lag, methods are missing |
@@ -18,6 +19,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod breaker;
 mod funds;
 mod heads;
 mod node;

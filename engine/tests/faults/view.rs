@@ -35,6 +35,7 @@ struct State {
     lag: AtomicU64,
     /// The chain id it names; 0 for the node's own.
     chain_id: AtomicU64,
+    requests: AtomicU64,
     calls: AtomicU64,
     raw_transactions: AtomicU64,
 }
@@ -49,6 +50,7 @@ impl View {
             down: AtomicBool::default(),
             lag: AtomicU64::default(),
             chain_id: AtomicU64::default(),
+            requests: AtomicU64::default(),
             calls: AtomicU64::default(),
             raw_transactions: AtomicU64::default(),
         });
@@ -80,6 +82,11 @@ impl View {
 
     pub(crate) fn set_chain_id(&self, id: u64) {
         self.state.chain_id.store(id, Ordering::Release);
+    }
+
+    /// Requests that came, answered or not.
+    pub(crate) fn requests(&self) -> u64 {
+        self.state.requests.load(Ordering::Acquire)
     }
 
     /// Calls that were answered.
@@ -115,6 +122,7 @@ impl std::error::Error for Cut {}
 
 async fn reply(request: Request<Incoming>, state: Arc<State>) -> Result<Response<Full<Bytes>>, Cut> {
     let body = request.into_body().collect().await.map_err(|_| Cut)?.to_bytes();
+    state.requests.fetch_add(1, Ordering::AcqRel);
     if state.down.load(Ordering::Acquire) {
         return Err(Cut);
     }

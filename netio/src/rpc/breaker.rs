@@ -69,6 +69,17 @@ enum State {
     HalfOpen { pause: Backoff },
 }
 
+/// Where a breaker stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Phase {
+    /// Requests pass.
+    Closed,
+    /// Requests are refused.
+    Open,
+    /// One request finds out whether the endpoint is back; all others are refused.
+    HalfOpen,
+}
+
 /// What a breaker says to one who wants to send.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Admission {
@@ -137,12 +148,26 @@ impl Breaker {
 
     /// The node asked at `now` to be left alone for `wait`.
     pub fn quiet(&mut self, wait: Duration, now: Duration) {
-        self.quiet_until = self.quiet_until.max(now + wait.min(self.limits.retry_after_max));
+        self.quiet_until = self.quiet_until.max(now + self.heeded(wait));
+    }
+
+    /// Where it stands. An open one stays open after its pause, until somebody asks.
+    pub fn phase(&self) -> Phase {
+        match self.state {
+            State::Closed { .. } => Phase::Closed,
+            State::Open { .. } => Phase::Open,
+            State::HalfOpen { .. } => Phase::HalfOpen,
+        }
     }
 
     /// Whether the endpoint has failed too often and no probe has been answered since.
     pub fn is_open(&self) -> bool {
-        !matches!(self.state, State::Closed { .. })
+        self.phase() != Phase::Closed
+    }
+
+    /// How much is heeded of the time that a node asks to be left alone for.
+    pub fn heeded(&self, wait: Duration) -> Duration {
+        wait.min(self.limits.retry_after_max)
     }
 
     fn open(&self, mut pause: Backoff, now: Duration) -> State {

@@ -11,6 +11,9 @@ use serde_json::value::RawValue;
 
 use crate::wire::Endpoint;
 
+/// Wait of one who was refused while another one's request finds out whether the node is back.
+const LOOK_AGAIN: Duration = Duration::from_millis(20);
+
 /// How one call ended.
 #[derive(Debug)]
 pub enum End {
@@ -27,8 +30,15 @@ pub enum End {
 pub struct Exchange {
     /// One end for each call, in call order.
     pub ends: Vec<End>,
-    /// What the node asked for before the next request, if it did.
+    /// How long the next request should wait: the node asked for it, or is left alone.
     pub retry_after: Option<Duration>,
+}
+
+impl Exchange {
+    /// Whether nothing was sent because the endpoint is left alone: it has failed too often, or asked for it.
+    pub fn is_put_off(&self) -> bool {
+        matches!(self.ends.first(), Some(End::BeforeSend(Fault::Open { .. } | Fault::Throttled { .. })))
+    }
 }
 
 /// The error object of a JSON-RPC reply.
@@ -94,10 +104,11 @@ pub enum Fault {
 }
 
 impl Fault {
-    /// What the node asked for before the next request, if it did.
-    pub(super) fn retry_after(&self) -> Option<Duration> {
+    /// How long the next request should wait: the node asked for it, or is left alone. Never zero for one that is left alone.
+    pub fn retry_after(&self) -> Option<Duration> {
         match self {
             Self::Throttled { retry_after } => *retry_after,
+            Self::Open { wait } => Some((*wait).max(LOOK_AGAIN)),
             _ => None,
         }
     }
@@ -145,7 +156,7 @@ pub enum CallError {
         endpoint: String,
         /// What kept it.
         fault: Fault,
-        /// What the node asked for before the next request, if it did.
+        /// How long the next request should wait: the node asked for it, or is left alone.
         retry_after: Option<Duration>,
     },
     /// The result is not of the type asked for.

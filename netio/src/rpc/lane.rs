@@ -139,9 +139,12 @@ impl<R: Room> Lane<R> {
     /// One HTTP request with the calls of `run`.
     async fn request(&mut self, calls: &Calls, run: Range<usize>) -> Result<HttpReply, Failure> {
         let pass = self.enter().await.map_err(Failure::BeforeSend)?;
-        let (outcome, result) = self.attempt(calls, run).await;
+        let (outcome, mut result) = self.attempt(calls, run).await;
         if let Some(pass) = pass {
             pass.report(outcome, self.room.now());
+        }
+        if let (Some(gate), Ok(reply)) = (&self.gate, &mut result) {
+            reply.retry_after = reply.retry_after.map(|wait| gate.heeded(wait));
         }
         result
     }

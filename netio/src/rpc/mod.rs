@@ -19,7 +19,7 @@
 //! | an idle connection was found closed | nothing: they go out on a new one | dials again once, silently |
 //! | cut, or no reply in time, after the request was handed to the socket | `Ambiguous` | drops the connection, waits |
 //! | no connection, cuts or no replies, too often in a row, on the lanes of one [`Gate`] | `BeforeSend`, at once | nothing is dialled until a pause is over and one request has found the node back ([`Breaker`]) |
-//! | HTTP 429, or a rate limit in JSON-RPC's words | `Ambiguous` | keeps the connection; the caller gets `Retry-After`, and until then all lanes of the [`Gate`] end `BeforeSend` |
+//! | HTTP 429, or a rate limit in JSON-RPC's words | `Ambiguous` | keeps the connection; the caller gets `Retry-After`, at most [`BreakerLimits::retry_after_max`] where there is a gate, and until then all lanes of the [`Gate`] end `BeforeSend` |
 //! | another HTTP error without a JSON-RPC answer | `Ambiguous` | keeps the connection |
 //! | a reply that is not JSON-RPC, or leaves a call out | `Ambiguous` | keeps the connection |
 //! | a reply above its limit | `Ambiguous` | drops the connection |
@@ -39,11 +39,11 @@ mod lane;
 mod limits;
 mod reply;
 
-pub use breaker::{Admission, Breaker, BreakerLimits, Outcome};
+pub use breaker::{Admission, Breaker, BreakerLimits, Outcome, Phase};
 pub use calls::Calls;
 pub use counts::{Count, Counts};
 pub use end::{CallError, End, Exchange, Fault, RpcError};
-pub use gate::Gate;
+pub use gate::{Gate, Standing};
 pub use lane::Lane;
 pub use limits::Limits;
 

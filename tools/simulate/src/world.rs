@@ -224,6 +224,8 @@ fn config(executor: &Executor) -> Config {
             connections: usize::try_from(executor.below(3) + 1).unwrap_or(1),
             batch_calls: usize::try_from(executor.below(20) + 2).unwrap_or(2),
             request_timeout_ms: 1000,
+            breaker_failures: u32::try_from(executor.below(8) + 1).unwrap_or(1),
+            breaker_pause_min_ms: executor.below(1000) + 1,
             ..NodeConfig::default()
         },
         keys: KeysConfig { sign_timeout_ms: 1000, ..KeysConfig::default() },

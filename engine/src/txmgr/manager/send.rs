@@ -22,6 +22,14 @@ pub(super) struct LaneQueue {
     failures: u32,
 }
 
+impl LaneQueue {
+    /// Another node is behind it: no pause, no failures.
+    pub(super) const fn starts_anew(&mut self) {
+        self.not_before = Duration::ZERO;
+        self.failures = 0;
+    }
+}
+
 impl Manager {
     pub(super) fn enqueue(&mut self, slot: Slot) {
         let lane = self.at(slot.address).lane;

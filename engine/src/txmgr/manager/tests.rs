@@ -173,6 +173,18 @@ pub(super) fn answers(attempts: &[(super::Slot, Bytes)], outcome: &Outcome) -> E
 }
 
 #[test]
+fn what_one_node_makes_a_lane_wait_for_does_not_hold_up_the_next_one() {
+    let mut desk = Desk::ready(TxmgrConfig::default());
+    let actions = desk.submit(3);
+    let attempts = sent(&desk.run([Event::Durable { ticket: ticket(&actions) }]));
+    let ends = attempts.iter().map(|(slot, _)| (*slot, SendEnd::BeforeSend)).collect();
+    desk.run([Event::Sent { lane: 0, ends, pause: Some(Duration::from_secs(3600)) }]);
+    desk.now = Duration::from_secs(60);
+    assert!(sent(&desk.run([Event::Tick])).is_empty(), "that node is left alone");
+    assert_eq!(sent(&desk.run([Event::Switched])), attempts);
+}
+
+#[test]
 fn nothing_is_acknowledged_or_sent_before_its_record_is_on_disk() {
     let mut desk = Desk::ready(TxmgrConfig::default());
     let actions = desk.submit(3);
