@@ -47,11 +47,15 @@ impl World {
         if executor == "io_uring" && netio::choose(netio::Executor::IoUring).is_err() {
             return None;
         }
-        let place = Place::new();
+        Some(Self::in_place(Place::new(), node, seen_as, executor, more, chain))
+    }
+
+    /// An engine in this place, ready, on an executor that the system allows.
+    pub(crate) fn in_place(place: Place, node: Node, seen_as: &str, executor: &str, more: &str, chain: Option<devnet::Handle>) -> Self {
         let config = place.hasty_config(seen_as, executor, more);
         let mut world = Self { node, config, place, millrace: None, _chain: chain };
         world.restart();
-        Some(world)
+        world
     }
 
     /// Starts the engine on its directory and waits until it is ready.
@@ -166,13 +170,28 @@ impl World {
         });
     }
 
-    /// The promise: all transfers of the load are confirmed, each is on the chain exactly once, nothing else is, and no nonce is left out.
+    /// Waits until these are confirmed, whatever becomes of others.
+    pub(crate) fn wait_for_confirmed_among(&self, ids: &[String]) {
+        for id in ids {
+            self.wait_for_status(id, "confirmed");
+        }
+    }
+
+    /// The promise: all transfers of the load are confirmed, each is on the chain exactly once, nothing else of our addresses is, and no nonce
+    /// is left out.
     pub(crate) fn exactly_once(&self, ids: &[String]) {
+        self.exactly_once_beside(ids, &BTreeSet::new());
+    }
+
+    /// As [`World::exactly_once`], where transactions with these hashes are on the chain too: others have signed them with our keys.
+    pub(crate) fn exactly_once_beside(&self, ids: &[String], foreign: &BTreeSet<String>) {
         assert_eq!(ids.iter().collect::<BTreeSet<_>>().len(), ids.len(), "an id for each transfer");
         self.wait_for_confirmed(ids);
         let hashes = self.node.gapless();
         let mined = self.node.mined();
-        let mut paid: Vec<_> = mined.values().flatten().map(|mined| (text(&mined["to"]), quantity(&mined["value"]))).collect();
+        let ours =
+            SIGNERS.iter().filter_map(|signer| mined.get(*signer)).flatten().filter(|mined| !foreign.contains(&text(&mined["hash"])));
+        let mut paid: Vec<_> = ours.map(|mined| (text(&mined["to"]), quantity(&mined["value"]))).collect();
         paid.sort();
         let mut asked: Vec<_> = (0..ids.len() as u64).map(|number| (recipient(number), number + 1)).collect();
         asked.sort();
