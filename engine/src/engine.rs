@@ -28,11 +28,12 @@ use crate::chain::{ChainStatus, Roster};
 use crate::keys::Keyring;
 use crate::metrics::Metrics;
 use crate::readers::Readers;
+use crate::sabotage::{self, Sabotage};
 use crate::shard::mailbox::{Mail, Mailbox};
 use crate::shard::{PauseOrder, Question, SubmitBatch, shard_of};
 use crate::txmgr::check::check;
 use crate::txmgr::inspect::{AddressView, Asked, LiveTransaction};
-use crate::txmgr::{Accept, Event};
+use crate::txmgr::{Accept, Census, Event};
 
 /// Pause that a busy engine asks its callers for, ms: about a commit and a run.
 pub(crate) const RETRY_AFTER_MS: u64 = 20;
@@ -109,6 +110,8 @@ pub struct EngineParts<S: Store> {
     pub metrics: Metrics,
     /// The wall clock, since the Unix epoch.
     pub clock: Clock,
+    /// Transactions by stage.
+    pub census: Arc<Census>,
 }
 
 /// A wall clock: time since the Unix epoch.
@@ -197,7 +200,7 @@ impl<S: Store> Engine<S> {
     /// Asks the disk for the keys: a repeat gets the id it got, another body is a conflict.
     async fn look_up(&self, accepts: Vec<(usize, Accept)>, round: &mut Round<'_>, guard: &mut Guard) -> Vec<(usize, Accept)> {
         let keys: Vec<String> = accepts.iter().filter_map(|(_, accept)| accept.row.idempotency_key.clone()).collect();
-        if keys.is_empty() {
+        if keys.is_empty() || sabotage::on(Sabotage::KeyNotLookedUp) {
             return accepts;
         }
         let found = self.inner.parts.readers.run(move |store| {
@@ -220,7 +223,11 @@ impl<S: Store> Engine<S> {
                 new.push((place, accept));
                 continue;
             };
-            let end = if body_hash == accept.body_hash { Ok(existing) } else { Err(SubmitError::Conflict { existing }) };
+            let end = if body_hash == accept.body_hash || sabotage::on(Sabotage::ConflictUnseen) {
+                Ok(existing)
+            } else {
+                Err(SubmitError::Conflict { existing })
+            };
             if let Some(key) = &accept.row.idempotency_key {
                 guard.release(key, &end);
             }
@@ -246,6 +253,9 @@ impl<S: Store> Engine<S> {
             let (reply, answers) = flume::bounded(1);
             match mailbox.submit(SubmitBatch { items, reply }) {
                 Ok(()) => {
+                    if sabotage::on(Sabotage::KeyReleasedEarly) {
+                        keys.iter().for_each(|key| guard.release(key, &Err(SubmitError::Unknown)));
+                    }
                     guard.handed_over(&keys);
                     round.shards.push((places, answers));
                 }
@@ -377,6 +387,12 @@ impl<S: Store> Engine<S> {
         self.inner.parts.keys.addresses()
     }
 
+    /// Open transactions by stage, as the shards count them.
+    #[must_use]
+    pub fn census(&self) -> &Arc<Census> {
+        &self.inner.parts.census
+    }
+
     /// Copies what others count into the metrics; to be called before they are shown.
     pub fn refresh_gauges(&self) {
         let parts = &self.inner.parts;
@@ -403,6 +419,11 @@ impl<S: Store> Engine<S> {
         metrics.fsyncs.absolute(parts.writer.fsyncs_total());
         metrics.records.absolute(parts.writer.records_total());
         metrics.store_bytes.absolute(parts.writer.bytes_total());
+        for (gauge, count) in metrics.by_stage.iter().zip(parts.census.by_stage()) {
+            gauge.set(count as f64);
+        }
+        parts.census.ask();
+        parts.mailboxes.iter().for_each(Mailbox::wake);
     }
 }
 

@@ -16,7 +16,8 @@
 //!
 //! Every decision is a state machine without I/O, clock or lock: [`txmgr`] and [`chain::Follower`]. [`shard`] feeds them and
 //! carries out what they ask, on any [`netio::Room`]; so the same code runs on io_uring, on epoll and under the simulator.
-//! [`recover`] reads what is open when the engine starts, [`readers`] what others ask later.
+//! [`recover`] reads what is open when the engine starts, [`readers`] what others ask later. [`sabotage`] and [`point`] serve the
+//! simulator and are nothing without the features of those names.
 
 pub mod api;
 pub mod chain;
@@ -24,9 +25,11 @@ pub mod config;
 pub mod engine;
 pub mod keys;
 pub mod metrics;
+pub mod point;
 pub mod query;
 pub mod readers;
 pub mod recover;
+pub mod sabotage;
 pub mod shard;
 pub mod txmgr;
 pub mod view;

@@ -6,8 +6,13 @@
 use metrics::{Counter, Gauge, Histogram, Unit};
 use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle};
 
+use crate::txmgr::stage::Stage;
+
 /// Upper bounds of the latency buckets, in seconds: from one fast fsync to a chain that stands still.
 const LATENCY_BUCKETS_S: [f64; 16] = [0.000_5, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 15.0, 60.0, 300.0];
+
+/// A gauge for each stage, in the order of [`Stage::ALL`].
+pub type StageGauges = [Gauge; Stage::ALL.len()];
 
 macro_rules! metrics {
     ($($(#[doc = $doc:literal])+ $field:ident: $kind:ident = $name:literal, $unit:expr;)+) => {
@@ -31,6 +36,10 @@ macro_rules! metrics {
     (@register Gauge, $name:literal, $unit:expr, $text:expr) => {{
         metrics::describe_gauge!($name, $unit, $text.trim_start());
         metrics::gauge!($name)
+    }};
+    (@register StageGauges, $name:literal, $unit:expr, $text:expr) => {{
+        metrics::describe_gauge!($name, $unit, $text.trim_start());
+        Stage::ALL.map(|stage| metrics::gauge!($name, "stage" => stage.name()))
     }};
     (@register Histogram, $name:literal, $unit:expr, $text:expr) => {{
         metrics::describe_histogram!($name, $unit, $text.trim_start());
@@ -93,6 +102,8 @@ metrics! {
     orchestrators_paused: Gauge = "millrace_orchestrators_paused", Unit::Count;
     /// Signing addresses without anything to bind or to send for the first time.
     orchestrators_stopped: Gauge = "millrace_orchestrators_stopped", Unit::Count;
+    /// Transactions in each stage, as they were when the metrics were shown the time before: they are counted when asked for.
+    by_stage: StageGauges = "millrace_transactions_by_stage", Unit::Count;
     /// Number of the highest block that was read and stored.
     head: Gauge = "millrace_head_block_number", Unit::Count;
     /// Number of the block that the node calls safe; 0 where it names none.

@@ -8,6 +8,7 @@ use storage::{Fees, Store, StoreError, read};
 use uuid::Uuid;
 
 use crate::chain::Stored;
+use crate::sabotage::{self, Sabotage};
 use crate::shard::shard_of;
 use crate::txmgr::{BoundRow, Recovered, Waiter};
 
@@ -57,8 +58,14 @@ fn recovered(store: &impl Store, address: Address) -> Result<Recovered, StoreErr
     }
     // The first nonce of an address that has archived nothing yet is that of its first transaction.
     let floor = ids.first().map_or(floor, |(nonce, _)| *nonce);
-    let bound = bound_rows(store, &ids)?;
-    let (last_queue_number, waiting_count) = queue(store, &address)?;
+    let mut bound = bound_rows(store, &ids)?;
+    if sabotage::on(Sabotage::BoundCountedUnsent) {
+        bound.retain(|row| row.receipt.is_some());
+    }
+    let (last_queue_number, mut waiting_count) = queue(store, &address)?;
+    if sabotage::on(Sabotage::QueueForgotten) {
+        waiting_count = 0;
+    }
     let paused_until = read::paused_until(store, &address)?;
     Ok(Recovered { address, floor, bound, paused_until, last_queue_number, waiting_count })
 }

@@ -1,7 +1,6 @@
 //! The tables of refusals against what running nodes say: each is made to refuse, and the engine's reading is compared.
 //!
-//! A row that the table marks as run must have been said by its client here. anvil is part of the project's set-up; geth is not, so its
-//! test runs when asked for: `GETH=/path/to/geth cargo test --release --workspace --test outcomes -- --ignored`.
+//! A row that the table marks as run must have been said by its client here.
 
 #![allow(clippy::expect_used, clippy::unwrap_used)]
 
@@ -15,14 +14,14 @@ use alloy::eips::Encodable2718;
 use alloy::hex;
 use alloy::primitives::{Address, Bytes, Signature, TxKind, U256};
 use alloy::signers::SignerSync;
-use alloy::signers::local::PrivateKeySigner;
+use alloy::signers::local::coins_bip39::English;
+use alloy::signers::local::{MnemonicBuilder, PrivateKeySigner};
 use engine::txmgr::estimate::NoEstimate;
 use engine::txmgr::outcome::Reason;
 use engine::txmgr::outcome::table::{ROWS, Seen};
 use engine::txmgr::outcome::{classify, row};
 use serde_json::{Value, json};
 use support::LIMIT;
-use support::geth::Geth;
 use support::node::{Node, quantity};
 use support::world::POLL;
 
@@ -50,15 +49,8 @@ struct Desk {
 
 impl Desk {
     fn new(client: &'static str, node: Node) -> Self {
-        let rich = PrivateKeySigner::from_slice(&[7; 32]).expect("a key");
+        let rich = MnemonicBuilder::<English>::default().phrase(nodes::MNEMONIC).build().expect("the nodes' mnemonic");
         let chain_id = quantity(&node.ask("eth_chainId", &json!([])));
-        let bank = node.ask("eth_accounts", &json!([]))[0].clone();
-        node.ask("eth_sendTransaction", &json!([{"from": bank, "to": rich.address(), "value": "0x56bc75e2d63100000"}]));
-        let start = Instant::now();
-        while node.ask("eth_getBalance", &json!([rich.address(), "latest"])) == "0x0" {
-            assert!(start.elapsed() < LIMIT, "the money does not come");
-            std::thread::sleep(POLL);
-        }
         Self { client, node, chain_id, rich, said: HashSet::new() }
     }
 
@@ -199,10 +191,10 @@ fn anvil_says_what_the_table_says_it_does() {
 }
 
 #[test]
-#[ignore = "needs geth: let GETH name it, or have it on the PATH"]
 fn geth_says_what_the_table_says_it_does() {
-    let geth = Geth::start();
-    let mut desk = Desk::new("geth", geth.node);
+    let config = nodes::geth::Config { fee_cap: true, gas_limit: 11_500_000, ..nodes::geth::Config::default() };
+    let geth = nodes::geth::start(&config).unwrap_or_else(|error| panic!("{error}"));
+    let mut desk = Desk::new("geth", Node::new(geth.address()));
     desk.common();
     let next = desk.transfer(1);
     let block_gas = quantity(&desk.node.ask("eth_getBlockByNumber", &json!(["latest", false]))["gasLimit"]);

@@ -33,6 +33,8 @@
 
 pub mod bell;
 mod get;
+#[cfg(feature = "points")]
+pub mod points;
 pub mod room;
 pub mod rpc;
 pub mod wire;

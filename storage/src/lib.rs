@@ -23,6 +23,7 @@
 //! * [`store`]: the seam. [`RocksStore`] behind it in production, a store in memory in the simulator.
 //! * [`writer()`], [`link`], [`run()`]: group commit, the links to the shards, and the thread.
 //! * [`read`]: typed reads.
+//! * [`sabotage`]: mistakes on purpose, for the simulator; nothing without the feature of that name.
 //!
 //! **Promises.** What was answered [`Outcome::Durable`] is on disk and survives kill -9 and power loss (as far as the disk keeps what
 //! it has synced). All records of one commit are there or none. Commits of one shard become durable in the order of their submission.
@@ -40,6 +41,7 @@ pub mod read;
 pub mod record;
 pub mod rocks;
 pub mod run;
+pub mod sabotage;
 pub mod store;
 pub mod writer;
 

@@ -12,6 +12,7 @@ use crate::{
     codec::{self, HashEntry, Row},
     keys::{self, Tag},
     record::{AttemptRow, HEADS_PRUNED_PER_BLOCK, Record, TransactionRow},
+    sabotage::{self, Sabotage},
     store::{Family, Puts},
 };
 
@@ -80,7 +81,9 @@ pub fn project(record: &Record, scratch: &mut Scratch, out: &mut impl Puts) {
                 out.delete(Family::Heads, &keys::head(number));
             }
             for (id, receipt) in orphans {
-                out.delete(Family::Receipts, id.as_bytes());
+                if !sabotage::on(Sabotage::OrphanReceiptKept) {
+                    out.delete(Family::Receipts, id.as_bytes());
+                }
                 scratch.put(&keys::orphan(*id, &receipt.block_hash), receipt, out);
             }
             for (id, nonce) in rivals {
@@ -111,7 +114,7 @@ fn put_attempt(id: Uuid, attempt: &AttemptRow, scratch: &mut Scratch, out: &mut 
 }
 
 fn delete_waiting(from: &Address, queue_number: Option<u64>, out: &mut impl Puts) {
-    if let Some(number) = queue_number {
+    if let Some(number) = queue_number.filter(|_| !sabotage::on(Sabotage::QueueEntryKept)) {
         out.delete(Family::ByAddress, &keys::by_address(from, Tag::Waiting, number));
     }
 }

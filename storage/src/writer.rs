@@ -29,6 +29,7 @@ use std::sync::{
 use crate::{
     link::{Ack, Commit, Lane, Outcome, ShardLink, Wake},
     record::Record,
+    sabotage::{self, Sabotage},
     store::{Append, Store, StoreError},
 };
 
@@ -251,10 +252,18 @@ impl<S: Store> Writer<S> {
         turn
     }
 
+    /// Takes what the next turn will append, as that turn would at its beginning. For an owner without a thread, whose shards go on
+    /// while a commit is being synced: what they submit after this is behind that commit, as it is in production.
+    pub fn begin(&mut self) {
+        if !self.unresolved && self.batch.tickets.is_empty() {
+            self.gather();
+        }
+    }
+
     /// Nothing has been submitted and nothing is unresolved.
     #[must_use]
     pub fn is_idle(&self) -> bool {
-        !self.unresolved && self.ports.iter().all(|port| port.lane.commits.is_empty())
+        !self.unresolved && self.batch.tickets.is_empty() && self.ports.iter().all(|port| port.lane.commits.is_empty())
     }
 
     /// All shards' ends are gone: nothing will be submitted any more.
@@ -264,7 +273,8 @@ impl<S: Store> Writer<S> {
     }
 
     fn commit(&mut self) -> Turn {
-        let refused = self.gather();
+        // What `begin` has taken goes alone: what came since belongs to the next turn.
+        let refused = self.batch.tickets.is_empty() && self.gather();
         if self.batch.tickets.is_empty() {
             return if refused { Turn::Wrote } else { Turn::Idle };
         }
@@ -284,6 +294,10 @@ impl<S: Store> Writer<S> {
                 tracing::error!(%error, sequence = self.sequence, "an append failed with unknown outcome; opening the store again");
                 self.state.count_fsync();
                 self.set_healthy(false);
+                if sabotage::on(Sabotage::UnknownAcknowledged) {
+                    self.answer(Outcome::Durable);
+                    self.batch.clear();
+                }
                 self.answer(Outcome::Unknown);
                 self.wake_shards();
                 self.unresolved = true;
@@ -300,7 +314,7 @@ impl<S: Store> Writer<S> {
         while empty < ports && !self.batch.is_full() {
             let port = &mut self.ports[next];
             match port.lane.commits.pop() {
-                Some(commit) if commit.epoch == port.epoch => {
+                Some(commit) if commit.epoch == port.epoch || sabotage::on(Sabotage::StaleCommitWritten) => {
                     self.batch.take(next, commit);
                     empty = 0;
                 }
@@ -327,8 +341,13 @@ impl<S: Store> Writer<S> {
             }
         };
         self.unresolved = false;
+        if sabotage::on(Sabotage::UnknownIsRefused) {
+            self.sequence = found;
+        }
         if found == self.sequence + 1 {
             tracing::warn!(sequence = found, "the unknown append is on disk");
+            self.durable(found);
+        } else if found == self.sequence && sabotage::on(Sabotage::UnknownIsDurable) {
             self.durable(found);
         } else if found == self.sequence {
             tracing::warn!(sequence = found, "the unknown append is not on disk");

@@ -16,6 +16,8 @@ use super::roster::Roster;
 use super::status::ChainStatus;
 use super::tags::Tags;
 use super::watch::Watch;
+use crate::point::{self, Point};
+use crate::sabotage::{self, Sabotage};
 use crate::txmgr::{BlockEffects, Event, SeenBlock, SeenNonce, SeenReceipt};
 
 /// JSON-RPC's code for a method that the node does not have.
@@ -171,7 +173,10 @@ impl<R: Room> Follow<R> {
                         }
                     } else {
                         // A list that is shorter than the block is an index that lags, not the block's truth.
-                        let receipts = self.receipts(&header, by_hash).await?.filter(|list| list.len() == header.transactions.len());
+                        let whole = |list: &Vec<_>| list.len() == header.transactions.len() || sabotage::on(Sabotage::ShortReceiptsTrusted);
+                        let receipts = self.receipts(&header, by_hash).await?.filter(whole);
+                        let receipts =
+                            if sabotage::on(Sabotage::NullReceiptsTrusted) { receipts.or_else(|| Some(Vec::new())) } else { receipts };
                         let Some(receipts) = receipts else { return self.receipts_missing(number, by_hash) };
                         self.missing = 0;
                         self.store(follower, &header, receipts, blocks).await?;
@@ -310,6 +315,11 @@ impl<R: Room> Follow<R> {
                 blocks.rewind(header.number.saturating_sub(1)).await.ok_or(Stop::Ended)?;
                 return Err(stop);
             }
+        }
+        point::reached(Point::MinedUnseen);
+        if sabotage::on(Sabotage::CheckpointBeforeEffects) {
+            let record = block_record(header.number, head, Vec::new(), Vec::new(), self.finality_depth);
+            blocks.store(record).await.ok_or(Stop::Ended)?;
         }
         let earlier_floors = std::mem::take(&mut self.floors);
         let record = block_record(header.number, head, effects, earlier_floors, self.finality_depth);

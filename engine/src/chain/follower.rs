@@ -14,6 +14,7 @@
 use alloy::primitives::B256;
 
 use super::decode::Header;
+use crate::sabotage::{self, Sabotage};
 
 /// A block that is on disk with its effects.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -104,7 +105,7 @@ impl Follower {
     /// Whether a block that was read continues the stored chain. If not, the chains are compared from our newest block down.
     pub fn joins(&mut self, header: &Header) -> Joined {
         match self.stored {
-            Some(stored) if stored.hash != header.parent_hash => {
+            Some(stored) if stored.hash != header.parent_hash && !sabotage::on(Sabotage::ReorgUnseen) => {
                 self.doubt();
                 Joined::No
             }

@@ -19,7 +19,7 @@ use crate::readers::Readers;
 use crate::recover;
 use crate::shard::mailbox::Mailbox;
 use crate::shard::{FollowParts, PriceDesk, Shard, ShardParts};
-use crate::txmgr::{Recovered, Settings};
+use crate::txmgr::{Census, Recovered, Settings};
 
 /// Commits of one shard that may be on their way to disk: many more than fit one group commit, few enough to bound memory.
 const COMMITS_IN_THE_AIR: usize = 256;
@@ -127,6 +127,8 @@ pub fn assemble<S: Store>(config: &Config, shards: usize, surroundings: Surround
     let status = Arc::new(ChainStatus::new());
     let probe_interval = Duration::from_millis(config.node.probe_interval_ms);
     let prices = PriceDesk::default();
+    let census = Arc::new(Census::new(shards));
+    crate::point::watch_requests();
     let mut follow = Some(FollowParts {
         oracle: config.gas.oracle().transpose().map_err(|error| anyhow!("gas.oracle_url: {error}"))?.map(Arc::new),
         mailboxes: mailboxes.clone(),
@@ -137,9 +139,10 @@ pub fn assemble<S: Store>(config: &Config, shards: usize, surroundings: Surround
         probe_interval,
         stored,
     });
-    let parts = boxes.into_iter().zip(bells.clone()).zip(links).zip(recovered);
+    let parts = boxes.into_iter().zip(bells.clone()).zip(links).zip(recovered).enumerate();
     let shards = parts
-        .map(|((((_, mailbox, held), bell), link), recovered)| ShardParts {
+        .map(|(number, ((((_, mailbox, held), bell), link), recovered))| ShardParts {
+            census: (number, Arc::clone(&census)),
             mailbox,
             bell,
             link,
@@ -171,6 +174,7 @@ pub fn assemble<S: Store>(config: &Config, shards: usize, surroundings: Surround
         roster,
         metrics,
         clock,
+        census,
     });
     Ok(Assembly { engine, shards, writer, stop, bells })
 }

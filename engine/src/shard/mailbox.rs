@@ -62,6 +62,11 @@ impl Mailbox {
         (Self { sender, bell, held: Arc::clone(&held), limit }, receiver, held)
     }
 
+    /// Has the shard look around, even if nothing was put before it.
+    pub fn wake(&self) {
+        self.bell.ring();
+    }
+
     /// Hands submissions over; gives them back if the shard holds as many as it may.
     ///
     /// # Errors

@@ -23,9 +23,11 @@ use crate::chain::Roster;
 use crate::engine::Reservations;
 use crate::keys::Signer;
 use crate::metrics::Metrics;
+use crate::point::{self, Point};
 use crate::readers::Readers;
+use crate::sabotage::{self, Sabotage};
 use crate::txmgr::outcome::{Outcome, refused};
-use crate::txmgr::{Action, BlockEffects, Counted, Event, Manager, Now, Recovered, SendEnd, Settings, Signed, Slot, Waiter};
+use crate::txmgr::{Action, BlockEffects, Census, Counted, Event, Manager, Now, Recovered, SendEnd, Settings, Signed, Slot, Waiter};
 
 /// A run ends when it has this many signatures to make or submissions taken in: about 5 ms, so that nothing waits longer.
 const RUN: usize = 256;
@@ -68,6 +70,8 @@ pub struct ShardParts<S: Store> {
     pub recovered: Vec<Recovered>,
     /// The follower, on shard 0.
     pub follow: Option<FollowParts>,
+    /// Its number, and where it tells how many transactions are in each stage.
+    pub census: (usize, Arc<Census>),
 }
 
 /// What a shard's own tasks bring home.
@@ -107,6 +111,7 @@ pub struct Shard<R: Room, S: Store> {
     store_healthy: bool,
     stop: Arc<AtomicBool>,
     stopping: bool,
+    census: (usize, Arc<Census>),
 }
 
 impl<R: Room, S: Store> Shard<R, S> {
@@ -144,6 +149,7 @@ impl<R: Room, S: Store> Shard<R, S> {
             store_healthy: true,
             stop: parts.stop,
             stopping: false,
+            census: parts.census,
             room,
         };
         for recovered in parts.recovered {
@@ -178,6 +184,7 @@ impl<R: Room, S: Store> Shard<R, S> {
             match home {
                 Home::Event(event) => self.handle(event),
                 Home::Sent(node, lane, number, event) => {
+                    point::reached(Point::Replied);
                     self.lanes[number] = Some((node, lane));
                     self.handle(event);
                 }
@@ -193,6 +200,7 @@ impl<R: Room, S: Store> Shard<R, S> {
         let now = self.now();
         self.manager.flush(now, &mut self.actions);
         self.perform();
+        self.census.1.run_ended(self.census.0, || self.manager.by_stage());
         more || !self.home.is_empty()
     }
 
@@ -219,6 +227,9 @@ impl<R: Room, S: Store> Shard<R, S> {
 
     fn acks(&mut self) {
         while let Some(ack) = self.link.next_ack() {
+            if ack.epoch > self.epoch && sabotage::on(Sabotage::RefusalUnheard) {
+                self.epoch = ack.epoch;
+            }
             if ack.epoch > self.epoch {
                 self.epoch = ack.epoch;
                 // What has not been handed over builds on what was refused; a block builds on nothing.
@@ -238,7 +249,10 @@ impl<R: Room, S: Store> Shard<R, S> {
                     }
                 }
                 (Written::Refused, true) => self.submit_block(),
-                (Written::Durable, false) => self.handle(Event::Durable { ticket }),
+                (Written::Durable, false) => {
+                    point::reached(Point::Persisted);
+                    self.handle(Event::Durable { ticket });
+                }
                 // Told once, when the epoch moved.
                 (Written::Refused, false) => {}
                 // Every shard is told by the store's health, whether it had a part in the append or not.
@@ -296,6 +310,9 @@ impl<R: Room, S: Store> Shard<R, S> {
                 return;
             }
             let signed = self.signing.start(&jobs, &self.room, &self.home);
+            if !signed.is_empty() {
+                point::reached(Point::Signed);
+            }
             self.handle(Event::Signed(signed));
         }
     }
@@ -324,7 +341,12 @@ impl<R: Room, S: Store> Shard<R, S> {
         let mut actions = std::mem::take(&mut self.actions);
         for action in actions.drain(..) {
             match action {
-                Action::Commit { ticket, records } => self.commit(Commit { ticket, epoch: self.epoch, records }),
+                Action::Commit { ticket, records } => {
+                    self.commit(Commit { ticket, epoch: self.epoch, records });
+                    if sabotage::on(Sabotage::AcknowledgedBeforeSync) {
+                        self.home.push(Home::Event(Event::Durable { ticket }));
+                    }
+                }
                 Action::Send { lane, attempts } => self.send(lane, attempts),
                 Action::FetchPrice => self.prices.want(),
                 Action::FetchBalance(address) => self.asks.push(Ask::Balance(address)),
@@ -430,6 +452,7 @@ fn ended(raw: &Bytes, end: End) -> SendEnd {
         }
         End::Answered(Err(error)) => SendEnd::Answered(refused(&error.message, error.code), error.message),
         End::BeforeSend(_) => SendEnd::BeforeSend,
+        End::Ambiguous(_) if sabotage::on(Sabotage::LostReplyRefuses) => SendEnd::Answered(Outcome::Invalid, "no reply".into()),
         End::Ambiguous(_) => SendEnd::Ambiguous,
     }
 }

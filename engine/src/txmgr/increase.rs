@@ -5,6 +5,8 @@
 
 use storage::AttemptFees;
 
+use crate::sabotage::{self, Sabotage};
+
 /// A pool takes a replacement only from this increase on, percent (geth, reth; EIP-1559 transactions on both fields).
 pub const REPLACEMENT_PERCENT: u32 = 10;
 
@@ -57,6 +59,11 @@ pub fn increase(earlier: &[AttemptFees], market: Option<AttemptFees>, strategy: 
     let (max_fee, tip) = (highest(fee_cap), highest(tip_cap));
     let needed = raised(max_fee, REPLACEMENT_PERCENT);
     let wanted = strategy.next(max_fee).max(market_of(fee_cap));
+    if sabotage::on(Sabotage::ReplacementTooLow) {
+        let next = |amount: u128| raised(amount, REPLACEMENT_PERCENT);
+        let (max_fee_per_gas, max_priority_fee_per_gas) = (next(fee_cap(&earlier[0])), next(tip_cap(&earlier[0])));
+        return Increase::Price(AttemptFees::Dynamic { max_fee_per_gas, max_priority_fee_per_gas });
+    }
     let cap = cap.unwrap_or(u128::MAX);
     if needed > cap {
         return Increase::Held { needed, cap };

@@ -14,10 +14,12 @@
 //! | [`manager`] | all of it for the addresses of a shard, as `handle(event, now) -> actions` |
 //! | [`inspect`] | what it tells people |
 //! | [`event`] | those events and actions |
+//! | [`census`] | how many are in each stage, for who asks |
 //!
 //! Nothing here opens a socket, reads a clock or waits: the shard does that, and the simulator in its place.
 
 pub mod balance;
+pub mod census;
 pub mod check;
 pub mod estimate;
 pub mod event;
@@ -33,6 +35,7 @@ pub mod revert;
 pub mod stage;
 pub mod transaction;
 
+pub use census::{ByStage, Census};
 pub use event::{
     Accept, Action, BlockEffects, BoundRow, Counted, Event, Now, Recovered, ReplyTo, SeenBlock, SeenNonce, SeenReceipt, SendEnd, SignJob,
     Signed, Slot, Waiter,

@@ -24,6 +24,7 @@ use super::event::Waiter;
 use super::manager::Refusals;
 use super::pool::Standing;
 use super::transaction::{Ending, InFlight};
+use crate::sabotage::{self, Sabotage};
 
 /// What is known of an address's nonce.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -216,7 +217,8 @@ impl Orchestrator {
     /// transactions in nonce order, so the first that no block holds yet is nearly always the one.
     #[must_use]
     pub fn find(&self, hash: &B256) -> Option<u64> {
-        let has = |tx: &&InFlight| tx.attempts.iter().any(|mark| mark.hash == *hash);
+        let most = if sabotage::on(Sabotage::FirstHashOnly) { 1 } else { usize::MAX };
+        let has = |tx: &&InFlight| tx.attempts.iter().take(most).any(|mark| mark.hash == *hash);
         let first = self.in_flight.len() - self.unconfirmed;
         if self.in_flight.get(first).as_ref().is_some_and(has) {
             return Some(self.base + first as u64);
@@ -234,6 +236,9 @@ impl Orchestrator {
     /// The chain's transaction count at the head. Never moves the sequence back: a node may lag (row A4), also behind a block that
     /// showed a nonce of ours with another wallet's transaction.
     pub fn chain_nonce(&mut self, count: u64) {
+        if sabotage::on(Sabotage::NonceFollowsNode) {
+            self.base = count.saturating_sub(self.in_flight.len() as u64);
+        }
         let next = self.next_nonce();
         let count = count.max(self.chain_at_least.map_or(0, |(count, _)| count));
         self.nonce = if count <= next {
@@ -248,6 +253,7 @@ impl Orchestrator {
 
     /// Takes what is final from the front. Returns how many left.
     pub fn archive(&mut self, head: u64, finality_depth: u64) -> usize {
+        let finality_depth = if sabotage::on(Sabotage::ArchivedBeforeFinal) { 1 } else { finality_depth };
         let mut archived = 0;
         while let Some(front) = self.in_flight.front() {
             let is_final = front.taken_in().is_some_and(|block| block + finality_depth <= head + 1);

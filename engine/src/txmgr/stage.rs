@@ -34,6 +34,26 @@ pub enum Stage {
     Complete,
 }
 
+impl Stage {
+    /// All stages; a stage's place here is `stage as usize`.
+    pub const ALL: [Self; 7] =
+        [Self::Queued, Self::StatusUpdate, Self::RetrieveGasPrice, Self::Signing, Self::Submitting, Self::Tracking, Self::Complete];
+
+    /// Its name, as in the API and in the metrics.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Queued => "queued",
+            Self::StatusUpdate => "statusUpdate",
+            Self::RetrieveGasPrice => "retrieveGasPrice",
+            Self::Signing => "signing",
+            Self::Submitting => "submitting",
+            Self::Tracking => "tracking",
+            Self::Complete => "complete",
+        }
+    }
+}
+
 /// What the decision depends on, and nothing else.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Facts {

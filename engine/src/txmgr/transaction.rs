@@ -15,6 +15,7 @@ use uuid::Uuid;
 use super::balance::cost;
 use super::event::{BoundRow, ReplyTo};
 use super::stage::{Facts, Stage, next_stage};
+use crate::sabotage::{self, Sabotage};
 
 /// What is remembered of a signed attempt. The bytes of all but the newest are on disk only.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -279,6 +280,7 @@ impl InFlight {
             value,
             cost: bound.attempts.iter().map(most).max().unwrap_or_default(),
             attempts,
+            work: if sabotage::on(Sabotage::BoundForgotten) { Work::Sending } else { Work::None },
             ..Self::blank(bound.id, bound.accepted_at, bound.fixed_price, now)
         }
     }

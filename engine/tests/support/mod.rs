@@ -7,7 +7,6 @@
 
 pub(crate) mod chain;
 pub(crate) mod disk;
-pub(crate) mod geth;
 pub(crate) mod http;
 pub(crate) mod node;
 pub(crate) mod world;

@@ -90,7 +90,11 @@ impl<R: Room> Connection<R> {
         if !matches!(ready, Some(Ok(()))) {
             return Err(Broken::NotSent);
         }
+        #[cfg(feature = "points")]
+        let body = request.body().clone();
         let sent = self.sender.try_send_request(request);
+        #[cfg(feature = "points")]
+        crate::points::handed_over(body).await;
         let unix_time = self.room.unix_time();
         let work = async move {
             let response = sent.await.map_err(|mut error| {

@@ -48,11 +48,13 @@ pub struct Config {
     pub balance_ether: u64,
     /// Whether the pool has room for a load: as many transactions as are offered, from any account. Otherwise it has geth's own limits.
     pub wide_pool: bool,
+    /// Whether geth's own limit on what a transaction may cost holds: one ether.
+    pub fee_cap: bool,
 }
 
 impl Default for Config {
     fn default() -> Self {
-        Self { blocks: Blocks::EverySecond, gas_limit: 60_000_000, balance_ether: 1_000_000, wide_pool: false }
+        Self { blocks: Blocks::EverySecond, gas_limit: 60_000_000, balance_ether: 1_000_000, wide_pool: false, fee_cap: false }
     }
 }
 
@@ -100,7 +102,10 @@ pub fn command(program: &Path, data: &Path, port: u16, config: &Config) -> Comma
     command.args(["--nodiscover", "--maxpeers", "0", "--ipcdisable", "--cache", "512", "--verbosity", "3"]);
     command.args(["--miner.gaslimit", &config.gas_limit.to_string()]);
     // geth's limits on what a call may cost protect a public node; here they would only hide what a test or a load is about.
-    command.args(["--rpc.batch-request-limit", "0", "--rpc.batch-response-max-size", "0", "--rpc.txfeecap", "0"]);
+    command.args(["--rpc.batch-request-limit", "0", "--rpc.batch-response-max-size", "0"]);
+    if !config.fee_cap {
+        command.args(["--rpc.txfeecap", "0"]);
+    }
     // A request may name its host as it likes, as on every other node.
     command.args(["--http.vhosts", "*"]);
     let port = port.to_string();

@@ -30,12 +30,16 @@ pub(crate) fn invariants(book: &Book, plan: &Plan, node: &Node, store: &impl Sto
         return Err(format!("{strangers} recipients on chain that nobody asked for"));
     }
     for address in &plan.addresses {
-        let expected = (0..plan.transactions).filter(|number| plan.request(*number).from == *address).count() as u64;
+        let before = plan.used_before.get(address).copied().unwrap_or(0);
+        let expected = before + (0..plan.transactions).filter(|number| plan.request(*number).from == *address).count() as u64;
         if node.nonce(address) != expected {
-            return Err(format!("{address} has nonce {} on chain after {expected} transactions", node.nonce(address)));
+            return Err(format!(
+                "{address} has nonce {} on chain after {expected} transactions, {before} of them older than the run",
+                node.nonce(address)
+            ));
         }
     }
-    statuses(book, plan, &mined, store, required_confirmations)
+    statuses(book, plan, node, &mined, store, required_confirmations)
 }
 
 /// Recipient → block and hash of each time it was reached.
@@ -53,6 +57,7 @@ fn executions(node: &Node) -> BTreeMap<Address, Vec<(u64, B256, B256)>> {
 fn statuses(
     book: &Book,
     plan: &Plan,
+    node: &Node,
     mined: &BTreeMap<Address, Vec<(u64, B256, B256)>>,
     store: &impl Store,
     required_confirmations: u64,
@@ -68,7 +73,12 @@ fn statuses(
             || mined.get(&plan.request(*number).from).and_then(|times| times.iter().find(|(_, _, hash)| *hash == receipt.transaction_hash));
         let (actual, expected) = match executed {
             Some(actual) => (Some(actual), Status::Confirmed),
-            None => (closed().copied(), Status::FatalError),
+            None if node.refused(&recipient(*number)) => (closed().copied(), Status::FatalError),
+            None => {
+                return Err(format!(
+                    "number {number} ({id}) is reported as {status:?}; it was never executed, and the node never called it invalid"
+                ));
+            }
         };
         let reported = (receipt.block_number, receipt.block_hash, receipt.transaction_hash);
         if status != Some(expected) || Some(reported) != actual {

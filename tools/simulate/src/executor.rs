@@ -15,6 +15,14 @@ use parking_lot::Mutex;
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 
+use crate::points::Died;
+
+/// The wall clock at virtual time zero, since the Unix epoch.
+const EPOCH: Duration = Duration::from_secs(1_800_000_000);
+
+/// Most steps at one moment: hundreds of times what the busiest one takes.
+const STEPS_AT_ONCE: u64 = 200_000;
+
 /// Whose tasks end together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Process(pub(crate) u32);
@@ -41,6 +49,8 @@ struct Inner {
     ready: Arc<Mutex<BTreeSet<u64>>>,
     timers: RefCell<BTreeMap<(Duration, u64), Waker>>,
     now: Cell<Duration>,
+    /// The wall clock at time zero, since the Unix epoch.
+    epoch: Cell<Duration>,
     next: Cell<u64>,
     random: RefCell<StdRng>,
     killed: RefCell<BTreeSet<Process>>,
@@ -54,6 +64,7 @@ impl Executor {
             ready: Arc::default(),
             timers: RefCell::default(),
             now: Cell::default(),
+            epoch: Cell::new(EPOCH),
             next: Cell::default(),
             random: RefCell::new(StdRng::seed_from_u64(seed)),
             killed: RefCell::default(),
@@ -63,6 +74,18 @@ impl Executor {
     /// The virtual time.
     pub(crate) fn now(&self) -> Duration {
         self.0.now.get()
+    }
+
+    /// What the wall clock shows, since the Unix epoch.
+    pub(crate) fn unix_time(&self) -> Duration {
+        self.0.epoch.get() + self.0.now.get()
+    }
+
+    /// The wall clock jumps up to an hour, forwards or back.
+    pub(crate) fn jump(&self) {
+        let most = Duration::from_secs(3600);
+        let jump = self.between(Duration::ZERO, 2 * most);
+        self.0.epoch.set(self.0.epoch.get() + jump - most);
     }
 
     /// A number below `end`, from the seed.
@@ -111,22 +134,28 @@ impl Executor {
         self.0.killed.borrow_mut().insert(process);
     }
 
-    /// Runs until `done` says so, or nothing can ever run again, or the virtual time passes `limit`. True if done.
+    /// Runs until `done` says so, or nothing can ever run again, or the virtual time passes `limit`, or stands still for too many
+    /// steps: somebody works for ever at one moment. True if done.
     pub(crate) fn run_until(&self, limit: Duration, mut done: impl FnMut() -> bool) -> bool {
+        let mut steps = 0;
         loop {
-            self.bury();
             if done() {
                 return true;
             }
+            self.bury();
             let ready = {
                 let ready = self.0.ready.lock();
                 let place = usize::try_from(self.below(ready.len() as u64)).unwrap_or(0);
                 ready.iter().nth(place).copied()
             };
             match ready {
-                Some(task) => self.step(task),
+                Some(_) if steps == STEPS_AT_ONCE => return false,
+                Some(task) => {
+                    steps += 1;
+                    self.step(task);
+                }
                 None if !self.advance(limit) => return false,
-                None => {}
+                None => steps = 0,
             }
         }
     }
@@ -136,7 +165,13 @@ impl Executor {
         let task = self.0.tasks.borrow_mut().get_mut(&number).and_then(|entry| entry.1.take());
         let Some(mut task) = task else { return };
         let waker = Waker::from(Arc::new(TaskWaker { task: number, ready: Arc::clone(&self.0.ready) }));
-        let polled = task.as_mut().poll(&mut Context::from_waker(&waker));
+        let poll = || task.as_mut().poll(&mut Context::from_waker(&waker));
+        let polled = match std::panic::catch_unwind(std::panic::AssertUnwindSafe(poll)) {
+            Ok(polled) => polled,
+            // Its process ends; the rest of it is buried before the next step.
+            Err(end) if end.is::<Died>() => Poll::Ready(()),
+            Err(panic) => std::panic::resume_unwind(panic),
+        };
         let mut tasks = self.0.tasks.borrow_mut();
         match (polled, tasks.get_mut(&number)) {
             (Poll::Pending, Some(entry)) => entry.1 = Some(task),

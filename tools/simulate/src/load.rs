@@ -8,10 +8,11 @@ use std::time::Duration;
 use alloy::primitives::{Address, Bytes, U256};
 use engine::{Engine, Submission, SubmitError};
 use storage::{Fees, Request};
+use tokio::sync::oneshot;
 use uuid::Uuid;
 
-use crate::executor::Executor;
-use crate::room::EPOCH;
+use crate::executor::{Executor, Process};
+use crate::node::WORLD;
 use crate::store::MemoryStore;
 
 /// Longest pause of a caller between two batches: submissions go on for as long as faults do.
@@ -20,7 +21,47 @@ const PAUSE: Duration = Duration::from_millis(1200);
 const BETWEEN_PAUSES: Duration = Duration::from_secs(2);
 
 /// The engine that runs now; none while it is down.
-pub(crate) type Present = Rc<RefCell<Option<Engine<MemoryStore>>>>;
+pub(crate) type Present = Rc<RefCell<Option<Running>>>;
+
+/// An engine and the process it is.
+#[derive(Clone)]
+pub(crate) struct Running {
+    /// The handle.
+    pub(crate) engine: Engine<MemoryStore>,
+    /// Whose end takes all answers along that have not been given.
+    pub(crate) process: Process,
+}
+
+impl Running {
+    /// Asks as somebody outside does: when the process ends, the connection to it does too, and no answer comes.
+    async fn ask<T: 'static>(&self, executor: &Executor, answer: impl Future<Output = T> + 'static) -> Option<T> {
+        let (sender, given) = oneshot::channel();
+        executor.spawn(self.process, async move {
+            // Whoever waits does so until this task ends.
+            let _ = sender.send(answer.await);
+        });
+        given.await.ok()
+    }
+
+    async fn submit(&self, executor: &Executor, submissions: Vec<Submission>) -> Vec<Result<Uuid, SubmitError>> {
+        let (count, engine) = (submissions.len(), self.engine.clone());
+        let ends = self.ask(executor, async move { engine.submit(submissions).await }).await;
+        ends.unwrap_or_else(|| vec![Err(SubmitError::Unknown); count])
+    }
+
+    /// Pauses an address, for a while or until it is resumed.
+    async fn pause(&self, executor: &Executor, address: Address, until: Option<u64>) -> Result<(), SubmitError> {
+        let engine = self.engine.clone();
+        let paused = self.ask(executor, async move { engine.pause(address, until).await.map(drop) }).await;
+        paused.unwrap_or(Err(SubmitError::Unknown))
+    }
+
+    async fn resume(&self, executor: &Executor, address: Address) -> Result<(), SubmitError> {
+        let engine = self.engine.clone();
+        let resumed = self.ask(executor, async move { engine.resume(address).await.map(drop) }).await;
+        resumed.unwrap_or(Err(SubmitError::Unknown))
+    }
+}
 
 /// What callers were told.
 #[derive(Default)]
@@ -39,6 +80,8 @@ pub(crate) struct Plan {
     pub(crate) addresses: Vec<Address>,
     /// How many transactions.
     pub(crate) transactions: u64,
+    /// Nonces that were used before the run.
+    pub(crate) used_before: BTreeMap<Address, u64>,
 }
 
 impl Plan {
@@ -66,10 +109,13 @@ pub(crate) fn recipient(number: u64) -> Address {
 pub(crate) async fn caller(executor: Executor, present: Present, book: Rc<RefCell<Book>>, plan: Rc<Plan>, mut numbers: Vec<u64>) {
     while !numbers.is_empty() {
         executor.sleep(executor.between(Duration::ZERO, PAUSE)).await;
-        let Some(engine) = present.borrow().clone() else { continue };
+        let Some(running) = present.borrow().clone() else { continue };
         let size = usize::try_from(executor.below(6) + 1).unwrap_or(1).min(numbers.len());
         let batch: Vec<u64> = numbers.drain(..size).collect();
-        let ends = engine.submit(batch.iter().map(|number| submission(&plan, *number)).collect()).await;
+        if executor.below(4) == 0 {
+            race(&executor, &running, &book, &plan, &batch);
+        }
+        let ends = running.submit(&executor, batch.iter().map(|number| submission(&plan, *number)).collect()).await;
         if ends.len() != batch.len() {
             book.borrow_mut().broken.push(format!("{} answers to {} submissions", ends.len(), batch.len()));
         }
@@ -78,9 +124,23 @@ pub(crate) async fn caller(executor: Executor, present: Present, book: Rc<RefCel
                 numbers.push(number);
             }
         }
-        repeat(&executor, &engine, &book, &plan).await;
+        repeat(&executor, &running, &book, &plan).await;
     }
     book.borrow_mut().done += 1;
+}
+
+/// Somebody submits the same at the same time, with the same keys: one id for each must come of it (row A16).
+fn race(executor: &Executor, running: &Running, book: &Rc<RefCell<Book>>, plan: &Plan, batch: &[u64]) {
+    let (running, book, batch) = (running.clone(), Rc::clone(book), batch.to_vec());
+    let submissions: Vec<Submission> = batch.iter().map(|number| submission(plan, *number)).collect();
+    let executor = executor.clone();
+    executor.clone().spawn(WORLD, async move {
+        executor.sleep(executor.between(Duration::ZERO, Duration::from_millis(5))).await;
+        for (number, end) in batch.into_iter().zip(running.submit(&executor, submissions).await) {
+            // What has to be asked again is asked again by the caller.
+            note(&book, number, end);
+        }
+    });
 }
 
 fn submission(plan: &Plan, number: u64) -> Submission {
@@ -109,14 +169,14 @@ fn note(book: &RefCell<Book>, number: u64, end: Result<Uuid, SubmitError>) -> bo
 pub(crate) async fn pauser(executor: Executor, present: Present, book: Rc<RefCell<Book>>, plan: Rc<Plan>, calm: Rc<Cell<bool>>) {
     while !calm.get() {
         executor.sleep(executor.between(Duration::ZERO, BETWEEN_PAUSES)).await;
-        let Some(engine) = present.borrow().clone() else { continue };
+        let Some(running) = present.borrow().clone() else { continue };
         let address = plan.addresses[usize::try_from(executor.below(plan.addresses.len() as u64)).unwrap_or(0)];
         let end = match executor.below(3) {
-            0 => engine.resume(address).await,
-            1 => engine.pause(address, None).await,
+            0 => running.resume(&executor, address).await,
+            1 => running.pause(&executor, address, None).await,
             _ => {
-                let now = (EPOCH + executor.now()).as_micros();
-                engine.pause(address, Some(u64::try_from(now).unwrap_or(u64::MAX) + 1_000 * (executor.below(3000) + 500))).await
+                let now = u64::try_from(executor.unix_time().as_micros()).unwrap_or(u64::MAX);
+                running.pause(&executor, address, Some(now + 1_000 * (executor.below(3000) + 500))).await
             }
         };
         if let Err(error @ (SubmitError::Invalid(_) | SubmitError::Conflict { .. })) = end {
@@ -125,9 +185,9 @@ pub(crate) async fn pauser(executor: Executor, present: Present, book: Rc<RefCel
     }
     let mut paused = plan.addresses.clone();
     while let Some(address) = paused.pop() {
-        let engine = present.borrow().clone();
-        let done = match engine {
-            Some(engine) => engine.resume(address).await.is_ok(),
+        let running = present.borrow().clone();
+        let done = match running {
+            Some(running) => running.resume(&executor, address).await.is_ok(),
             None => false,
         };
         if !done {
@@ -139,7 +199,7 @@ pub(crate) async fn pauser(executor: Executor, present: Present, book: Rc<RefCel
 }
 
 /// Now and then: the same key again, with the same body (the same id must come) or with another (a conflict must come).
-async fn repeat(executor: &Executor, engine: &Engine<MemoryStore>, book: &Rc<RefCell<Book>>, plan: &Plan) {
+async fn repeat(executor: &Executor, running: &Running, book: &Rc<RefCell<Book>>, plan: &Plan) {
     let known: Vec<(u64, Uuid)> = book.borrow().accepted.iter().map(|(number, id)| (*number, *id)).collect();
     if known.is_empty() || executor.below(4) > 0 {
         return;
@@ -150,7 +210,7 @@ async fn repeat(executor: &Executor, engine: &Engine<MemoryStore>, book: &Rc<Ref
     if other_body {
         again.request.value = U256::from(2);
     }
-    let end = engine.submit(vec![again]).await.pop();
+    let end = running.submit(executor, vec![again]).await.pop();
     let kept = match (&end, other_body) {
         (Some(Ok(same)), false) => *same == id,
         (Some(Err(SubmitError::Conflict { existing })), true) => *existing == id,

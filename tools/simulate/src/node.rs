@@ -3,15 +3,17 @@
 //! It executes nothing: a transaction in a block took its nonce and reached its recipient, and that is all that is asked of it.
 
 use std::cell::{Cell, RefCell};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::convert::Infallible;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
 use alloy::consensus::transaction::SignerRecoverable;
 use alloy::consensus::{Transaction, TxEnvelope};
 use alloy::eips::Decodable2718;
 use alloy::primitives::{Address, B256, Bytes, U256, keccak256};
+use engine::txmgr::{ByStage, Census};
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 use hyper::{Request, Response};
@@ -76,13 +78,17 @@ struct Chain {
     pool: BTreeMap<(Address, u64), Known>,
     nonces: BTreeMap<Address, u64>,
     base_fee: u128,
+    spike: u128,
+    spike_until: Duration,
     receipts_lag: Duration,
+    receipts_lag_until: Duration,
     price_unknown_until: Duration,
     receipts_short_until: Duration,
     /// Whose money is somewhere else, and until when.
     drained: Option<(Address, Duration)>,
     refuse_next: bool,
-    refused: u64,
+    /// Recipients of what the node has called invalid: it says so each time.
+    refused: BTreeSet<Address>,
     highest: u64,
     /// Has no `eth_getBlockReceipts`.
     old: bool,
@@ -100,6 +106,8 @@ pub(crate) struct Node {
     second_is_of_another_chain: bool,
     faults: RefCell<Vec<Fault>>,
     tally: RefCell<Tally>,
+    /// Stages of the engine that runs now.
+    census: RefCell<Option<Arc<Census>>>,
     /// Most blocks that leave the chain at once: what is deeper is final.
     pub(crate) reorg_depth_max: Cell<u64>,
 }
@@ -117,12 +125,15 @@ impl Node {
             pool: BTreeMap::new(),
             nonces: BTreeMap::new(),
             base_fee: BASE_FEE,
+            spike: 0,
+            spike_until: Duration::ZERO,
             receipts_lag: Duration::ZERO,
+            receipts_lag_until: Duration::ZERO,
             price_unknown_until: Duration::ZERO,
             receipts_short_until: Duration::ZERO,
             drained: None,
             refuse_next: false,
-            refused: 0,
+            refused: BTreeSet::new(),
             highest: 0,
             old,
         };
@@ -136,6 +147,7 @@ impl Node {
             second_is_of_another_chain,
             faults: RefCell::default(),
             tally: RefCell::default(),
+            census: RefCell::default(),
             reorg_depth_max: Cell::new(1),
         }
     }
@@ -161,10 +173,18 @@ impl Node {
             }
             Fault::DropAll if chain.pool.is_empty() => return,
             Fault::DropAll => chain.pool.clear(),
-            Fault::ReceiptsLag => chain.receipts_lag = Duration::from_secs(2),
+            Fault::ReceiptsLag => {
+                // From five looks of the follower on.
+                chain.receipts_lag = self.executor.between(Duration::from_millis(500), Duration::from_secs(3));
+                chain.receipts_lag_until = now + Duration::from_secs(4);
+            }
             Fault::NodeDown => self.down_until.set(now + self.executor.between(Duration::from_millis(100), Duration::from_secs(4))),
             Fault::SecondDown => {
                 self.second_down_until.set(now + self.executor.between(Duration::from_millis(100), Duration::from_secs(4)));
+            }
+            Fault::NodeRestarts => {
+                self.down_until.set(now + self.executor.between(Duration::from_millis(20), Duration::from_millis(500)));
+                chain.pool.clear();
             }
             Fault::Reorg | Fault::ReorgLoses => {
                 let most = self.reorg_depth_max.get();
@@ -174,7 +194,11 @@ impl Node {
                     return;
                 }
             }
-            Fault::FeeSpike => chain.base_fee = BASE_FEE * 30,
+            Fault::FeeRises => chain.base_fee = BASE_FEE * u128::from(self.executor.below(8) + 2),
+            Fault::FeeSpike => {
+                chain.spike = BASE_FEE * u128::from(self.executor.below(70) + 30);
+                chain.spike_until = now + self.executor.between(Duration::from_secs(1), Duration::from_secs(15));
+            }
             Fault::PriceUnknown => {
                 chain.price_unknown_until = now + self.executor.between(Duration::from_millis(500), Duration::from_secs(5));
             }
@@ -205,17 +229,37 @@ impl Node {
         self.down_until.set(Duration::ZERO);
         self.second_down_until.set(Duration::ZERO);
         let mut chain = self.chain.borrow_mut();
-        chain.base_fee = BASE_FEE;
-        chain.receipts_lag = Duration::ZERO;
+        chain.spike_until = Duration::ZERO;
+        chain.receipts_lag_until = Duration::ZERO;
         chain.price_unknown_until = Duration::ZERO;
         chain.receipts_short_until = Duration::ZERO;
         chain.drained = None;
         chain.refuse_next = false;
     }
 
-    /// Counts a fault that happened.
+    /// Counts a fault that happens now.
     pub(crate) fn note(&self, fault: Fault) {
-        self.tally.borrow_mut().note(fault);
+        self.tally.borrow_mut().note(fault, self.stages());
+    }
+
+    /// Whose stages faults meet from now on; `None` while no engine runs.
+    pub(crate) fn watch(&self, census: Option<Arc<Census>>) {
+        *self.census.borrow_mut() = census;
+    }
+
+    /// Transactions of the running engine, by stage.
+    pub(crate) fn stages(&self) -> ByStage {
+        self.census.borrow().as_ref().map(|census| census.by_stage()).unwrap_or_default()
+    }
+
+    /// The address has sent that many transactions before the first block.
+    pub(crate) fn used_before(&self, address: Address, count: u64) {
+        self.chain.borrow_mut().nonces.insert(address, count);
+    }
+
+    /// The node called a transaction to this recipient invalid.
+    pub(crate) fn refused(&self, recipient: &Address) -> bool {
+        self.chain.borrow().refused.contains(recipient)
     }
 
     /// What happened.
@@ -293,14 +337,14 @@ impl Node {
 
     fn call(&self, door: Door, call: &Value) -> Value {
         let params = &call["params"];
-        let refused = self.chain.borrow().refused;
+        let refused = self.chain.borrow().refused.len();
         let (now, method) = (self.executor.now(), call["method"].as_str().unwrap_or_default());
         let lag = if door == Door::Second { self.second_lag } else { 0 };
         let result = match method {
             "eth_chainId" if door == Door::Second && self.second_is_of_another_chain => Ok(json!(hex(OTHER_CHAIN_ID))),
             method => self.chain.borrow_mut().seen_behind(lag, method, params, now),
         };
-        if self.chain.borrow().refused > refused {
+        if self.chain.borrow().refused.len() > refused {
             self.note(Fault::Invalid);
         }
         match result {
@@ -363,10 +407,10 @@ impl Chain {
             "eth_chainId" => json!(hex(CHAIN_ID)),
             "eth_blockNumber" => json!(hex(self.head())),
             "eth_gasPrice" | "eth_feeHistory" if now < self.price_unknown_until => return Err((-32000, "no price".into())),
-            "eth_gasPrice" => json!(hex(self.base_fee + 1_000_000_000)),
+            "eth_gasPrice" => json!(hex(self.price(now) + 1_000_000_000)),
             "eth_feeHistory" => json!({
                 "oldestBlock": hex(self.head()),
-                "baseFeePerGas": [hex(self.base_fee), hex(self.base_fee)],
+                "baseFeePerGas": [hex(self.price(now)), hex(self.price(now))],
                 "gasUsedRatio": [0.5],
                 "reward": [[hex(1_000_000_000_u64)]],
             }),
@@ -386,6 +430,11 @@ impl Chain {
             "eth_sendRawTransaction" => json!(self.send(params[0].as_str().unwrap_or_default(), now).map_err(|message| (-32000, message))?),
             other => return Err((-32601, format!("the method {other} does not exist/is not available"))),
         })
+    }
+
+    /// The base fee now, wei.
+    fn price(&self, now: Duration) -> u128 {
+        if now < self.spike_until { self.spike.max(self.base_fee) } else { self.base_fee }
     }
 
     fn block(&self, number: &str) -> Value {
@@ -454,10 +503,13 @@ impl Chain {
         let max_fee = envelope.max_fee_per_gas();
         let cost = U256::from(max_fee) * U256::from(envelope.gas_limit()) + envelope.value();
         let known = Known { hash: keccak256(&raw), from, to: envelope.to(), nonce: envelope.nonce(), max_fee, tip, cost };
-        if self.refuse_next && known.to != Some(from) {
-            self.refuse_next = false;
-            self.refused += 1;
-            return Err("exceeds block gas limit".into());
+        if let Some(to) = known.to.filter(|to| *to != from) {
+            if std::mem::take(&mut self.refuse_next) {
+                self.refused.insert(to);
+            }
+            if self.refused.contains(&to) {
+                return Err("exceeds block gas limit".into());
+            }
         }
         let next = self.nonces.get(&from).copied().unwrap_or(0);
         if known.nonce < next {
@@ -509,16 +561,16 @@ impl Chain {
     }
 
     fn mine(&mut self, executor: &Executor) {
-        let most = executor.below(60) + 1;
+        let (most, base_fee) = (executor.below(60) + 1, self.price(executor.now()));
         let mut transactions = Vec::new();
-        let senders: std::collections::BTreeSet<Address> = self.pool.keys().map(|key| key.0).collect();
+        let senders: BTreeSet<Address> = self.pool.keys().map(|key| key.0).collect();
         for from in senders {
             let mut balance = self.balance(&from, executor.now());
             // As geth does at each head: what cannot be paid for leaves the pool.
             self.pool.retain(|key, known| key.0 != from || known.cost <= balance);
             let next = self.nonces.entry(from).or_default();
             while (transactions.len() as u64) < most
-                && self.pool.get(&(from, *next)).is_some_and(|known| known.max_fee >= self.base_fee && known.cost <= balance)
+                && self.pool.get(&(from, *next)).is_some_and(|known| known.max_fee >= base_fee && known.cost <= balance)
             {
                 balance -= self.pool[&(from, *next)].cost;
                 transactions.extend(self.pool.remove(&(from, *next)));
@@ -528,7 +580,8 @@ impl Chain {
         let parent = self.blocks.last().map_or(B256::ZERO, |block| block.hash);
         let content: Vec<u8> = transactions.iter().flat_map(|known: &Known| known.hash.0).collect();
         let hash = keccak256([parent.as_slice(), &executor.now().as_nanos().to_be_bytes(), &content].concat());
-        let receipts_from = executor.now() + self.receipts_lag;
+        let lag = if executor.now() < self.receipts_lag_until { self.receipts_lag } else { Duration::ZERO };
+        let receipts_from = executor.now() + lag;
         self.blocks.push(Block { hash, parent, transactions, receipts_from });
     }
 }

@@ -12,8 +12,6 @@ use tokio::io::DuplexStream;
 use crate::executor::{Executor, Process};
 use crate::node::{Door, Node};
 
-/// Virtual time zero, since the Unix epoch.
-pub(crate) const EPOCH: Duration = Duration::from_secs(1_800_000_000);
 /// The host name of the second machine; any other one is the first.
 pub(crate) const SECOND_HOST: &str = "second";
 /// Bytes that a stream holds before its writer waits.
@@ -42,7 +40,7 @@ impl Room for SimRoom {
     }
 
     fn unix_time(&self) -> Duration {
-        EPOCH + self.executor.now()
+        self.executor.unix_time()
     }
 
     fn sleep(&self, duration: Duration) -> impl Future<Output = ()> + 'static {

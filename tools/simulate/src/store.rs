@@ -1,4 +1,5 @@
-//! A store in memory with the guarantees of a real one, and its faults: commits that end unknown, on disk or not.
+//! A store in memory with the guarantees of a real one, and its faults: commits that end unknown, on disk or not, that take long,
+//! and a disk that cannot be opened for a while.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -15,10 +16,25 @@ struct Disk {
     sequence: u64,
     closed: bool,
     dead: bool,
-    next: Option<Fault>,
-    /// A commit that dies is on disk in half of all cases.
-    written: bool,
+    next: Option<DiskFault>,
+    /// The store cannot be opened again this many times.
+    shut: u32,
     happened: Vec<Fault>,
+}
+
+/// What the next append meets.
+#[derive(Clone, Copy)]
+pub(crate) struct DiskFault {
+    /// Which fault.
+    pub(crate) fault: Fault,
+    /// Whether a commit whose outcome nobody hears is on disk.
+    pub(crate) written: bool,
+    /// Appends in a row that fail; they are on disk and not on disk in turn.
+    pub(crate) times: u32,
+    /// It has been counted already.
+    pub(crate) again: bool,
+    /// How often the store cannot be opened again after each.
+    pub(crate) shut: u32,
 }
 
 /// The disk outlives the processes that use it. Clones are the same disk.
@@ -26,11 +42,27 @@ struct Disk {
 pub(crate) struct MemoryStore(Arc<Mutex<Disk>>);
 
 impl MemoryStore {
-    /// The next append meets this fault; `written` says whether a commit that the process dies in is on disk.
-    pub(crate) fn arm(&self, fault: Option<Fault>, written: bool) {
+    /// The next append meets this fault; `None`: from now on nothing fails.
+    pub(crate) fn arm(&self, fault: Option<DiskFault>) {
         let mut disk = self.0.lock();
         disk.next = fault;
-        disk.written = written;
+        disk.shut = 0;
+    }
+
+    /// True once, if the next append is to be slow.
+    pub(crate) fn take_slow(&self) -> bool {
+        let mut disk = self.0.lock();
+        let slow = disk.next.is_some_and(|next| next.fault == Fault::DiskSlow);
+        if slow {
+            disk.next = None;
+            disk.happened.push(Fault::DiskSlow);
+        }
+        slow
+    }
+
+    /// The next append fails.
+    pub(crate) fn will_fail(&self) -> bool {
+        self.0.lock().next.is_some_and(|next| next.fault != Fault::DiskSlow)
     }
 
     /// Faults that took effect since the last call.
@@ -49,6 +81,7 @@ impl MemoryStore {
         disk.closed = false;
         disk.dead = false;
         disk.next = None;
+        disk.shut = 0;
     }
 }
 
@@ -112,16 +145,20 @@ impl Store for MemoryStore {
         if disk.sequence != expected {
             return Append::Refused(StoreError::Sequence { expected, found: disk.sequence });
         }
-        let Some(fault) = disk.next.take() else {
+        let Some(next) = disk.next.take().filter(|next| next.fault != Fault::DiskSlow) else {
             disk.write(records);
             return Append::Durable { sequence: disk.sequence };
         };
-        disk.happened.push(fault);
-        if fault == Fault::CommitUnknownThere || (fault == Fault::CrashInCommit && disk.written) {
+        if !next.again {
+            disk.happened.push(next.fault);
+        }
+        if next.written {
             disk.write(records);
         }
         disk.closed = true;
-        disk.dead = fault == Fault::CrashInCommit;
+        disk.dead = next.fault == Fault::CrashInCommit;
+        disk.shut = next.shut;
+        disk.next = (next.times > 1).then_some(DiskFault { times: next.times - 1, written: !next.written, again: true, ..next });
         Append::Unknown(failed())
     }
 
@@ -129,6 +166,10 @@ impl Store for MemoryStore {
         let mut disk = self.0.lock();
         if disk.dead {
             return Err(StoreError::Closed);
+        }
+        if disk.shut > 0 {
+            disk.shut -= 1;
+            return Err(failed());
         }
         disk.closed = false;
         Ok(disk.sequence)

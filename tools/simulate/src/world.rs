@@ -7,39 +7,45 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use alloy::primitives::{B256, keccak256};
+use alloy::primitives::{Address, B256, keccak256};
 use engine::config::{Config, EndpointConfig, GasConfig, KeysConfig, NodeConfig, ShardsConfig, TxmgrConfig};
 use engine::engine::{Assembly, Clock, Surroundings, assemble};
 use engine::keys::Keyring;
 use engine::metrics::Metrics;
 use engine::readers::Readers;
 use engine::shard::Shard;
-use netio::{Bell, Room};
+use engine::txmgr::stage::Stage;
+use netio::{Bell, Room, within};
 use storage::{Turn, Writer};
 
 use crate::check::invariants;
 use crate::executor::{Executor, Process};
 use crate::faults::{Fault, Tally, draw};
-use crate::load::{Book, Plan, Present, caller, pauser};
+use crate::load::{Book, Plan, Present, Running, caller, pauser};
 use crate::node::{CHAIN_ID, Node, WORLD};
-use crate::room::{EPOCH, SECOND_HOST, SimRoom};
+use crate::points::Points;
+use crate::room::{SECOND_HOST, SimRoom};
 use crate::signer::{SimSigner, deliver};
-use crate::store::MemoryStore;
+use crate::store::{DiskFault, MemoryStore};
 
 /// Addresses of one seed.
 const ADDRESSES: u64 = 5;
 /// Transactions of one seed.
 const TRANSACTIONS: u64 = 200;
 /// Faults of one seed.
-const FAULTS: u64 = 10;
+const FAULTS: u64 = 12;
 /// Callers of one seed.
 const CALLERS: usize = 4;
+/// The highest price, where a seed sets one, wei.
+const CAP: u128 = 20_000_000_000;
+/// Longest wait of a fault for the stage it is aimed at.
+const AIM: Duration = Duration::from_secs(3);
 /// Longest time between two faults.
 const BETWEEN_FAULTS: Duration = Duration::from_secs(2);
 /// Virtual time between two looks at whether all has ended.
 const LOOK: Duration = Duration::from_millis(200);
-/// All must have ended by this virtual time: a hundred times what a calm run takes.
-const LIMIT: Duration = Duration::from_secs(1200);
+/// All must have ended by this virtual time: twenty times what a calm run takes.
+const LIMIT: Duration = Duration::from_secs(300);
 
 /// What runs did.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -52,6 +58,11 @@ pub(crate) struct Outcome {
 }
 
 impl Outcome {
+    /// Cells of the matrix fault × stage that no seed has met, although they can be.
+    pub(crate) fn unmet(&self) -> Vec<String> {
+        self.faults.unmet()
+    }
+
     /// Sums.
     pub(crate) fn add(&mut self, other: &Self) {
         self.last_block ^= other.last_block;
@@ -82,6 +93,11 @@ struct World {
     process: Cell<Process>,
     starts: Cell<u32>,
     clock_us: Arc<AtomicU64>,
+    points: Points,
+    /// A fault that strikes as soon as a transaction is in that stage.
+    aimed: Cell<Option<(Stage, Fault)>>,
+    /// Rung when it has struck.
+    struck: Bell,
 }
 
 /// Runs one seed.
@@ -98,7 +114,9 @@ pub(crate) fn run_seed(seed: u64) -> Result<Outcome, String> {
 fn run(executor: Executor) -> Result<Outcome, String> {
     let secrets = (0..ADDRESSES).map(|number| keccak256(number.to_be_bytes())).collect::<Vec<B256>>();
     let keys = Keyring::from_secrets(secrets).map_err(|error| error.to_string())?;
-    let plan = Rc::new(Plan { addresses: keys.addresses().collect(), transactions: TRANSACTIONS });
+    let addresses: Vec<Address> = keys.addresses().collect();
+    let used_before = addresses.iter().map(|address| (*address, executor.below(3) * executor.below(4))).collect();
+    let plan = Rc::new(Plan { addresses, transactions: TRANSACTIONS, used_before });
     let clock_us = Arc::new(AtomicU64::default());
     // One seed in three has a signer on another machine.
     let (signer, promised) = SimSigner::new(keys.clone(), Arc::clone(&clock_us), executor.below(3) == 0);
@@ -116,8 +134,13 @@ fn run(executor: Executor) -> Result<Outcome, String> {
         process: Cell::new(WORLD),
         starts: Cell::default(),
         clock_us,
+        points: Points::default(),
+        aimed: Cell::default(),
+        struck: Bell::new(),
         executor,
     });
+    plan.used_before.iter().for_each(|(address, count)| world.node.used_before(*address, *count));
+    world.points.watch();
     world.node.reorg_depth_max.set(world.config.txmgr.finality_depth - 1);
     world.executor.spawn(WORLD, Rc::clone(&world.node).mine());
     world.start()?;
@@ -133,7 +156,7 @@ fn run(executor: Executor) -> Result<Outcome, String> {
     world.executor.spawn(WORLD, pauser(world.executor.clone(), present, Rc::clone(&book), Rc::clone(&plan), pauses));
     let (mut failure, mut next_look) = (None, Duration::ZERO);
     let ended = world.executor.run_until(LIMIT, || {
-        let now = EPOCH + world.executor.now();
+        let now = world.executor.unix_time();
         world.clock_us.store(u64::try_from(now.as_micros()).unwrap_or(u64::MAX), Ordering::Relaxed);
         for fault in world.store.take_happened() {
             world.node.note(fault);
@@ -144,12 +167,17 @@ fn run(executor: Executor) -> Result<Outcome, String> {
         if world.store.take_death() {
             world.crash(None);
         }
+        if let Some(fault) = world.points.take_death() {
+            world.crash(Some(fault));
+        }
+        world.strike_if_aimed();
         if !book.borrow().broken.is_empty() {
             return true;
         }
         let look = calm.get() && book.borrow().done == CALLERS + 1 && world.executor.now() >= next_look;
         look && {
-            next_look = world.executor.now() + LOOK;
+            // Ever more rarely: a world that has stopped is looked at to the end.
+            next_look = world.executor.now() + LOOK + world.executor.now() / 64;
             let required = world.config.txmgr.required_confirmations;
             failure = invariants(&book.borrow(), &plan, &world.node, &world.store, required).err();
             failure.is_none()
@@ -169,7 +197,8 @@ fn run(executor: Executor) -> Result<Outcome, String> {
     if ended {
         return Ok(outcome);
     }
-    Err(failure.unwrap_or_else(|| format!("not ended after {LIMIT:?}: {} of {CALLERS} callers done", book.borrow().done)))
+    let open = format!("not ended after {:?}: {} of {} callers done", world.executor.now(), book.borrow().done, CALLERS + 1);
+    Err(failure.map_or(open.clone(), |failure| format!("{open}; {failure}")))
 }
 
 fn config(executor: &Executor) -> Config {
@@ -192,7 +221,8 @@ fn config(executor: &Executor) -> Config {
         },
         keys: KeysConfig { sign_timeout_ms: 1000, ..KeysConfig::default() },
         shards: ShardsConfig { mailbox: 64, ..ShardsConfig::default() },
-        gas: GasConfig { cache_ms: 2000, ..GasConfig::default() },
+        // The cap is above what the base fee rises to and stays at, and below what it spikes to.
+        gas: GasConfig { cache_ms: 2000, cap_max_fee_per_gas: (executor.below(2) == 0).then_some(CAP), ..GasConfig::default() },
         txmgr: TxmgrConfig {
             max_in_flight: usize::try_from(executor.below(40) + 1).unwrap_or(1),
             max_orchestrators: usize::try_from(executor.below(ADDRESSES) + 1).unwrap_or(1),
@@ -214,32 +244,82 @@ fn config(executor: &Executor) -> Config {
     }
 }
 
-/// Faults at random times until enough have taken effect, then none; then whatever is down comes up.
+/// Faults at random times until enough have taken effect, then none; then whatever is down comes up. Half of them wait for a
+/// transaction in a stage that is drawn too: some stages last for milliseconds.
 async fn trouble(world: Rc<World>, calm: Rc<Cell<bool>>) {
+    let room = SimRoom::new(world.executor.clone(), WORLD, Rc::clone(&world.node));
     while world.node.tally().total() < FAULTS {
         world.executor.sleep(world.executor.between(Duration::ZERO, BETWEEN_FAULTS)).await;
-        match draw(&world.executor) {
-            Fault::Crash => world.crash(Some(Fault::Crash)),
-            fault @ (Fault::CrashInCommit | Fault::CommitUnknownThere | Fault::CommitUnknownGone) => {
-                world.store.arm(Some(fault), world.executor.below(2) == 0);
-            }
-            fault @ (Fault::SignerHangs | Fault::SignerFails) => {
-                let place = usize::try_from(world.executor.below(ADDRESSES)).unwrap_or(0);
-                let time = world.executor.between(Duration::from_millis(200), Duration::from_secs(6));
-                if let Some(address) = world.keys.addresses().nth(place) {
-                    world.signer.arm(fault, address, time);
-                }
-            }
-            fault => world.node.fault(fault),
+        let fault = draw(&world.executor);
+        let stage = Stage::ALL[usize::try_from(world.executor.below(Stage::ALL.len() as u64)).unwrap_or(0)];
+        if world.executor.below(2) == 0 {
+            world.strike(fault);
+            continue;
         }
+        world.lead_to(stage);
+        world.aimed.set(Some((stage, fault)));
+        within(&room, AIM, world.struck.wait()).await;
+        world.aimed.set(None);
     }
     world.node.calm();
-    world.store.arm(None, false);
+    world.store.arm(None);
+    world.points.arm(None);
     world.signer.calm();
     calm.set(true);
 }
 
 impl World {
+    /// Brings a transaction into a stage that is rarely met by itself.
+    fn lead_to(&self, stage: Stage) {
+        match stage {
+            Stage::StatusUpdate => self.node.fault(Fault::Invalid),
+            // What is in the pool stays there until its resubmission is due, and then nobody knows a price.
+            Stage::RetrieveGasPrice => {
+                self.node.fault(Fault::FeeSpike);
+                self.node.fault(Fault::PriceUnknown);
+            }
+            Stage::Queued | Stage::Signing | Stage::Submitting | Stage::Tracking | Stage::Complete => {}
+        }
+    }
+
+    /// The aimed fault strikes if its stage is met.
+    fn strike_if_aimed(self: &Rc<Self>) {
+        let Some((stage, fault)) = self.aimed.get() else { return };
+        if self.node.stages()[stage as usize] > 0 {
+            self.aimed.set(None);
+            self.strike(fault);
+            self.struck.ring();
+        }
+    }
+
+    /// The fault strikes now, or as soon as what it concerns happens.
+    fn strike(self: &Rc<Self>, fault: Fault) {
+        let below = |end: u64| u32::try_from(self.executor.below(end)).unwrap_or(0);
+        match fault {
+            Fault::Crash => self.crash(Some(Fault::Crash)),
+            Fault::ClockJumps => {
+                self.executor.jump();
+                self.node.note(fault);
+            }
+            Fault::CrashInCommit => self.store.arm(Some(DiskFault { fault, written: below(2) == 0, times: 1, again: false, shut: 0 })),
+            Fault::CommitUnknownThere | Fault::CommitUnknownGone | Fault::DiskSlow => {
+                self.store.arm(Some(DiskFault { fault, written: fault == Fault::CommitUnknownThere, times: 1, again: false, shut: 0 }));
+            }
+            Fault::DiskFails => {
+                self.store.arm(Some(DiskFault { fault, written: below(2) == 0, times: below(4) + 2, again: false, shut: below(8) }));
+            }
+            Fault::SignerHangs | Fault::SignerFails => {
+                let place = usize::try_from(self.executor.below(ADDRESSES)).unwrap_or(0);
+                let time = self.executor.between(Duration::from_millis(200), Duration::from_secs(6));
+                if let Some(address) = self.keys.addresses().nth(place) {
+                    self.signer.arm(fault, address, time);
+                }
+            }
+            fault if fault.point().is_some() => self.points.arm(Some((fault, self.executor.below(6) + 1))),
+            fault => self.node.fault(fault),
+        }
+    }
+
     /// Ends the engine between two steps, and starts it again a little later. Nothing happens while it is down.
     fn crash(self: &Rc<Self>, fault: Option<Fault>) {
         if self.present.borrow_mut().take().is_none() {
@@ -249,6 +329,8 @@ impl World {
             self.node.note(fault);
         }
         self.executor.kill(self.process.get());
+        self.node.watch(None);
+        self.points.arm(None);
         let world = Rc::clone(self);
         self.executor.spawn(WORLD, async move {
             world.executor.sleep(world.executor.between(Duration::from_millis(1), Duration::from_secs(2))).await;
@@ -282,24 +364,31 @@ impl World {
         for parts in shards {
             room.spawn(Shard::run(room.clone(), parts));
         }
-        room.spawn(write(writer, room.clone(), self.executor.clone()));
-        *self.present.borrow_mut() = Some(engine);
+        room.spawn(write(writer, room.clone(), self.executor.clone(), self.store.clone()));
+        engine.census().keep_current();
+        self.node.watch(Some(Arc::clone(engine.census())));
+        *self.present.borrow_mut() = Some(Running { engine, process });
         Ok(())
     }
 }
 
 /// The writer's thread, as a task: a turn takes as long as a sync does.
-async fn write(mut writer: Writer<MemoryStore>, room: SimRoom, executor: Executor) {
+async fn write(mut writer: Writer<MemoryStore>, room: SimRoom, executor: Executor, store: MemoryStore) {
     let bell = Bell::new();
     let ring = bell.clone();
     writer.on_submit(Arc::new(move || ring.ring()));
     loop {
         bell.wait().await;
         loop {
-            room.sleep(executor.between(Duration::from_micros(300), Duration::from_millis(4))).await;
+            // A disk that fails is often slow before.
+            let slow = !writer.is_idle() && (store.take_slow() || (store.will_fail() && executor.below(2) == 0));
+            writer.begin();
+            let longest = if slow { Duration::from_secs(4) } else { Duration::from_millis(4) };
+            room.sleep(executor.between(longest / 16, longest)).await;
             match writer.turn() {
                 Turn::Idle => break,
-                Turn::Wrote | Turn::Recovering => {}
+                Turn::Wrote => {}
+                Turn::Recovering => room.sleep(executor.between(Duration::from_millis(10), Duration::from_millis(500))).await,
             }
         }
     }

@@ -46,8 +46,6 @@ pub(crate) struct Binaries {
     pub(crate) devnet: PathBuf,
     /// The load.
     pub(crate) load: PathBuf,
-    /// The simulator.
-    pub(crate) simulate: PathBuf,
 }
 
 /// Builds the binaries, and says where they are.
@@ -59,7 +57,21 @@ pub(crate) fn build_binaries(root: &Path) -> anyhow::Result<Binaries> {
     crate::process::run("cargo build", &command)?;
     let directory = absolute(root, target_dir()?).join("release");
     let binary = |name| directory.join(name);
-    Ok(Binaries { millrace: binary("millrace"), devnet: binary("devnet"), load: binary("load"), simulate: binary("simulate") })
+    Ok(Binaries { millrace: binary("millrace"), devnet: binary("devnet"), load: binary("load") })
+}
+
+/// Builds the simulator with an engine that can crash at named points and make mistakes on purpose, and says where it is: in a
+/// place of its own, so that what [`build_binaries`] has built stays as it is.
+///
+/// Only the project's own crates are compiled anew for that, because no feature of a dependency depends on it.
+pub(crate) fn build_simulator(root: &Path) -> anyhow::Result<PathBuf> {
+    let features = "millrace-simulate/points,millrace-simulate/sabotage";
+    let command = cargo(root, &["build", "--release", "--workspace", "--bin", "simulate", "--features", features])?;
+    crate::process::run("cargo build of the simulator", &command)?;
+    let directory = absolute(root, target_dir()?).join("release");
+    let own = directory.join("simulate-with-faults");
+    std::fs::copy(directory.join("simulate"), &own).with_context(|| format!("copying the simulator to {}", own.display()))?;
+    Ok(own)
 }
 
 /// A relative target directory is relative to where cargo runs.

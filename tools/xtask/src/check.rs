@@ -6,17 +6,20 @@
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::Path;
 use std::process::{Command, Stdio};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, bail, ensure};
 use clap::Args;
 
-use crate::cargo::{build_binaries, cargo};
+use crate::cargo::{build_simulator, cargo};
 use crate::demo::options::{DemoOptions, Executor, NodeKind};
 use crate::process::{self, Child};
 use crate::{demo, setup};
 
-/// Simulator seeds in `check`: a minute's worth.
-const CHECK_SEEDS: u64 = 200;
+/// Seeds in `check` that are the same each time: half a minute's worth.
+const FIXED_SEEDS: u64 = 600;
+/// Seeds in `check` that nobody has run before: half a minute's worth.
+const FRESH_SEEDS: u64 = 600;
 /// Transactions of the demos in `test`.
 const TEST_TRANSACTIONS: u64 = 5_000;
 /// The demos in `test`: chain, kills, executor. Both executors meet devnet and anvil, and each is killed on one of them; `auto` is
@@ -38,6 +41,9 @@ pub(crate) struct SimulateOptions {
     /// The first seed.
     #[arg(long, default_value_t = 0)]
     from: u64,
+    /// Make every mistake of `sabotage.rs` on purpose, each until the first of the seeds that sees it; one that none sees is a failure.
+    #[arg(long)]
+    sabotages: bool,
 }
 
 /// Carries out `cargo xtask check`.
@@ -49,7 +55,10 @@ pub(crate) fn check(root: &Path) -> anyhow::Result<()> {
     docs.env("RUSTDOCFLAGS", "-D warnings");
     process::run("cargo doc", &docs)?;
     run_tests(&cargo(root, &["test", "--release", "--workspace", "--lib", "--bins"])?)?;
-    simulate(root, &SimulateOptions { seeds: CHECK_SEEDS, from: 0 })
+    simulate(root, &SimulateOptions { seeds: FIXED_SEEDS, from: 0, sabotages: false })?;
+    let from = fresh_seed()?;
+    println!("fresh seeds: --from {from} --seeds {FRESH_SEEDS}");
+    simulate(root, &SimulateOptions { seeds: FRESH_SEEDS, from, sabotages: false })
 }
 
 /// Carries out `cargo xtask test`.
@@ -69,9 +78,18 @@ pub(crate) fn test(root: &Path) -> anyhow::Result<()> {
 
 /// Carries out `cargo xtask simulate`.
 pub(crate) fn simulate(root: &Path, options: &SimulateOptions) -> anyhow::Result<()> {
-    let mut command = Command::new(build_binaries(root)?.simulate);
+    let mut command = Command::new(build_simulator(root)?);
     command.args(["--seeds", &options.seeds.to_string(), "--from", &options.from.to_string()]);
+    if options.sabotages {
+        command.arg("--sabotages");
+    }
     process::run("the simulator", &command)
+}
+
+/// A seed from the clock, far above the fixed ones.
+fn fresh_seed() -> anyhow::Result<u64> {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).context("the clock is before 1970")?;
+    Ok(now.as_secs() * 1_000)
 }
 
 /// Runs a `cargo test`, shows its output as it comes, and fails if a test failed or was skipped.

@@ -16,6 +16,8 @@ use super::super::orchestrator::NonceState;
 use super::super::transaction::{InFlight, Mark, Origin, Unsaved, Work};
 use super::Manager;
 use super::commit::Saved;
+use crate::point::{self, Point};
+use crate::sabotage::{self, Sabotage};
 
 /// Waiting transactions read from disk at once: enough for a run, little enough for 100,000 addresses.
 const LOAD: usize = 256;
@@ -89,6 +91,7 @@ impl Manager {
         address.unsent += 1;
         self.pool.use_slot(number, &mut address.standing);
         self.active.insert(number);
+        point::reached(Point::NonceTaken);
         self.ask_signature(SignJob { number: 0, slot, id, from, chain_id, to, value, data, gas, fees, closing: false });
     }
 
@@ -249,6 +252,10 @@ impl Manager {
                         closing: if signed.closing { tx.closing.as_deref().map(Into::into) } else { None },
                     };
                     self.record_attempt(signed.slot, attempt, now, actions);
+                    if sabotage::on(Sabotage::SentBeforeDurable) {
+                        self.get_mut(signed.slot).into_iter().for_each(|tx| tx.raw = raw.clone());
+                        self.enqueue(signed.slot);
+                    }
                 }
                 Err(reason) if tx.is_bound() => self.unsigned_again(signed.slot, &reason, now, actions),
                 Err(reason) => self.unsigned(signed.slot, &reason, now, actions),

@@ -7,6 +7,7 @@ use storage::{ReceiptRow, Timeline};
 use super::super::event::{Action, BlockEffects, Counted, Now, SeenBlock, SeenReceipt, Slot};
 use super::super::transaction::{InFlight, Included};
 use super::Manager;
+use crate::sabotage::{self, Sabotage};
 
 impl Manager {
     /// What a block does to this shard's transactions; told in one [`BlockEffects`], even if that is nothing.
@@ -30,7 +31,8 @@ impl Manager {
             .map(|number| {
                 let address = &mut self.addresses[number as usize];
                 address.floor_moved = false;
-                (address.address, address.base)
+                let floor = if sabotage::on(Sabotage::FloorTooHigh) { address.next_nonce() } else { address.base };
+                (address.address, floor)
             })
             .collect();
         if !touched.is_empty() {
@@ -140,6 +142,9 @@ impl Manager {
         self.head = self.head.min(to);
         self.resend_rewound(to);
         for number in &touched {
+            if sabotage::on(Sabotage::ReorgNotTakenBack) {
+                continue;
+            }
             self.undo(*number, to, &mut effects);
             self.active.insert(*number);
         }
@@ -158,6 +163,9 @@ impl Manager {
     /// The oldest transaction of an address has been left out of several blocks: the same bytes again tell whether the pool
     /// dropped it.
     fn resend_oldest(&mut self, now: Now, actions: &mut Vec<Action>) {
+        if sabotage::on(Sabotage::DroppedNotSent) {
+            return;
+        }
         for slot in self.overdue() {
             let Some(tx) = self.get_mut(slot) else { continue };
             let (id, used) = (tx.id, tx.nonce_used);

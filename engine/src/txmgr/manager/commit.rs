@@ -10,6 +10,7 @@ use super::super::event::{Action, Counted, Now, ReplyTo, Slot, Waiter};
 use super::super::transaction::{Origin, Work};
 use super::Manager;
 use crate::engine::{RETRY_AFTER_MS, SubmitError};
+use crate::sabotage::{self, Sabotage};
 
 /// Answer to those whose record the store has refused.
 pub(super) const NOT_STORED: SubmitError = SubmitError::Busy { retry_after_ms: RETRY_AFTER_MS };
@@ -178,7 +179,9 @@ impl Manager {
                 Saved::Failed { address, waiter } => self.at(address).waiting.put_back(*waiter),
                 Saved::Attempt { slot, id, .. } => {
                     if let Some(tx) = self.get_mut(slot).filter(|tx| tx.id == id) {
-                        tx.attempts.truncate(tx.durable);
+                        if !sabotage::on(Sabotage::RefusedAttemptKept) {
+                            tx.attempts.truncate(tx.durable);
+                        }
                         tx.work = Work::None;
                         changed.insert(slot.address);
                     }

@@ -16,10 +16,11 @@ use uuid::Uuid;
 
 use super::super::event::{Action, BlockEffects, Now, SeenNonce, SeenReceipt, Slot};
 use super::super::orchestrator::NonceState;
-use super::super::transaction::{Ending, InFlight, Rival};
+use super::super::transaction::{Ending, InFlight, Rival, Work};
 use super::Manager;
 use super::commit::Saved;
 use crate::config::Displaced;
+use crate::sabotage::{self, Sabotage};
 
 impl Manager {
     /// A transaction of one of our addresses that nobody here signed. True if it can matter: the address has work, or its nonce is
@@ -167,6 +168,9 @@ impl Manager {
             } else if tx.included.is_some_and(|included| included.block > to) {
                 tx.included = None;
                 tx.submitted = false;
+                if sabotage::on(Sabotage::OrphansNotSent) {
+                    tx.work = Work::Sending;
+                }
                 address.unconfirmed += 1;
                 effects.undone.push(tx.id);
             }

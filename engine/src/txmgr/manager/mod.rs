@@ -23,6 +23,7 @@
 
 mod bind;
 mod block;
+mod census;
 mod commit;
 mod displaced;
 mod funds;

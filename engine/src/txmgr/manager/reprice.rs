@@ -13,6 +13,7 @@ use super::super::increase::{Increase, Strategy, fee_cap, increase};
 use super::super::stage::Stage;
 use super::super::transaction::{Held, Short, Work};
 use super::Manager;
+use crate::sabotage::{self, Sabotage};
 
 /// Gas of a transfer without data: what closes a nonce (yellow paper, G_transaction).
 pub(super) const TRANSFER_GAS: u64 = 21_000;
@@ -51,6 +52,9 @@ impl Manager {
         for nonce in first..end {
             let slot = Slot { address: number, nonce };
             if let Some(tx) = self.get_mut(slot).filter(|tx| !tx.taken() && tx.work == Work::None) {
+                if sabotage::on(Sabotage::DroppedNotSent) {
+                    tx.attempted_at = now.elapsed;
+                }
                 // After a signature that failed its own pause counts, not the interval, which has passed.
                 let due = match tx.sign_again_at {
                     Some(at) => now.elapsed >= at,

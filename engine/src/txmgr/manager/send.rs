@@ -11,6 +11,7 @@ use super::super::increase::fee_cap;
 use super::super::outcome::{Outcome, Reason};
 use super::super::transaction::{Held, Work};
 use super::Manager;
+use crate::sabotage::{self, Sabotage};
 
 /// What waits for one connection.
 #[derive(Clone, Debug, Default)]
@@ -64,6 +65,10 @@ impl Manager {
         for (slot, end) in ends {
             match end {
                 SendEnd::Answered(outcome, message) => self.answered(slot, &outcome, &message, now, actions),
+                SendEnd::Ambiguous if sabotage::on(Sabotage::LostReplyDrops) => {}
+                SendEnd::Ambiguous if sabotage::on(Sabotage::AmbiguousNonceReused) && self.get_mut(slot).is_some() => {
+                    drop(self.discard(slot));
+                }
                 SendEnd::BeforeSend | SendEnd::Ambiguous => again.push(slot),
             }
         }
@@ -221,7 +226,7 @@ impl Manager {
         tx.failures += 1;
         if tx.closing.is_none() {
             tx.closing = Some(message.into());
-            tx.closing_unsaved = true;
+            tx.closing_unsaved = !sabotage::on(Sabotage::NonceNotClosed);
             return;
         }
         // The self-send itself was refused as invalid: nothing better can be sent, so it is tried again, later.

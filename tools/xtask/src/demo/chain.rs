@@ -65,7 +65,7 @@ impl Chain {
         let port = free_port()?;
         let data = room.join("geth");
         let blocks = nodes::geth::Blocks::EverySecond;
-        let config = nodes::geth::Config { blocks, gas_limit: BLOCK_GAS, balance_ether: BALANCE_ETHER, wide_pool: true };
+        let config = nodes::geth::Config { blocks, gas_limit: BLOCK_GAS, balance_ether: BALANCE_ETHER, wide_pool: true, fee_cap: false };
         nodes::geth::prepare(binary, &data, &config)?;
         let command = nodes::geth::command(binary, &data, port, &config);
         let log = log_file(room, "geth.log")?;

@@ -1,0 +1,56 @@
+//! Mistakes of the engine made on purpose: see [`storage::sabotage`].
+
+storage::sabotages! {
+    /// What a commit makes true counts as true before the writer has answered.
+    AcknowledgedBeforeSync = "acknowledged-before-sync",
+    /// Signed bytes are sent before their record is on disk.
+    SentBeforeDurable = "sent-before-durable",
+    /// The shard does not hear that the disk refused its commit.
+    RefusalUnheard = "refusal-unheard",
+    /// A further attempt that the disk refused stays in memory.
+    RefusedAttemptKept = "refused-attempt-kept",
+    /// What waits on disk is forgotten by a restart.
+    QueueForgotten = "queue-forgotten",
+    /// What was bound and not mined is not sent again after a restart.
+    BoundForgotten = "bound-forgotten",
+    /// What was bound and not mined counts as never sent after a restart: its nonce is given out again.
+    BoundCountedUnsent = "bound-counted-unsent",
+    /// A nonce whose bytes may have arrived is given out again.
+    AmbiguousNonceReused = "ambiguous-nonce-reused",
+    /// A lost reply ends the work on a transaction.
+    LostReplyDrops = "lost-reply-drops",
+    /// A lost reply counts as the node's refusal.
+    LostReplyRefuses = "lost-reply-refuses",
+    /// The next nonce is what a node says, however far it lags.
+    NonceFollowsNode = "nonce-follows-node",
+    /// An idempotency key is free again once its submission has been handed to a shard.
+    KeyReleasedEarly = "key-released-early",
+    /// The disk is not asked for an idempotency key.
+    KeyNotLookedUp = "key-not-looked-up",
+    /// The same key with another body is not told from a repeat.
+    ConflictUnseen = "conflict-unseen",
+    /// A receipts call that answers null is taken for an empty block.
+    NullReceiptsTrusted = "null-receipts-trusted",
+    /// A list of receipts shorter than its block is taken for all of it.
+    ShortReceiptsTrusted = "short-receipts-trusted",
+    /// Only the first attempt's hash is looked for in blocks.
+    FirstHashOnly = "first-hash-only",
+    /// A block's parent is not compared with the stored block.
+    ReorgUnseen = "reorg-unseen",
+    /// What a block held stays confirmed when the block leaves the chain.
+    ReorgNotTakenBack = "reorg-not-taken-back",
+    /// Transactions of a block that left the chain are not sent again.
+    OrphansNotSent = "orphans-not-sent",
+    /// What is in a block leaves the memory before that block is final.
+    ArchivedBeforeFinal = "archived-before-final",
+    /// An address's floor is stored as what comes after everything in flight.
+    FloorTooHigh = "floor-too-high",
+    /// The checkpoint is stored ahead of the block's effects.
+    CheckpointBeforeEffects = "checkpoint-before-effects",
+    /// What a pool dropped is never sent again.
+    DroppedNotSent = "dropped-not-sent",
+    /// A replacement is priced from the first attempt, whatever came after it and whatever the market asks for.
+    ReplacementTooLow = "replacement-too-low",
+    /// A request that can never be mined ends, and its nonce is left open.
+    NonceNotClosed = "nonce-not-closed",
+}

@@ -1,0 +1,21 @@
+//! Counting open transactions by stage.
+
+use super::super::census::ByStage;
+use super::super::stage::Stage;
+use super::Manager;
+
+impl Manager {
+    /// Open transactions by stage: what waits is queued, the others are where the stage function puts them. Walks over all.
+    #[must_use]
+    pub fn by_stage(&self) -> ByStage {
+        let mut counts = ByStage::default();
+        for address in &self.addresses {
+            let queue = &address.waiting;
+            counts[Stage::Queued as usize] += queue.buffer.len() as u64 + queue.unread + queue.unsaved;
+            for tx in &address.in_flight {
+                counts[tx.stage() as usize] += 1;
+            }
+        }
+        counts
+    }
+}
