@@ -3,9 +3,12 @@
 //! Each transfer has its own recipient and value: a transfer that is missing or mined twice shows in the blocks.
 
 use std::collections::BTreeSet;
+use std::os::unix::process::ExitStatusExt as _;
 use std::path::PathBuf;
+use std::process::ExitStatus;
 use std::time::{Duration, Instant};
 
+use nix::sys::signal::Signal;
 use serde_json::{Value, json};
 
 use super::node::{Node, quantity, text};
@@ -69,6 +72,23 @@ impl World {
             }
             assert!(start.elapsed() < LIMIT, "never ready: {reasons}");
             std::thread::sleep(POLL);
+        }
+    }
+
+    /// Starts the engine where it is about to crash; whether it came to listen before that.
+    pub(crate) fn start_to_die(&mut self) -> bool {
+        match Millrace::try_start(&self.place, &self.config) {
+            Ok(millrace) => self.millrace = Some(millrace),
+            Err(status) => assert!(was_killed(status), "{status}"),
+        }
+        self.millrace.is_some()
+    }
+
+    /// Waits until the engine has crashed, if it has not yet.
+    pub(crate) fn wait_for_its_crash(&mut self) {
+        if let Some(millrace) = self.millrace.take() {
+            let (status, said) = millrace.end();
+            assert!(was_killed(status), "{status}: {said}");
         }
     }
 
@@ -200,6 +220,11 @@ impl World {
             assert!(hashes.contains(&text(&transaction["receipt"]["transactionHash"])), "{transaction:#}");
         }
     }
+}
+
+/// Whether a process ended as a crash ends one.
+fn was_killed(status: ExitStatus) -> bool {
+    status.signal() == Some(Signal::SIGKILL as i32)
 }
 
 /// A dev chain whose blocks come when they are asked for.
