@@ -61,8 +61,8 @@ impl Place {
     }
 
     /// Where a file that the process calls `path` is for others.
-    fn seen_from_outside(&self, path: PathBuf) -> PathBuf {
-        self.disk.as_ref().map_or_else(|| path.clone(), |disk| disk.seen_from_outside(&path))
+    fn seen_from_outside(&self, path: &Path) -> PathBuf {
+        self.disk.as_ref().map_or_else(|| path.to_owned(), |disk| disk.seen_from_outside(path))
     }
 
     pub(crate) fn data_dir(&self) -> PathBuf {
@@ -199,7 +199,7 @@ impl Millrace {
     }
 
     fn read_address(&mut self, place: &Place) {
-        let file = place.seen_from_outside(place.data_dir().join("api.addr"));
+        let file = place.seen_from_outside(&place.data_dir().join("api.addr"));
         let address = std::fs::read_to_string(file).expect("the address file");
         self.address = address.trim().parse().expect("an address");
     }
