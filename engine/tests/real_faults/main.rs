@@ -10,6 +10,7 @@
 //! | `pool` | the pool forgets one transaction, or all, or its process starts again without it |
 //! | `price` | the base fee rises above what was bid, and above the cap |
 //! | `reorg` | blocks are taken away, and others with rivals of ours come in their place |
+//! | `storm` | several of these at once, and kill -9 |
 //! | `view` | a second node is five blocks behind; receipts come too late |
 
 #![allow(clippy::expect_used, clippy::unwrap_used)]
@@ -24,6 +25,7 @@ mod heads;
 mod pool;
 mod price;
 mod reorg;
+mod storm;
 mod view;
 
 use support::chain::{Chain, Kind};

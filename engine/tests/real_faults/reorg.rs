@@ -14,6 +14,7 @@ on_anvil_and_geth!(
     what_a_shorter_chain_takes_back_is_unconfirmed_again_and_mined_once,
     what_chains_in_a_row_take_back_is_mined_once,
     requests_whose_nonces_go_to_rivals_after_a_reorg_are_queued_again_and_done_once,
+    requests_whose_rivals_a_second_reorg_takes_away_are_sent_again_at_their_nonces,
 );
 
 /// The load is in the first of three blocks.
@@ -59,9 +60,9 @@ fn what_chains_in_a_row_take_back_is_mined_once(kind: Kind) {
     world.exactly_once(&ids);
 }
 
-/// The engine sleeps while its blocks are taken away and the first nonces of two of its addresses go to others.
-fn requests_whose_nonces_go_to_rivals_after_a_reorg_are_queued_again_and_done_once(kind: Kind) {
-    let (mut chain, world, ids) = mined(kind);
+/// The engine sleeps while its blocks are taken away and the first nonces of two of its addresses go to others. It has seen the new
+/// chain when this returns; hashes of the rivals.
+fn rivals(chain: &Chain, world: &World, ids: &[String]) -> BTreeSet<String> {
     world.millrace().signal(Signal::SIGSTOP);
     chain.set_back(3);
     let send = |(account, nonce)| chain.send_foreign(account, nonce, Address::repeat_byte(0x77), U256::ZERO).expect("taken");
@@ -69,13 +70,33 @@ fn requests_whose_nonces_go_to_rivals_after_a_reorg_are_queued_again_and_done_on
     chain.mine_until("the rivals are mined", || rivals.iter().all(|hash| chain.is_mined(hash)));
     assert_eq!([0, 1, 2].map(|account| chain.nonce(SIGNERS[account])), [2, 1, 0]);
     world.millrace().signal(Signal::SIGCONT);
-    // Nothing of the old chain is confirmed any more.
-    world.wait_for_status(&ids[0], "unconfirmed");
+    world.wait_until("the rivals are known", || displaced(world, ids) == rivals.len());
+    rivals
+}
+
+fn displaced(world: &World, ids: &[String]) -> usize {
+    ids.iter().filter(|id| world.full(id)["displacedBy"] != json!([])).count()
+}
+
+fn requests_whose_nonces_go_to_rivals_after_a_reorg_are_queued_again_and_done_once(kind: Kind) {
+    let (mut chain, world, ids) = mined(kind);
+    let rivals = rivals(&chain, &world, &ids);
     chain.flow();
     // The rivals are final after twelve blocks.
     world.exactly_once_beside(&ids, &rivals);
-    let displaced = ids.iter().filter(|id| world.full(id)["displacedBy"] != json!([])).count();
-    assert_eq!(displaced, rivals.len());
+    assert_eq!(displaced(&world, &ids), rivals.len());
+}
+
+fn requests_whose_rivals_a_second_reorg_takes_away_are_sent_again_at_their_nonces(kind: Kind) {
+    let (mut chain, world, ids) = mined(kind);
+    let first = |world: &World| world.full(&ids[0])["nonce"].clone();
+    let before = first(&world);
+    let rivals = rivals(&chain, &world, &ids);
+    chain.set_back(chain.node.head());
+    chain.flow();
+    world.exactly_once(&ids);
+    assert_eq!(first(&world), before);
+    assert!(!rivals.iter().any(|hash| chain.is_mined(hash)));
 }
 
 // geth has no method that puts another chain of the same length in place of the newest blocks; one that is shorter and grows is above.
