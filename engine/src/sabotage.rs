@@ -53,4 +53,14 @@ storage::sabotages! {
     ReplacementTooLow = "replacement-too-low",
     /// A request that can never be mined ends, and its nonce is left open.
     NonceNotClosed = "nonce-not-closed",
+    /// What another wallet's transaction took is queued again before that transaction is final.
+    DisplacedBeforeFinal = "displaced-before-final",
+    /// Another wallet's transactions of our addresses are not looked at.
+    RivalUnseen = "rival-unseen",
+    /// A nonce that opened again below ours is left open.
+    HoleNotFilled = "hole-not-filled",
+    /// The answer to a sign job that was given up counts for the next one at the same nonce.
+    LateSignatureBinds = "late-signature-binds",
+    /// The balance of an address that waits for money is not read again.
+    FundsNotLookedAtAgain = "funds-not-looked-at-again",
 }

@@ -3,14 +3,16 @@
 use std::collections::BTreeMap;
 
 use alloy::primitives::{Address, B256};
+use engine::config::{Displaced, TxmgrConfig};
 use engine::view::{Status, TransactionView};
 use storage::{Store, read};
 
+use crate::chain::STRANGER;
 use crate::load::{Book, Plan, recipient};
 use crate::node::Node;
 
 /// Every promise, checked against the simulated chain and the store; the first one broken, in words.
-pub(crate) fn invariants(book: &Book, plan: &Plan, node: &Node, store: &impl Store, required_confirmations: u64) -> Result<(), String> {
+pub(crate) fn invariants(book: &Book, plan: &Plan, node: &Node, store: &impl Store, txmgr: &TxmgrConfig) -> Result<(), String> {
     if let Some(broken) = book.broken.first() {
         return Err(broken.clone());
     }
@@ -23,23 +25,24 @@ pub(crate) fn invariants(book: &Book, plan: &Plan, node: &Node, store: &impl Sto
             Some(_) => {}
         }
     }
-    // A transfer to oneself closes a nonce; nothing else may be there that nobody asked for.
-    let asked_for = |to: &Address| plan.addresses.contains(to) || (0..plan.transactions).any(|number| recipient(number) == *to);
+    // A transfer to oneself closes a nonce; nothing else may be there that nobody asked for, but for the other wallet's.
+    let asked_for =
+        |to: &Address| plan.addresses.contains(to) || *to == STRANGER || (0..plan.transactions).any(|number| recipient(number) == *to);
     let strangers = mined.keys().filter(|to| !asked_for(to)).count();
     if strangers > 0 {
         return Err(format!("{strangers} recipients on chain that nobody asked for"));
     }
     for address in &plan.addresses {
-        let before = plan.used_before.get(address).copied().unwrap_or(0);
-        let expected = before + (0..plan.transactions).filter(|number| plan.request(*number).from == *address).count() as u64;
-        if node.nonce(address) != expected {
-            return Err(format!(
-                "{address} has nonce {} on chain after {expected} transactions, {before} of them older than the run",
-                node.nonce(address)
-            ));
+        // Every nonce was used for a request, by the other wallet, or to close what could not be mined or was left open.
+        let own = |number: &u64| plan.request(*number).from == *address;
+        let ended = |number: &u64| !mined.contains_key(&recipient(*number));
+        let closed = mined.get(address).map_or(0, Vec::len) as u64;
+        let may_be_closed = (0..plan.transactions).filter(own).filter(ended).count() as u64 + node.opened_again(address);
+        if closed > may_be_closed {
+            return Err(format!("{address} has {closed} transfers to itself on chain, where {may_be_closed} nonces may have needed one"));
         }
     }
-    statuses(book, plan, node, &mined, store, required_confirmations)
+    statuses(book, plan, node, &mined, store, txmgr)
 }
 
 /// Recipient → block and hash of each time it was reached.
@@ -60,35 +63,35 @@ fn statuses(
     node: &Node,
     mined: &BTreeMap<Address, Vec<(u64, B256, B256)>>,
     store: &impl Store,
-    required_confirmations: u64,
+    txmgr: &TxmgrConfig,
 ) -> Result<(), String> {
     for (number, id) in &book.accepted {
         let receipt = read::receipt(store, *id).map_err(|error| error.to_string())?;
-        let Some(receipt) = receipt else { return Err(format!("number {number} ({id}) has no receipt in the store")) };
-        let view = TransactionView::read(store, *id, required_confirmations).map_err(|error| error.to_string())?;
+        let view = TransactionView::read(store, *id, txmgr.required_confirmations).map_err(|error| error.to_string())?;
         let status = view.map(|view| view.status());
-        // Executed and confirmed; or called invalid by the node, and its nonce closed by a transfer to oneself.
-        let executed = mined.get(&recipient(*number)).map(|times| times[0]);
-        let closed =
-            || mined.get(&plan.request(*number).from).and_then(|times| times.iter().find(|(_, _, hash)| *hash == receipt.transaction_hash));
-        let (actual, expected) = match executed {
-            Some(actual) => (Some(actual), Status::Confirmed),
-            None if node.refused(&recipient(*number)) => (closed().copied(), Status::FatalError),
-            None => {
-                return Err(format!(
-                    "number {number} ({id}) is reported as {status:?}; it was never executed, and the node never called it invalid"
-                ));
+        let reported = receipt.map(|receipt| (receipt.block_number, receipt.block_hash, receipt.transaction_hash));
+        if let Some(executed) = mined.get(&recipient(*number)).map(|times| times[0]) {
+            if status != Some(Status::Confirmed) || reported != Some(executed) {
+                return Err(format!("number {number} ({id}) is reported as {status:?} in {reported:?} and is confirmed in {executed:?}"));
             }
-        };
-        let reported = (receipt.block_number, receipt.block_hash, receipt.transaction_hash);
-        if status != Some(expected) || Some(reported) != actual {
+            continue;
+        }
+        // Not executed: the node called it invalid, or it was displaced and that is to end it. Its nonce went to a transfer to oneself or
+        // to the other wallet.
+        let holds = |to: &Address, hash: &B256| mined.get(to).is_some_and(|times| times.iter().any(|(_, _, mined)| mined == hash));
+        let closed = reported.is_some_and(|(_, _, hash)| holds(&plan.request(*number).from, &hash));
+        let rivals = read::rivals(store, *id).map_err(|error| error.to_string())?;
+        let displaced = rivals.last().is_some_and(|rival| holds(&STRANGER, &rival.transaction_hash));
+        let invalid = node.refused(&recipient(*number));
+        let allowed = invalid && (closed || displaced) || displaced && txmgr.displaced == Displaced::Fail;
+        if status != Some(Status::FatalError) || !allowed {
             return Err(format!(
-                "number {number} ({id}) is reported as {status:?} in {reported:?} and is {expected:?} in {actual:?} on chain"
+                "number {number} ({id}) is reported as {status:?} and was never executed; called invalid: {invalid}, closed: {closed}, displaced: {displaced}"
             ));
         }
     }
     for recovered in engine::recover::addresses(store, 1).map_err(|error| error.to_string())?.into_iter().flatten() {
-        if recovered.waiting_count > 0 || recovered.bound.iter().any(|bound| bound.receipt.is_none()) {
+        if recovered.waiting_count > 0 || recovered.bound.iter().any(|bound| bound.receipt.is_none() && !bound.ended) {
             return Err(format!("work is left for {}: {} wait", recovered.address, recovered.waiting_count));
         }
     }

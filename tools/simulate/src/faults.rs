@@ -88,6 +88,12 @@ faults! {
     Reorg = "reorg",
     /// Blocks leave the chain; their transactions are gone.
     ReorgLoses = "reorg, pool empty",
+    /// Another wallet has a key and uses the next nonces of its address.
+    Rival = "another wallet has the key",
+    /// Heads by WebSocket end, and cannot be had for up to twenty blocks.
+    HeadsCut = "heads by WebSocket cut",
+    /// The price oracle answers nonsense for a while.
+    OracleFails = "oracle fails",
     /// The money of an address is gone for a while.
     FundsDrained = "funds drained",
     /// The signer does not answer for one key, for a while.

@@ -18,9 +18,11 @@
 //!
 //! One seed is one run: the same seed gives the same run to the last step. A failing seed prints the command that repeats it.
 
+mod chain;
 mod check;
 mod executor;
 mod faults;
+mod heads;
 mod load;
 mod node;
 mod points;

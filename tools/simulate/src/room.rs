@@ -14,6 +14,10 @@ use crate::node::{Door, Node};
 
 /// The host name of the second machine; any other one is the first.
 pub(crate) const SECOND_HOST: &str = "second";
+/// The host name of the price oracle.
+pub(crate) const ORACLE_HOST: &str = "oracle";
+/// The port at which the first machine tells of heads.
+pub(crate) const HEADS_PORT: u16 = 2;
 /// Bytes that a stream holds before its writer waits.
 const STREAM_BYTES: usize = 64 * 1024;
 
@@ -51,16 +55,24 @@ impl Room for SimRoom {
         self.executor.spawn(self.process, task);
     }
 
-    fn connect(&self, host: &str, _port: u16) -> impl Future<Output = io::Result<Self::Stream>> + 'static {
+    fn connect(&self, host: &str, port: u16) -> impl Future<Output = io::Result<Self::Stream>> + 'static {
         let (executor, node) = (self.executor.clone(), Rc::clone(&self.node));
-        let door = if host == SECOND_HOST { Door::Second } else { Door::First };
+        let door = match host {
+            SECOND_HOST => Door::Second,
+            ORACLE_HOST => Door::Oracle,
+            _ => Door::First,
+        };
         async move {
             executor.sleep(executor.between(Duration::ZERO, Duration::from_millis(2))).await;
             if node.is_down(door) {
                 return Err(io::Error::from(io::ErrorKind::ConnectionRefused));
             }
             let (ours, theirs) = tokio::io::duplex(STREAM_BYTES);
-            node.serve(door, theirs);
+            if port == HEADS_PORT {
+                crate::heads::serve(&executor, &node, theirs);
+            } else {
+                node.serve(door, theirs);
+            }
             Ok(TokioIo::new(ours))
         }
     }

@@ -87,7 +87,9 @@ impl Signer for SimSigner {
 /// Delivers signatures, each after a time of its own: later ones overtake earlier ones.
 pub(crate) async fn deliver(executor: Executor, promised: flume::Receiver<Promised>) {
     while let Ok((signed, tell)) = promised.recv_async().await {
-        let delay = executor.between(Duration::ZERO, Duration::from_millis(60));
+        // Now and then longer than it is waited for.
+        let longest = if executor.below(16) == 0 { Duration::from_millis(1500) } else { Duration::from_millis(60) };
+        let delay = executor.between(Duration::ZERO, longest);
         let sleep = executor.sleep(delay);
         executor.spawn(crate::node::WORLD, async move {
             sleep.await;

@@ -8,7 +8,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use alloy::primitives::{Address, B256, keccak256};
-use engine::config::{Config, EndpointConfig, GasConfig, KeysConfig, NodeConfig, ShardsConfig, TxmgrConfig};
+use engine::config::{
+    Config, Displaced, EndpointConfig, GasConfig, HiddenUrl, KeysConfig, NodeConfig, PriceUnit, ShardsConfig, TxmgrConfig,
+};
 use engine::engine::{Assembly, Clock, Surroundings, assemble};
 use engine::keys::Keyring;
 use engine::metrics::Metrics;
@@ -18,13 +20,14 @@ use engine::txmgr::stage::Stage;
 use netio::{Bell, Room, within};
 use storage::{Turn, Writer};
 
+use crate::chain::CHAIN_ID;
 use crate::check::invariants;
 use crate::executor::{Executor, Process};
 use crate::faults::{Fault, Tally, draw};
 use crate::load::{Book, Plan, Present, Running, caller, pauser};
-use crate::node::{CHAIN_ID, Node, WORLD};
+use crate::node::{Node, WORLD};
 use crate::points::Points;
-use crate::room::{SECOND_HOST, SimRoom};
+use crate::room::{HEADS_PORT, ORACLE_HOST, SECOND_HOST, SimRoom};
 use crate::signer::{SimSigner, deliver};
 use crate::store::{DiskFault, MemoryStore};
 
@@ -178,8 +181,7 @@ fn run(executor: Executor) -> Result<Outcome, String> {
         look && {
             // Ever more rarely: a world that has stopped is looked at to the end.
             next_look = world.executor.now() + LOOK + world.executor.now() / 64;
-            let required = world.config.txmgr.required_confirmations;
-            failure = invariants(&book.borrow(), &plan, &world.node, &world.store, required).err();
+            failure = invariants(&book.borrow(), &plan, &world.node, &world.store, &world.config.txmgr).err();
             failure.is_none()
         }
     });
@@ -203,14 +205,19 @@ fn run(executor: Executor) -> Result<Outcome, String> {
 
 fn config(executor: &Executor) -> Config {
     // Half of the seeds have two nodes, in either order.
-    let mut urls = vec!["http://node:1".to_owned()];
+    let ws_url = (executor.below(2) == 0).then(|| format!("ws://node:{HEADS_PORT}"));
+    let mut endpoints = vec![EndpointConfig { url: "http://node:1".to_owned(), ws_url }];
     if executor.below(2) == 0 {
-        urls.insert(usize::try_from(executor.below(2)).unwrap_or(0), format!("http://{SECOND_HOST}:1"));
+        let second = EndpointConfig { url: format!("http://{SECOND_HOST}:1"), ws_url: None };
+        endpoints.insert(usize::try_from(executor.below(2)).unwrap_or(0), second);
     }
+    // One seed in three has a price oracle.
+    let oracle = executor.below(3) == 0;
     Config {
         node: NodeConfig {
-            send_to_all: urls.len() > 1 && executor.below(2) == 0,
-            endpoints: urls.into_iter().map(|url| EndpointConfig { url, ws_url: None }).collect(),
+            send_to_all: endpoints.len() > 1 && executor.below(2) == 0,
+            endpoints,
+            ws_poll_interval_ms: executor.below(10_000) + 500,
             max_lag_blocks: executor.below(6) + 1,
             probe_interval_ms: 500,
             chain_id: Some(CHAIN_ID),
@@ -222,7 +229,15 @@ fn config(executor: &Executor) -> Config {
         keys: KeysConfig { sign_timeout_ms: 1000, ..KeysConfig::default() },
         shards: ShardsConfig { mailbox: 64, ..ShardsConfig::default() },
         // The cap is above what the base fee rises to and stays at, and below what it spikes to.
-        gas: GasConfig { cache_ms: 2000, cap_max_fee_per_gas: (executor.below(2) == 0).then_some(CAP), ..GasConfig::default() },
+        gas: GasConfig {
+            cache_ms: 2000,
+            cap_max_fee_per_gas: (executor.below(2) == 0).then_some(CAP),
+            oracle_url: oracle.then(|| HiddenUrl(format!("http://{ORACLE_HOST}:1/price"))),
+            oracle_max_fee: oracle.then(|| "/fast".to_owned()),
+            oracle_tip: (oracle && executor.below(2) == 0).then(|| "/tip".to_owned()),
+            oracle_unit: PriceUnit::Gwei,
+            ..GasConfig::default()
+        },
         txmgr: TxmgrConfig {
             max_in_flight: usize::try_from(executor.below(40) + 1).unwrap_or(1),
             max_orchestrators: usize::try_from(executor.below(ADDRESSES) + 1).unwrap_or(1),
@@ -236,6 +251,7 @@ fn config(executor: &Executor) -> Config {
             persist_retry_ms: 300,
             // A signer that is away for a while fails no request here.
             sign_tries: 1000,
+            displaced: if executor.below(4) == 0 { Displaced::Fail } else { Displaced::Requeue },
             required_confirmations: executor.below(2) + 1,
             finality_depth: executor.below(4) + 2,
             ..TxmgrConfig::default()
@@ -254,6 +270,11 @@ async fn trouble(world: Rc<World>, calm: Rc<Cell<bool>>) {
         let stage = Stage::ALL[usize::try_from(world.executor.below(Stage::ALL.len() as u64)).unwrap_or(0)];
         if world.executor.below(2) == 0 {
             world.strike(fault);
+            if fault == Fault::Rival && world.executor.below(2) == 0 {
+                // What the other wallet used opens again when something of ours may be bound behind it.
+                world.executor.sleep(world.executor.between(Duration::from_secs(1), Duration::from_secs(4))).await;
+                world.strike(Fault::Reorg);
+            }
             continue;
         }
         world.lead_to(stage);

@@ -232,7 +232,8 @@ impl Manager {
     /// Results of sign jobs: each becomes a record, in nonce order.
     pub(super) fn signed(&mut self, results: Vec<Signed>, now: Now, actions: &mut Vec<Action>) {
         for signed in results {
-            let Some(tx) = self.get_mut(signed.slot).filter(|tx| tx.job == signed.number && tx.work == Work::Signing) else { continue };
+            let awaited = |tx: &InFlight| tx.job == signed.number || sabotage::on(Sabotage::LateSignatureBinds);
+            let Some(tx) = self.get_mut(signed.slot).filter(|tx| awaited(tx) && tx.work == Work::Signing) else { continue };
             if tx.included.is_some() {
                 // A block came while a slow signer worked: no further attempt is wanted.
                 tx.work = Work::None;
@@ -302,10 +303,15 @@ impl Manager {
         let keep = usize::try_from(from.nonce - address.base).expect("in memory");
         let tail: Vec<InFlight> = address.in_flight.drain(keep..).collect();
         debug_assert!(tail.iter().all(|tx| !tx.is_bound()), "a nonce on disk is never given back");
-        address.unconfirmed -= tail.len();
         address.unsent -= tail.iter().filter(|tx| tx.unsent).count();
-        for tx in &tail {
+        // What a rival took does not count already.
+        for tx in tail.iter().filter(|tx| !tx.taken()) {
+            address.unconfirmed -= 1;
             address.balance.release(tx.cost);
+        }
+        let ahead = address.chain_at_least.is_some_and(|(count, _)| count > address.next_nonce());
+        if ahead && address.nonce == NonceState::Known {
+            address.nonce = NonceState::Unknown;
         }
         tail
     }

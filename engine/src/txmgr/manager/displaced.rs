@@ -5,10 +5,13 @@
 //!                 ▲                                                              │
 //!                 └───────── the rival's block left the chain: same bytes again ◄┘
 //!   bound ──► called invalid: closing ──► the self-send is in a block ──► that block is final ──► failed
+//!   being signed ──► another wallet's transaction took the nonce: given back at once, bound anew with a fresh one
 //! ```
 //!
 //! Evidence is a transaction in a block, never a count or a refusal alone. Until the block is final the request stays bound: its own
 //! bytes could still be mined if the chain changes. Its last record is written before its nonce leaves the memory.
+
+use std::collections::BTreeMap;
 
 use alloy::primitives::B256;
 use storage::{FailureRow, Record, RivalRow, TransactionRow};
@@ -16,7 +19,7 @@ use uuid::Uuid;
 
 use super::super::event::{Action, BlockEffects, Now, SeenNonce, SeenReceipt, Slot};
 use super::super::orchestrator::NonceState;
-use super::super::transaction::{Ending, InFlight, Rival, Work};
+use super::super::transaction::{Ending, InFlight, Origin, Rival, Work};
 use super::Manager;
 use super::commit::Saved;
 use crate::config::Displaced;
@@ -26,7 +29,7 @@ impl Manager {
     /// A transaction of one of our addresses that nobody here signed. True if it can matter: the address has work, or its nonce is
     /// believed to be known.
     pub(super) fn is_stranger(&self, receipt: &SeenReceipt) -> bool {
-        let Some(number) = self.numbers.get(&receipt.from) else { return false };
+        let Some(number) = self.numbers.get(&receipt.from).filter(|_| !sabotage::on(Sabotage::RivalUnseen)) else { return false };
         let address = &self.addresses[*number as usize];
         let matters = !address.in_flight.is_empty() || address.nonce != NonceState::Unknown;
         matters && address.find(&receipt.transaction_hash).is_none()
@@ -39,8 +42,9 @@ impl Manager {
     }
 
     /// Others' transactions have taken these nonces in a block.
-    pub(super) fn rivals(&mut self, number: u64, hash: B256, taken: &[SeenNonce], actions: &mut Vec<Action>) {
+    pub(super) fn rivals(&mut self, number: u64, hash: B256, taken: &[SeenNonce], now: Now, actions: &mut Vec<Action>) {
         let mut effects = BlockEffects { number, ..BlockEffects::default() };
+        let mut unsigned = BTreeMap::<u32, u64>::new();
         for seen in taken {
             let Some(address_number) = self.numbers.get(&seen.address).copied() else { continue };
             let address = &mut self.addresses[address_number as usize];
@@ -55,6 +59,11 @@ impl Manager {
             let address = &mut self.addresses[address_number as usize];
             let from = address.address;
             let Some(tx) = address.get_mut(seen.nonce).filter(|tx| !tx.taken()) else { continue };
+            if tx.work == Work::Signing && !tx.is_bound() {
+                // No bytes of it exist: nothing is to be waited for, and nothing behind it has a record either.
+                unsigned.entry(address_number).and_modify(|first| *first = seen.nonce.min(*first)).or_insert(seen.nonce);
+                continue;
+            }
             tx.rival = Some(Rival { block: number, hash: seen.transaction_hash, stored: false });
             let cost = tx.cost;
             let row = RivalRow { nonce: seen.nonce, transaction_hash: seen.transaction_hash, block_number: number, block_hash: hash };
@@ -71,11 +80,20 @@ impl Manager {
             self.first_sent(Slot { address: address_number, nonce: seen.nonce });
         }
         actions.push(Action::Effects(effects));
+        for (address, nonce) in unsigned {
+            let slot = Slot { address, nonce };
+            if self.get_mut(slot).is_some_and(|tx| tx.unsaved.as_ref().is_some_and(|unsaved| unsaved.origin == Origin::Hole)) {
+                self.unfill(address);
+                continue;
+            }
+            let tail = self.discard(slot);
+            self.rebind(address, tail, now, actions);
+        }
     }
 
     /// Writes the last record of what is final at `head` and was not ended by its own request.
     pub(super) fn conclude(&mut self, number: u32, head: u64, now: Now, actions: &mut Vec<Action>) {
-        let finality = self.settings.txmgr.finality_depth;
+        let finality = if sabotage::on(Sabotage::DisplacedBeforeFinal) { 1 } else { self.settings.txmgr.finality_depth };
         let is_final = |tx: &&InFlight| tx.taken_in().is_some_and(|block| block + finality <= head + 1);
         let address = &self.addresses[number as usize];
         let due = address.in_flight.iter().enumerate().take_while(|(_, tx)| is_final(tx));
@@ -93,7 +111,8 @@ impl Manager {
     fn end(&mut self, slot: Slot, now: Now, actions: &mut Vec<Action>) {
         let policy = self.settings.txmgr.displaced;
         let from = self.at(slot.address).address;
-        let Some(tx) = self.get_mut(slot).filter(|tx| tx.ending == Ending::Open) else { return };
+        // A first record that is on its way to the disk comes first.
+        let Some(tx) = self.get_mut(slot).filter(|tx| tx.ending == Ending::Open && tx.is_bound()) else { return };
         tx.ending = Ending::Writing;
         let id = tx.id;
         let reason = match (tx.closing.as_deref(), tx.rival) {

@@ -19,6 +19,7 @@ use super::super::balance::{Unavailable, cost};
 use super::super::event::{Action, Counted, Now, SeenReceipt, Slot};
 use super::super::transaction::{Held, Short};
 use super::Manager;
+use crate::sabotage::{self, Sabotage};
 
 impl Manager {
     /// How long a balance is trusted to be too low on a chain that makes no blocks.
@@ -103,6 +104,9 @@ impl Manager {
     /// A new head: every address that waits for money has its balance read.
     pub(super) fn funds_at_head(&mut self, now: Now, actions: &mut Vec<Action>) {
         for number in self.unfunded.clone() {
+            if sabotage::on(Sabotage::FundsNotLookedAtAgain) {
+                continue;
+            }
             self.at(number).balance.new_head();
             self.ask_balance(number, now, actions);
         }
@@ -111,7 +115,7 @@ impl Manager {
     /// What is bound and waits for money has the balance read, if it is time.
     pub(super) fn funds_again(&mut self, number: u32, now: Now, actions: &mut Vec<Action>) {
         let balance = &self.at(number).balance;
-        if balance.held() > 0 || balance.next().is_some() {
+        if (balance.held() > 0 || balance.next().is_some()) && !sabotage::on(Sabotage::FundsNotLookedAtAgain) {
             self.ask_balance(number, now, actions);
             self.wake_to_ask(number, now);
         }

@@ -16,6 +16,7 @@ use super::super::increase::capped;
 use super::super::transaction::{InFlight, Origin, Unsaved};
 use super::Manager;
 use super::reprice::TRANSFER_GAS;
+use crate::sabotage::{self, Sabotage};
 
 /// Times that the oldest transaction is sent again for nothing before the chain is asked whether there is a hole below it.
 const PROBES: u8 = 2;
@@ -53,7 +54,7 @@ impl Manager {
         let address = self.at(number);
         let Some(from_nonce) = address.hole_from else { return };
         let under_way = address.in_flight.front().is_some_and(|tx| !tx.is_bound());
-        if address.base <= from_nonce || under_way {
+        if address.base <= from_nonce || under_way || sabotage::on(Sabotage::HoleNotFilled) {
             return;
         }
         self.chores.insert(number);
@@ -82,11 +83,11 @@ impl Manager {
         let address = self.at(number);
         let unsaved = |tx: &InFlight| tx.unsaved.as_ref().is_some_and(|unsaved| unsaved.origin == Origin::Hole);
         if address.in_flight.front().is_some_and(unsaved) {
-            if let Some(filler) = address.in_flight.pop_front() {
+            if let Some(filler) = address.in_flight.pop_front().filter(|filler| !filler.taken()) {
                 address.balance.release(filler.cost);
+                address.unconfirmed -= 1;
             }
             address.base += 1;
-            address.unconfirmed -= 1;
         }
     }
 }

@@ -173,7 +173,7 @@ impl Manager {
             Event::Estimated(address, id, estimate) => self.estimated(address, id, estimate, now, actions),
             Event::Loaded(address, waiters) => self.loaded(address, waiters, now, actions),
             Event::Block(block) => self.block(&block, actions),
-            Event::Rivals { number, hash, taken } => self.rivals(number, hash, &taken, actions),
+            Event::Rivals { number, hash, taken } => self.rivals(number, hash, &taken, now, actions),
             Event::Request(slot, id, row) => self.request(slot, id, row),
             Event::Rewind { to } => self.rewind(to, now, actions),
             Event::BlockStored { number, newest } => self.block_stored(number, newest, now, actions),

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::config::Displaced;
-use crate::txmgr::SeenNonce;
+use crate::txmgr::{SeenNonce, Waiter};
 use storage::RivalRow;
 
 /// A ready desk with transactions bound from nonce 7 on, sent and taken by the node; their hashes.
@@ -207,4 +207,31 @@ fn after_a_restart_a_displaced_request_that_waits_again_is_not_queued_twice() {
     let actions = desk.block(9, &[]);
     assert!(asked_for(&actions).is_empty() && sent(&actions).is_empty(), "{actions:?}");
     assert_eq!(desk.manager.open(), (0, 1), "its old nonce has left the memory; it waits");
+}
+
+#[test]
+fn a_nonce_that_a_rival_took_while_it_was_being_signed_is_given_back_and_the_late_signature_binds_nothing() {
+    let mut desk = Desk::ready(TxmgrConfig::default());
+    let now = Now { elapsed: desk.now, unix_us: 1 };
+    let mut actions = Vec::new();
+    for index in 0..2 {
+        desk.manager.handle(Event::Submit(accept(index), ReplyTo { batch: 1, index }), now, &mut actions);
+    }
+    let jobs = desk.manager.sign();
+    assert_eq!(jobs.iter().map(|job| job.slot.nonce).collect::<Vec<_>>(), [7, 8]);
+    let taken = vec![SeenNonce { address: FROM, nonce: 7, transaction_hash: B256::repeat_byte(0xee) }];
+    actions.clear();
+    desk.manager.handle(Event::Rivals { number: 11, hash: B256::repeat_byte(11), taken }, now, &mut actions);
+    assert!(effects(&actions)[0].rivals.is_empty(), "no bytes of it exist, so there is nothing to displace");
+    let raw = alloy::primitives::Bytes::from_static(&[1]);
+    let late = jobs.iter().map(|job| job.answer(Ok((raw.clone(), alloy::primitives::keccak256(&raw))))).collect();
+    desk.manager.handle(Event::Signed(late), now, &mut actions);
+    desk.manager.flush(now, &mut actions);
+    assert!(bound(&actions).is_empty(), "{:?}", records(&actions));
+    // The chain's count is asked for, and what was given back is bound behind it, in its order.
+    assert!(actions.iter().any(|action| matches!(action, Action::FetchNonce(FROM))), "{actions:?}");
+    let waiters = [0, 1].map(|index| Waiter { queue_number: index.into(), id: accept(index).id, row: accept(index).row });
+    desk.run([Event::Durable { ticket: ticket(&actions) }, Event::ChainNonce(FROM, Some(8))]);
+    let actions = desk.run([Event::Loaded(FROM, Some(waiters.into()))]);
+    assert_eq!(bound(&actions).iter().map(|bound| bound.0).collect::<Vec<_>>(), [8, 9]);
 }
