@@ -173,6 +173,10 @@ impl<S: Store> Engine<S> {
                         round.others.push((place, submission, end));
                         continue;
                     }
+                    Reserved::Unknown => {
+                        round.ends[place] = Some(Err(SubmitError::Unknown));
+                        continue;
+                    }
                 }
             }
             let id = parts.ids.next(now);

@@ -49,6 +49,14 @@ pub const fn reached(_: Point) {}
 #[cfg(not(feature = "points"))]
 pub(crate) const fn watch_requests() {}
 
+/// There is none: the feature `points` is off.
+#[cfg(not(feature = "points"))]
+pub(crate) const VARIABLE: Option<&str> = None;
+
+/// The variable that names the point to die at. It is no setting, though it is named like one.
+#[cfg(feature = "points")]
+pub(crate) const VARIABLE: Option<&str> = Some(armed::VARIABLE);
+
 #[cfg(feature = "points")]
 pub use armed::{on_thread, reached, watch_requests};
 
@@ -64,7 +72,7 @@ mod armed {
     use super::Point;
 
     /// Names the point and how often it is passed before the process dies there.
-    const VARIABLE: &str = "MILLRACE_DIE_AT";
+    pub(super) const VARIABLE: &str = "MILLRACE_DIE_AT";
 
     type Hook = Rc<dyn Fn(Point)>;
 

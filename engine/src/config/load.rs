@@ -13,6 +13,7 @@ use figment::{Figment, Metadata, Profile, Provider};
 use thiserror::Error;
 
 use super::Config;
+use crate::point;
 
 /// Environment variables that begin so are settings: `MILLRACE_API__LISTEN` is `api.listen`.
 const ENVIRONMENT_PREFIX: &str = "MILLRACE_";
@@ -66,7 +67,8 @@ impl Config {
     pub fn load(file: &Path, sets: &[String]) -> Result<Self, ConfigError> {
         let text = std::fs::read_to_string(file).map_err(|source| ConfigError::Read { path: file.to_owned(), source })?;
         let environment = std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
-        Self::merge(file, &text, environment, sets)
+        let settings = environment.filter(|(name, _)| Some(name.as_str()) != point::VARIABLE);
+        Self::merge(file, &text, settings, sets)
     }
 
     /// [`Config::load`] with everything it reads given.

@@ -2,7 +2,8 @@
 //!
 //! Whoever comes with a reserved key waits for the first one's end: with the same body it is the end of both. With another
 //! body it tells whose the key is, if that is certain; otherwise the key is tried again, for what reserved it may itself
-//! turn out to be in conflict with what is on disk.
+//! turn out to be in conflict with what is on disk. Nobody waits for a write that has failed with unknown outcome: a disk may be full
+//! for days.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -19,6 +20,8 @@ type End = Result<Uuid, SubmitError>;
 struct Reservation {
     body_hash: B256,
     waiting: Vec<Sender<End>>,
+    /// Its write has failed with unknown outcome. Nobody can say when that will be certain: nobody waits for it.
+    unknown: bool,
 }
 
 /// All keys that have no certain end.
@@ -35,6 +38,8 @@ pub(super) enum Reserved {
     Joined(Receiver<End>),
     /// Somebody else's with another body; here comes the end.
     Other(Receiver<End>),
+    /// Somebody else's, and it may be long until its end is certain.
+    Unknown,
 }
 
 impl Reservations {
@@ -48,9 +53,10 @@ impl Reservations {
         }
     }
 
-    /// The outcome is not known yet: who waits is told so; the key stays reserved.
+    /// The outcome is not known yet: who waits is told so, and who comes later; the key stays reserved.
     pub fn unknown(&self, key: &str) {
         if let Some(mut reservation) = self.keys.get_mut(key) {
+            reservation.unknown = true;
             for waiting in reservation.waiting.drain(..) {
                 // A caller that has gone away does not mind.
                 let _ = waiting.send(Err(SubmitError::Unknown));
@@ -61,9 +67,10 @@ impl Reservations {
     fn reserve(&self, key: &str, body_hash: B256) -> Reserved {
         match self.keys.entry(key.to_owned()) {
             Entry::Vacant(free) => {
-                free.insert(Reservation { body_hash, waiting: Vec::new() });
+                free.insert(Reservation { body_hash, waiting: Vec::new(), unknown: false });
                 Reserved::Ours
             }
+            Entry::Occupied(taken) if taken.get().unknown => Reserved::Unknown,
             Entry::Occupied(mut taken) => {
                 let (sender, end) = flume::bounded(1);
                 taken.get_mut().waiting.push(sender);
@@ -129,6 +136,22 @@ mod tests {
         first.release("k", &Ok(id));
         assert_eq!((same.try_recv(), other.try_recv()), (Ok(Ok(id)), Ok(Ok(id))));
         assert!(matches!(second.reserve("k", B256::repeat_byte(1)), Reserved::Ours));
+    }
+
+    #[test]
+    fn nobody_waits_for_a_write_whose_outcome_is_unknown() {
+        let reservations = Arc::new(Reservations::default());
+        let (mut first, mut second) = (Guard::new(Arc::clone(&reservations)), Guard::new(Arc::clone(&reservations)));
+        assert!(matches!(first.reserve("k", B256::ZERO), Reserved::Ours));
+        first.handed_over(&["k".to_owned()]);
+        let Reserved::Joined(waiting) = second.reserve("k", B256::ZERO) else { panic!("the key is taken") };
+        reservations.unknown("k");
+        assert_eq!(waiting.try_recv(), Ok(Err(SubmitError::Unknown)));
+        for body_hash in [B256::ZERO, B256::repeat_byte(1)] {
+            assert!(matches!(second.reserve("k", body_hash), Reserved::Unknown));
+        }
+        reservations.release("k", &Ok(Uuid::from_u128(1)));
+        assert!(matches!(second.reserve("k", B256::ZERO), Reserved::Ours), "the disk is asked now");
     }
 
     #[test]

@@ -5,10 +5,13 @@
 // Each test program uses its part of this.
 #![allow(dead_code)]
 
+pub(crate) mod chain;
+pub(crate) mod disk;
 pub(crate) mod http;
 pub(crate) mod node;
 pub(crate) mod world;
 
+use std::ffi::OsString;
 use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -20,6 +23,8 @@ use nix::sys::signal::Signal;
 use serde_json::Value;
 use tempfile::TempDir;
 
+use self::disk::SmallDisk;
+
 /// Longest wait for anything: many times what a busy machine needs.
 pub(crate) const LIMIT: Duration = Duration::from_secs(60);
 /// The first account of the test mnemonic.
@@ -30,11 +35,34 @@ pub(crate) const STRANGER: &str = "0x000000000000000000000000000000000000dead";
 /// Where one test keeps its files.
 pub(crate) struct Place {
     directory: TempDir,
+    /// Where the database is, if not on the disk of everybody.
+    pub(crate) disk: Option<SmallDisk>,
+    /// `POINT:TIMES`: where the next process ends itself. Only a build with the feature `points` knows of it.
+    pub(crate) die_at: Option<String>,
 }
 
 impl Place {
     pub(crate) fn new() -> Self {
-        Self { directory: tempfile::tempdir().expect("a temporary directory") }
+        Self { directory: tempfile::tempdir().expect("a temporary directory"), disk: None, die_at: None }
+    }
+
+    /// Puts the database on a disk of its own with room for so many bytes.
+    pub(crate) fn on_a_small_disk(&mut self, bytes: u64) {
+        self.disk = Some(SmallDisk::mount(&self.data_dir(), bytes));
+    }
+
+    /// A command for the process of this place.
+    fn command(&self, arguments: &[&str], config: &Path) -> Command {
+        let program = OsString::from(env!("CARGO_BIN_EXE_millrace"));
+        let mut command = self.disk.as_ref().map_or_else(|| Command::new(&program), |disk| disk.enter(&program));
+        complete(&mut command, arguments, config);
+        command.envs(self.die_at.as_ref().map(|at| ("MILLRACE_DIE_AT", at)));
+        command
+    }
+
+    /// Where a file that the process calls `path` is for others.
+    fn seen_from_outside(&self, path: &Path) -> PathBuf {
+        self.disk.as_ref().map_or_else(|| path.to_owned(), |disk| disk.seen_from_outside(path))
     }
 
     pub(crate) fn data_dir(&self) -> PathBuf {
@@ -94,6 +122,11 @@ pub(crate) fn any_port() -> SocketAddr {
 
 fn command(arguments: &[&str], config: &Path) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_millrace"));
+    complete(&mut command, arguments, config);
+    command
+}
+
+fn complete(command: &mut Command, arguments: &[&str], config: &Path) {
     command.args(arguments).arg("--config").arg(config);
     // The settings of whoever runs the tests are not the test's.
     for (name, _) in std::env::vars_os() {
@@ -102,7 +135,6 @@ fn command(arguments: &[&str], config: &Path) -> Command {
         }
     }
     command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
-    command
 }
 
 /// Runs a process that is expected to end by itself with exit code 1; gives what it said.
@@ -112,6 +144,9 @@ pub(crate) fn failure(subcommand: &str, config: &Path) -> String {
     assert_eq!(process.wait().code(), Some(1), "{said}");
     said
 }
+
+/// Runs the engine on a free port.
+const RUN: [&str; 3] = ["run", "--set", "api.listen=127.0.0.1:0"];
 
 /// A running process; killed when dropped.
 pub(crate) struct Millrace {
@@ -134,11 +169,45 @@ impl Millrace {
 
     /// Starts it on a free port and waits until it listens.
     pub(crate) fn start(place: &Place, config: &Path) -> Self {
-        let mut millrace = Self::spawn(command(&["run", "--set", "api.listen=127.0.0.1:0"], config));
+        let mut millrace = Self::spawn(place.command(&RUN, config));
         millrace.wait_for("listening");
-        let address = std::fs::read_to_string(place.data_dir().join("api.addr")).expect("the address file");
-        millrace.address = address.trim().parse().expect("an address");
+        millrace.read_address(place);
         millrace
+    }
+
+    /// Starts it as [`Millrace::start`] does; an error if it has ended before it listens.
+    pub(crate) fn try_start(place: &Place, config: &Path) -> Result<Self, ExitStatus> {
+        let mut millrace = Self::spawn(place.command(&RUN, config));
+        if millrace.listens() {
+            millrace.read_address(place);
+            return Ok(millrace);
+        }
+        Err(millrace.wait())
+    }
+
+    /// Whether it has come to listen; otherwise it has ended.
+    fn listens(&mut self) -> bool {
+        let deadline = Instant::now() + LIMIT;
+        loop {
+            match self.log.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
+                Ok(line) if line.contains("\"listening\"") => return true,
+                Ok(_) => {}
+                Err(RecvTimeoutError::Disconnected) => return false,
+                Err(RecvTimeoutError::Timeout) => panic!("it neither listens nor ends"),
+            }
+        }
+    }
+
+    fn read_address(&mut self, place: &Place) {
+        let file = place.seen_from_outside(&place.data_dir().join("api.addr"));
+        let address = std::fs::read_to_string(file).expect("the address file");
+        self.address = address.trim().parse().expect("an address");
+    }
+
+    /// Waits until it ends by itself; how, and what it said.
+    pub(crate) fn end(mut self) -> (ExitStatus, String) {
+        let said = self.rest_of_the_log();
+        (self.wait(), said)
     }
 
     /// Waits for this message in the log; gives its whole line.

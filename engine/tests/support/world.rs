@@ -3,9 +3,12 @@
 //! Each transfer has its own recipient and value: a transfer that is missing or mined twice shows in the blocks.
 
 use std::collections::BTreeSet;
+use std::os::unix::process::ExitStatusExt as _;
 use std::path::PathBuf;
+use std::process::ExitStatus;
 use std::time::{Duration, Instant};
 
+use nix::sys::signal::Signal;
 use serde_json::{Value, json};
 
 use super::node::{Node, quantity, text};
@@ -47,11 +50,15 @@ impl World {
         if executor == "io_uring" && netio::choose(netio::Executor::IoUring).is_err() {
             return None;
         }
-        let place = Place::new();
+        Some(Self::in_place(Place::new(), node, seen_as, executor, more, chain))
+    }
+
+    /// An engine in this place, ready, on an executor that the system allows.
+    pub(crate) fn in_place(place: Place, node: Node, seen_as: &str, executor: &str, more: &str, chain: Option<devnet::Handle>) -> Self {
         let config = place.hasty_config(seen_as, executor, more);
         let mut world = Self { node, config, place, millrace: None, _chain: chain };
         world.restart();
-        Some(world)
+        world
     }
 
     /// Starts the engine on its directory and waits until it is ready.
@@ -65,6 +72,23 @@ impl World {
             }
             assert!(start.elapsed() < LIMIT, "never ready: {reasons}");
             std::thread::sleep(POLL);
+        }
+    }
+
+    /// Starts the engine where it is about to crash; whether it came to listen before that.
+    pub(crate) fn start_to_die(&mut self) -> bool {
+        match Millrace::try_start(&self.place, &self.config) {
+            Ok(millrace) => self.millrace = Some(millrace),
+            Err(status) => assert!(was_killed(status), "{status}"),
+        }
+        self.millrace.is_some()
+    }
+
+    /// Waits until the engine has crashed, if it has not yet.
+    pub(crate) fn wait_for_its_crash(&mut self) {
+        if let Some(millrace) = self.millrace.take() {
+            let (status, said) = millrace.end();
+            assert!(was_killed(status), "{status}: {said}");
         }
     }
 
@@ -166,13 +190,28 @@ impl World {
         });
     }
 
-    /// The promise: all transfers of the load are confirmed, each is on the chain exactly once, nothing else is, and no nonce is left out.
+    /// Waits until these are confirmed, whatever becomes of others.
+    pub(crate) fn wait_for_confirmed_among(&self, ids: &[String]) {
+        for id in ids {
+            self.wait_for_status(id, "confirmed");
+        }
+    }
+
+    /// The promise: all transfers of the load are confirmed, each is on the chain exactly once, nothing else of our addresses is, and no nonce
+    /// is left out.
     pub(crate) fn exactly_once(&self, ids: &[String]) {
+        self.exactly_once_beside(ids, &BTreeSet::new());
+    }
+
+    /// As [`World::exactly_once`], where transactions with these hashes are on the chain too: others have signed them with our keys.
+    pub(crate) fn exactly_once_beside(&self, ids: &[String], foreign: &BTreeSet<String>) {
         assert_eq!(ids.iter().collect::<BTreeSet<_>>().len(), ids.len(), "an id for each transfer");
         self.wait_for_confirmed(ids);
         let hashes = self.node.gapless();
         let mined = self.node.mined();
-        let mut paid: Vec<_> = mined.values().flatten().map(|mined| (text(&mined["to"]), quantity(&mined["value"]))).collect();
+        let ours =
+            SIGNERS.iter().filter_map(|signer| mined.get(*signer)).flatten().filter(|mined| !foreign.contains(&text(&mined["hash"])));
+        let mut paid: Vec<_> = ours.map(|mined| (text(&mined["to"]), quantity(&mined["value"]))).collect();
         paid.sort();
         let mut asked: Vec<_> = (0..ids.len() as u64).map(|number| (recipient(number), number + 1)).collect();
         asked.sort();
@@ -181,6 +220,11 @@ impl World {
             assert!(hashes.contains(&text(&transaction["receipt"]["transactionHash"])), "{transaction:#}");
         }
     }
+}
+
+/// Whether a process ended as a crash ends one.
+fn was_killed(status: ExitStatus) -> bool {
+    status.signal() == Some(Signal::SIGKILL as i32)
 }
 
 /// A dev chain whose blocks come when they are asked for.

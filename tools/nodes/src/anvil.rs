@@ -9,6 +9,9 @@ use crate::{CHAIN_ID, MNEMONIC, NodeError, Running};
 /// would leave the program behind when it is killed.
 const PACKAGES: &str = "node_modules/@foundry-rs";
 
+/// Where its chain is written when it is told to stop, in its directory: a restart goes on with it. Its pool is not kept.
+const STATE: &str = "state.json";
+
 /// The settings of an anvil.
 #[derive(Clone, Debug)]
 pub struct Config {
@@ -60,7 +63,11 @@ pub fn command(program: &Path, port: u16, config: &Config) -> Command {
 pub fn start(config: &Config) -> Result<Running, NodeError> {
     let npm = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../npm"));
     let program = program(npm)?;
-    Running::start("anvil", |_, port| Ok(command(&program, port, config)))
+    Running::start("anvil", |directory, port| {
+        let mut command = command(&program, port, config);
+        command.arg("--state").arg(directory.path().join(STATE));
+        Ok(command)
+    })
 }
 
 #[cfg(test)]

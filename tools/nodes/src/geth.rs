@@ -23,6 +23,11 @@ const LATER_FORKS: [&str; 3] = ["bogotaTime", "amsterdamTime", "ubtTime"];
 /// Seconds between two blocks where blocks come on demand: longer than any test.
 const NEVER_S: &str = "100000000";
 
+/// Where a geth keeps its data, in the directory of its process.
+const DATA: &str = "data";
+/// What was in its pool, in its data: read again at its start.
+const POOL_JOURNAL: &str = "geth/transactions.rlp";
+
 /// When blocks come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Blocks {
@@ -124,10 +129,19 @@ pub fn command(program: &Path, data: &Path, port: u16, config: &Config) -> Comma
 pub fn start(config: &Config) -> Result<Running, NodeError> {
     let program = program()?;
     Running::start("geth", |directory, port| {
-        let data = directory.path().join("data");
+        let data = directory.path().join(DATA);
         prepare(&program, &data, config)?;
         Ok(command(&program, &data, port, config))
     })
+}
+
+/// Has a stopped geth forget what was in its pool. For [`Running::restart`].
+///
+/// # Errors
+///
+/// When there is no journal of its pool: it has not run yet, or keeps its pool elsewhere.
+pub fn forget_pool(directory: &Path) -> std::io::Result<()> {
+    std::fs::remove_file(directory.join(DATA).join(POOL_JOURNAL))
 }
 
 /// geth's own developer genesis with the project's chain id, forks, gas limit and rich accounts.

@@ -1,11 +1,14 @@
 //! A node's process: waited for until it answers, killed when dropped.
 
 use std::fs::File;
-use std::io::{Read as _, Seek as _, SeekFrom};
+use std::io::{self, Read as _, Seek as _, SeekFrom};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use tempfile::TempDir;
 use ureq::Agent;
 
@@ -26,6 +29,8 @@ const LOG: &str = "node.log";
 #[derive(Debug)]
 pub struct Running {
     name: &'static str,
+    /// How it was started, and is started again.
+    command: Command,
     child: Child,
     address: SocketAddr,
     /// Removed after the process has ended.
@@ -48,7 +53,7 @@ impl Running {
             command.stdin(Stdio::null()).stdout(log).stderr(errors);
             let child = command.spawn().map_err(NodeError::system(format!("starting {name}")))?;
             let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
-            let mut running = Self { name, child, address, directory };
+            let mut running = Self { name, command, child, address, directory };
             match running.wait_until_it_answers() {
                 Err(NodeError::Failed { .. }) if attempts < ATTEMPTS => attempts += 1,
                 outcome => return outcome.map(|()| running),
@@ -76,6 +81,28 @@ impl Running {
         self.child.id()
     }
 
+    /// Tells it to stop, waits until it has ended, does `meanwhile` with its directory, and starts it again at the same place.
+    ///
+    /// # Errors
+    ///
+    /// When it does not end, `meanwhile` fails, or it does not run again.
+    pub fn restart(&mut self, meanwhile: impl FnOnce(&Path) -> io::Result<()>) -> Result<(), NodeError> {
+        let name = self.name;
+        let system = |what: &str| NodeError::system(format!("{what} {name}"));
+        let id = self.child.id().try_into().map(Pid::from_raw).map_err(io::Error::other).map_err(system("naming"))?;
+        kill(id, Signal::SIGTERM).map_err(io::Error::from).map_err(system("stopping"))?;
+        let deadline = Instant::now() + PATIENCE;
+        while self.child.try_wait().map_err(system("waiting for"))?.is_none() {
+            if Instant::now() > deadline {
+                return Err(system("stopping")(io::ErrorKind::TimedOut.into()));
+            }
+            std::thread::sleep(INTERVAL);
+        }
+        meanwhile(self.directory.path()).map_err(system("preparing the restart of"))?;
+        self.child = self.command.spawn().map_err(system("starting"))?;
+        self.wait_until_it_answers()
+    }
+
     fn wait_until_it_answers(&mut self) -> Result<(), NodeError> {
         let agent: Agent = Agent::config_builder().timeout_global(Some(PATIENCE)).build().new_agent();
         let deadline = Instant::now() + PATIENCE;
@@ -94,7 +121,7 @@ impl Running {
 
     /// The end of what it wrote.
     pub fn log_end(&self) -> String {
-        let read = || -> std::io::Result<String> {
+        let read = || -> io::Result<String> {
             let mut file = File::open(self.directory.path().join(LOG))?;
             let length = file.metadata()?.len();
             file.seek(SeekFrom::Start(length.saturating_sub(SHOWN_BYTES)))?;

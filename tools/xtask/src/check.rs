@@ -73,7 +73,10 @@ pub(crate) fn test(root: &Path) -> anyhow::Result<()> {
             eprintln!("xtask: this machine does not allow io_uring, so this demo ran on {} too", ran.name());
         }
     }
-    run_tests(&cargo(root, &["test", "--release", "--workspace", "--tests"])?)
+    run_tests(&cargo(root, &["test", "--release", "--workspace", "--tests"])?)?;
+    // Last: it leaves an engine behind that can end itself at named points, until the next build.
+    let points = ["test", "--release", "--workspace", "--features", "millrace-engine/points", "--test", "kill_points"];
+    run_tests(&cargo(root, &points)?)
 }
 
 /// Carries out `cargo xtask simulate`.
