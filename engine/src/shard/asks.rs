@@ -20,7 +20,8 @@ use crate::txmgr::estimate::NoEstimate;
 /// A question.
 #[derive(Debug)]
 pub(super) enum Ask {
-    Nonce(Address),
+    /// The transaction count, not older than of this block.
+    Nonce(Address, u64),
     Balance(Address),
     Estimate(Uuid, Request),
 }
@@ -57,10 +58,16 @@ pub(super) async fn answer<R: Room>(room: R, roster: Roster, gates: Gates, quest
 fn gather(questions: &Inbox<Ask>, most: usize) -> Option<(Vec<Ask>, Calls)> {
     let mut asked = Vec::new();
     let mut calls = Calls::new();
-    while calls.len() < most {
+    // A question is two calls at most.
+    while asked.is_empty() || calls.len() + 2 <= most {
         let Some(ask) = questions.pop() else { break };
         match &ask {
-            Ask::Nonce(address) => calls.push("eth_getTransactionCount", &(address, "latest")),
+            Ask::Nonce(address, head) => {
+                // A node that lags does not know that block and says so, where its latest one would be believed: what blocks up to there
+                // took of the address's nonces has been looked at already, and nobody would look again.
+                calls.push("eth_getTransactionCount", &(address, U64::from(*head)));
+                calls.push("eth_getTransactionCount", &(address, "latest"));
+            }
             Ask::Balance(address) => calls.push("eth_getBalance", &(address, "latest")),
             Ask::Estimate(_, request) => calls.push("eth_estimateGas", &[Call::from(request)]),
         }
@@ -75,9 +82,10 @@ fn read(ask: Ask, ends: &mut impl Iterator<Item = End>) -> Event {
         Some(End::BeforeSend(_) | End::Ambiguous(_)) | None => None,
     };
     match ask {
-        Ask::Nonce(address) => {
-            let count = next().and_then(Result::ok).and_then(|json| serde_json::from_str::<U64>(json.get()).ok());
-            Event::ChainNonce(address, count.map(|count| count.to()))
+        Ask::Nonce(address, _) => {
+            let mut count = || next().and_then(Result::ok).and_then(|json| serde_json::from_str::<U64>(json.get()).ok());
+            let (at_head, latest) = (count(), count());
+            Event::ChainNonce(address, at_head.map(|at_head| at_head.max(latest.unwrap_or_default()).to()))
         }
         Ask::Balance(address) => {
             let wei = next().and_then(Result::ok).and_then(|json| serde_json::from_str::<U256>(json.get()).ok());

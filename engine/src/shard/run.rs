@@ -353,7 +353,7 @@ impl<R: Room, S: Store> Shard<R, S> {
                 Action::Send { lane, attempts } => self.send(lane, attempts),
                 Action::FetchPrice => self.prices.want(),
                 Action::FetchBalance(address) => self.asks.push(Ask::Balance(address)),
-                Action::FetchNonce(address) => self.asks.push(Ask::Nonce(address)),
+                Action::FetchNonce(address, head) => self.asks.push(Ask::Nonce(address, head)),
                 Action::Estimate(id, request) => self.asks.push(Ask::Estimate(id, request)),
                 Action::Load { address, after, limit } => self.load(address, after, limit),
                 Action::LoadRequest(slot, id) => self.load_request(slot, id),

@@ -341,8 +341,8 @@ pub enum Action {
     },
     /// Ask the node for its price.
     FetchPrice,
-    /// Ask the node for an address's transaction count at the head.
-    FetchNonce(Address),
+    /// Ask the node for an address's transaction count: at this block, the newest that was read, or later.
+    FetchNonce(Address, u64),
     /// Ask the node what an address holds at the head.
     FetchBalance(Address),
     /// Ask the node how much gas a request takes.

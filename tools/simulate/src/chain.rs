@@ -155,7 +155,13 @@ impl Chain {
             }),
             "eth_getTransactionCount" => {
                 let address: Address = serde_json::from_value(params[0].clone()).map_err(|error| (-32602, error.to_string()))?;
-                json!(hex(self.nonces.get(&address).copied().unwrap_or(0)))
+                let above = match params[1].as_str().and_then(|tag| u64::from_str_radix(tag.trim_start_matches("0x"), 16).ok()) {
+                    Some(number) if number > self.head() => return Err((-32000, "header not found".into())),
+                    Some(number) => usize::try_from(number + 1).unwrap_or(usize::MAX),
+                    None => self.blocks.len(),
+                };
+                let later = self.blocks[above..].iter().flat_map(|block| &block.transactions).filter(|known| known.from == address).count();
+                json!(hex(self.nonces.get(&address).copied().unwrap_or(0) - later as u64))
             }
             "eth_getBalance" => {
                 let address: Address = serde_json::from_value(params[0].clone()).map_err(|error| (-32602, error.to_string()))?;

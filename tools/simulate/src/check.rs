@@ -93,7 +93,10 @@ fn statuses(
     }
     for recovered in engine::recover::addresses(store, 1).map_err(|error| error.to_string())?.into_iter().flatten() {
         if recovered.waiting_count > 0 || recovered.bound.iter().any(|bound| bound.receipt.is_none() && !bound.ended) {
-            return Err(format!("work is left for {}: {} wait", recovered.address, recovered.waiting_count));
+            let open = recovered.bound.iter().find(|bound| bound.receipt.is_none() && !bound.ended);
+            let open =
+                open.map_or_else(String::new, |bound| format!(", {} {}", bound.id, holders(node, store, bound.id, &recovered.address)));
+            return Err(format!("work is left for {}: {} wait{open}", recovered.address, recovered.waiting_count));
         }
     }
     Ok(())

@@ -57,9 +57,10 @@ impl Manager {
     pub(super) fn ask_nonce(&mut self, number: u32, now: Now, actions: &mut Vec<Action>) {
         if self.node_healthy && self.caught_up && self.at(number).nonce == NonceState::Unknown {
             self.ask_balance_with_nonce(number, now, actions);
+            let head = self.head;
             let address = self.at(number);
             address.nonce = NonceState::Asking;
-            actions.push(Action::FetchNonce(address.address));
+            actions.push(Action::FetchNonce(address.address, head));
         }
     }
 

@@ -61,7 +61,7 @@ fn nothing_is_bound_before_the_balance_is_known() {
         Event::Price(Some(MarketPrice::Legacy(100))),
     ]);
     let actions = desk.submit(1);
-    let asked = |action: &Action| matches!(action, Action::FetchBalance(_) | Action::FetchNonce(_));
+    let asked = |action: &Action| matches!(action, Action::FetchBalance(_) | Action::FetchNonce(..));
     assert_eq!(actions.iter().filter(|action| asked(action)).count(), 2, "both questions leave together: {actions:?}");
     desk.run([Event::Durable { ticket: ticket(&actions) }, Event::ChainNonce(FROM, Some(0))]);
     assert!(bound(&desk.run([Event::Loaded(FROM, Some(vec![waiter(0)]))])).is_empty());

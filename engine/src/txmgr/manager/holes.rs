@@ -24,12 +24,13 @@ const PROBES: u8 = 2;
 impl Manager {
     /// The oldest transaction of an address is overdue again: asks the chain's count where that could show a hole.
     pub(super) fn suspect_hole(&mut self, slot: Slot, actions: &mut Vec<Action>) {
+        let head = self.head;
         let address = self.at(slot.address);
         let (from, base) = (address.address, address.base);
         let Some(tx) = address.get_mut(slot.nonce) else { return };
         tx.probes = tx.probes.saturating_add(1);
         if tx.probes >= PROBES && slot.nonce == base {
-            actions.push(Action::FetchNonce(from));
+            actions.push(Action::FetchNonce(from, head));
         }
     }
 

@@ -141,7 +141,7 @@ fn a_nonce_that_has_opened_again_below_ours_is_filled_with_a_self_send_once_two_
         let attempts = sent(&actions);
         assert_eq!(attempts.len(), 1, "the oldest asks whether the pool has it");
         desk.run([answers(&attempts, &Outcome::AlreadyKnown)]);
-        actions.iter().any(|action| matches!(action, Action::FetchNonce(_)))
+        actions.iter().any(|action| matches!(action, Action::FetchNonce(..)))
     };
     assert!(!probe(&mut desk));
     assert!(probe(&mut desk), "the second time for nothing: is there a hole?");
@@ -229,7 +229,7 @@ fn a_nonce_that_a_rival_took_while_it_was_being_signed_is_given_back_and_the_lat
     desk.manager.flush(now, &mut actions);
     assert!(bound(&actions).is_empty(), "{:?}", records(&actions));
     // The chain's count is asked for, and what was given back is bound behind it, in its order.
-    assert!(actions.iter().any(|action| matches!(action, Action::FetchNonce(FROM))), "{actions:?}");
+    assert!(actions.iter().any(|action| matches!(action, Action::FetchNonce(FROM, _))), "{actions:?}");
     let waiters = [0, 1].map(|index| Waiter { queue_number: index.into(), id: accept(index).id, row: accept(index).row });
     desk.run([Event::Durable { ticket: ticket(&actions) }, Event::ChainNonce(FROM, Some(8))]);
     let actions = desk.run([Event::Loaded(FROM, Some(waiters.into()))]);

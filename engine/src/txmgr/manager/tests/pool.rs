@@ -74,7 +74,8 @@ fn who_stands_in_line_asks_for_nothing_before_its_turn() {
     actions.extend(desk.block(11, &[]));
     desk.now += Duration::from_secs(2);
     actions.extend(desk.run([Event::Tick, Event::Price(Some(MarketPrice::Legacy(100)))]));
-    let about_other = |action: &&Action| matches!(action, Action::FetchNonce(address) | Action::Load { address, .. } if *address == OTHER);
+    let about_other =
+        |action: &&Action| matches!(action, Action::FetchNonce(address, _) | Action::Load { address, .. } if *address == OTHER);
     assert_eq!(actions.iter().find(about_other).map(|action| format!("{action:?}")), None);
 }
 
@@ -233,7 +234,7 @@ fn every_one_of_many_addresses_with_more_work_than_a_window_comes_to_its_turn() 
             continue;
         };
         let event = match action {
-            Action::FetchNonce(from) => Event::ChainNonce(from, Some(mined.get(&from).copied().unwrap_or(0))),
+            Action::FetchNonce(from, _) => Event::ChainNonce(from, Some(mined.get(&from).copied().unwrap_or(0))),
             Action::Load { address: from, after, .. } => {
                 let rest = left[&from].iter().filter(|number| after.is_none_or(|after| **number > after));
                 Event::Loaded(from, Some(rest.map(|number| waiter(from, *number, *number as u32 + 10 * u32::from(from[19]))).collect()))
