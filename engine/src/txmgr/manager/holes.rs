@@ -57,6 +57,10 @@ impl Manager {
         let used = address.chain_at_least.map_or(0, |(count, _)| count);
         let Some(from_nonce) = address.hole_from.map(|from_nonce| from_nonce.max(used)) else { return };
         let under_way = address.in_flight.front().is_some_and(|tx| !tx.is_bound());
+        if address.base <= from_nonce && !under_way {
+            // Filled: what leaves the memory from here on leaves no hole.
+            (address.hole_seen, address.hole_from) = (None, None);
+        }
         if address.base <= from_nonce || under_way || sabotage::on(Sabotage::HoleNotFilled) {
             return;
         }

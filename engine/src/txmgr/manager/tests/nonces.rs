@@ -133,7 +133,7 @@ fn an_unknown_hash_of_another_nonce_displaces_nothing() {
 
 #[test]
 fn a_nonce_that_has_opened_again_below_ours_is_filled_with_a_self_send_once_two_heads_show_it() {
-    let (mut desk, _) = sent_desk(1, TxmgrConfig { resend_after_blocks: 1, ..TxmgrConfig::default() });
+    let (mut desk, ours) = sent_desk(1, TxmgrConfig { resend_after_blocks: 1, finality_depth: 2, ..TxmgrConfig::default() });
     let mut number = 10;
     let mut probe = |desk: &mut Desk| {
         number += 1;
@@ -154,12 +154,18 @@ fn a_nonce_that_has_opened_again_below_ours_is_filled_with_a_self_send_once_two_
             panic!("a filler: {actions:?}")
         };
         assert_eq!((row.request.from, row.request.to, row.request.value), (FROM, Some(FROM), U256::ZERO));
-        filled.push(attempt.nonce);
+        filled.push((attempt.nonce, attempt.hash));
         actions = desk.run([Event::Durable { ticket: ticket(&actions) }]);
     }
-    assert_eq!(filled, [6, 5], "from the top down, each on disk before the next");
+    assert_eq!(filled.iter().map(|(nonce, _)| *nonce).collect::<Vec<_>>(), [6, 5], "from the top down, each on disk before the next");
     assert!(records(&actions).is_empty());
     assert_eq!(desk.manager.open().0, 3);
+    let mined: Vec<B256> = filled.iter().rev().map(|(_, hash)| *hash).chain(ours).collect();
+    desk.block(20, &mined);
+    for number in 21..24 {
+        assert!(bound(&desk.block(number, &[])).is_empty(), "a hole is filled once, whatever leaves the memory behind it");
+    }
+    assert_eq!(desk.manager.open().0, 0);
 }
 
 #[test]
