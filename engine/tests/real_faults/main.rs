@@ -62,3 +62,9 @@ fn mine(chain: &Chain, world: &World, blocks: u64) {
     let head = chain.node.head();
     world.wait_until("the engine reads the block", || world.metric("millrace_head_block_number") >= head);
 }
+
+/// Waits until the engine has read a block above this height: what it knew of other blocks up to there it has then taken back. A chain
+/// that has only become shorter could be that of a node that lags, and what was confirmed stays so until then.
+fn read_beyond(world: &World, height: u64) {
+    world.wait_until("the engine reads the new chain", || world.metric("millrace_head_block_number") > height);
+}

@@ -8,7 +8,7 @@ use serde_json::json;
 
 use crate::support::chain::{Chain, Kind};
 use crate::support::world::{LOAD, SIGNERS, World};
-use crate::{mine, on_anvil_and_geth, start};
+use crate::{mine, on_anvil_and_geth, read_beyond, start};
 
 on_anvil_and_geth!(
     what_a_shorter_chain_takes_back_is_unconfirmed_again_and_mined_once,
@@ -54,8 +54,10 @@ fn what_chains_in_a_row_take_back_is_mined_once(kind: Kind) {
             transactions.iter().filter(|transaction| transaction["status"] == "confirmed").count() >= confirmed
         });
         chain.halt();
-        chain.set_back(2.min(chain.node.head()));
+        let height = chain.node.head();
+        chain.set_back(2.min(height));
         chain.flow();
+        read_beyond(&world, height);
     }
     world.exactly_once(&ids);
 }

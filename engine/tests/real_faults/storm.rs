@@ -7,7 +7,7 @@ use devnet::{Action, Rule};
 
 use crate::support::chain::{Chain, Kind};
 use crate::support::world::LOAD;
-use crate::{engine_on, on_anvil_and_geth};
+use crate::{engine_on, on_anvil_and_geth, read_beyond};
 
 on_anvil_and_geth!(replies_are_cut_the_node_forgets_blocks_vanish_and_the_process_is_killed_and_each_is_mined_once);
 
@@ -35,11 +35,13 @@ fn replies_are_cut_the_node_forgets_blocks_vanish_and_the_process_is_killed_and_
         world.wait_for_status(&ids[ids.len() - 1], "confirmed");
         worsen(&proxy);
         chain.halt();
-        chain.set_back(2.min(chain.node.head()));
+        let height = chain.node.head();
+        chain.set_back(2.min(height));
         chain.restart_without_its_pool();
         world.kill();
         chain.flow();
         world.restart();
+        read_beyond(&world, height);
     }
     world.exactly_once(&ids);
     assert!(proxy.status().faults_struck >= ROUNDS);
