@@ -83,7 +83,7 @@ fn a_displaced_request_is_suspected_until_final_and_then_queued_again_once_with_
     assert_eq!((id, row.generation), (Uuid::from_u128(1), 1));
     let actions = desk.run([Event::Durable { ticket: ticket(&actions) }]);
     assert!(actions.iter().any(|action| matches!(action, Action::Load { .. })), "{actions:?}");
-    let waiter = super::super::super::event::Waiter { queue_number, id, row };
+    let waiter = Waiter { queue_number, id, row };
     let actions = desk.run([Event::Loaded(FROM, Some(vec![waiter]))]);
     let Some(Record::Bound { id, attempt, .. }) = records(&actions).first().copied() else { panic!("bound again: {actions:?}") };
     assert_eq!((*id, attempt.nonce, attempt.generation), (Uuid::from_u128(1), 9, 1));
@@ -118,7 +118,7 @@ fn a_foreign_nonce_before_ours_is_skipped_even_if_the_node_lags() {
     let actions = desk.run([Event::ChainNonce(FROM, Some(7)), Event::Durable { ticket: ticket(&actions) }]);
     let asked = actions.iter().any(|action| matches!(action, Action::Load { .. }));
     assert!(asked, "the lagging count does not hold it up: {actions:?}");
-    let waiter = super::super::super::event::Waiter { queue_number: 0, id: accept(0).id, row: accept(0).row };
+    let waiter = Waiter { queue_number: 0, id: accept(0).id, row: accept(0).row };
     assert_eq!(bound(&desk.run([Event::Loaded(FROM, Some(vec![waiter]))]))[0].0, 8);
 }
 
@@ -229,7 +229,7 @@ fn a_nonce_that_a_rival_took_while_it_was_being_signed_is_given_back_and_the_lat
     actions.clear();
     desk.manager.handle(Event::Rivals { number: 11, hash: B256::repeat_byte(11), taken }, now, &mut actions);
     assert!(effects(&actions)[0].rivals.is_empty(), "no bytes of it exist, so there is nothing to displace");
-    let raw = alloy::primitives::Bytes::from_static(&[1]);
+    let raw = Bytes::from_static(&[1]);
     let late = jobs.iter().map(|job| job.answer(Ok((raw.clone(), alloy::primitives::keccak256(&raw))))).collect();
     desk.manager.handle(Event::Signed(late), now, &mut actions);
     desk.manager.flush(now, &mut actions);
