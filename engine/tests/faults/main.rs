@@ -4,6 +4,7 @@
 //! | module | what goes wrong |
 //! |---|---|
 //! | `breaker` | a node fails so often that it is left alone for a while |
+//! | `guarantees` | what seed 002 guarantees, a test for each |
 //! | `funds` | the money of an address is gone for a while |
 //! | `heads` | the WebSocket that tells of heads is cut |
 //! | `node` | the pool forgets, replies are lost, late or refused, receipts lag, methods are missing |
@@ -21,6 +22,7 @@ mod support;
 
 mod breaker;
 mod funds;
+mod guarantees;
 mod heads;
 mod node;
 mod nodes;

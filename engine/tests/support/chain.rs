@@ -149,7 +149,7 @@ impl Chain {
 
     /// Somebody else's transfer from an account of the mnemonic: at this nonce, above all prices of ours. Its hash.
     pub(crate) fn send_foreign(&self, account: u32, nonce: u64, to: Address, wei: U256) -> Result<String, String> {
-        let raw = sign(&key(account), TxEip1559 { to: TxKind::Call(to), value: wei, ..foreign(nonce) });
+        let raw = foreign_transfer(account, nonce, to, wei);
         self.node.try_ask("eth_sendRawTransaction", &json!([raw])).map(|hash| text(&hash))
     }
 
@@ -181,6 +181,11 @@ impl Chain {
 pub(crate) fn key(account: u32) -> PrivateKeySigner {
     let builder = MnemonicBuilder::<English>::default().phrase(nodes::MNEMONIC).index(account).expect("an index");
     builder.build().expect("a key")
+}
+
+/// The signed bytes of somebody else's transfer from an account of the mnemonic, above all prices of ours.
+pub(crate) fn foreign_transfer(account: u32, nonce: u64, to: Address, wei: U256) -> String {
+    sign(&key(account), TxEip1559 { to: TxKind::Call(to), value: wei, ..foreign(nonce) })
 }
 
 fn foreign(nonce: u64) -> TxEip1559 {
