@@ -120,3 +120,25 @@ impl From<&Request> for Call {
         Self { from: request.from, to: request.to, value: request.value, input: request.data.clone() }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn number(hex: &str) -> End {
+        End::Answered(Ok(serde_json::value::to_raw_value(hex).expect("JSON")))
+    }
+
+    fn count(ends: Vec<End>) -> Option<u64> {
+        let Event::ChainNonce(_, count) = read(Ask::Nonce(Address::ZERO, 9), &mut ends.into_iter()) else { panic!("a count") };
+        count
+    }
+
+    #[test]
+    fn a_transaction_count_of_a_node_that_does_not_know_the_newest_block_is_not_believed() {
+        let unknown = End::Answered(Err(serde_json::from_str(r#"{"code":-32000,"message":"header not found"}"#).expect("an error")));
+        assert_eq!(count(vec![unknown, number("0x22")]), None);
+        assert_eq!(count(vec![number("0x22"), number("0x23")]), Some(0x23), "later blocks count too");
+        assert_eq!(count(vec![number("0x22"), number("0x21")]), Some(0x22), "a machine behind the same door may lag");
+    }
+}

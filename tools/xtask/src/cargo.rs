@@ -19,6 +19,9 @@ pub(crate) fn workspace_root() -> anyhow::Result<PathBuf> {
     Ok(manifest.parent().context("a manifest has a directory")?.to_owned())
 }
 
+/// Features of an engine that can crash at named points and make mistakes on purpose.
+pub(crate) const FAULTS: &str = "millrace-simulate/points,millrace-simulate/sabotage";
+
 /// Where everything is built: `CARGO_TARGET_DIR` if set, else the user's cache directory, which outlives the checkout.
 pub(crate) fn target_dir() -> anyhow::Result<PathBuf> {
     let set = |name| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
@@ -65,8 +68,7 @@ pub(crate) fn build_binaries(root: &Path) -> anyhow::Result<Binaries> {
 ///
 /// Only the project's own crates are compiled anew for that, because no feature of a dependency depends on it.
 pub(crate) fn build_simulator(root: &Path) -> anyhow::Result<PathBuf> {
-    let features = "millrace-simulate/points,millrace-simulate/sabotage";
-    let command = cargo(root, &["build", "--release", "--workspace", "--bin", "simulate", "--features", features])?;
+    let command = cargo(root, &["build", "--release", "--workspace", "--bin", "simulate", "--features", FAULTS])?;
     crate::process::run("cargo build of the simulator", &command)?;
     let directory = absolute(root, target_dir()?).join("release");
     let own = directory.join("simulate-with-faults");

@@ -11,7 +11,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use anyhow::{Context, bail, ensure};
 use clap::Args;
 
-use crate::cargo::{build_simulator, cargo};
+use crate::cargo::{FAULTS, build_simulator, cargo};
 use crate::demo::options::{DemoOptions, Executor, NodeKind};
 use crate::process::{self, Child};
 use crate::{demo, setup};
@@ -51,6 +51,9 @@ pub(crate) fn check(root: &Path) -> anyhow::Result<()> {
     setup::build_tools()?;
     process::run("cargo fmt", &cargo(root, &["fmt", "--all", "--check"])?)?;
     process::run("cargo clippy", &cargo(root, &["clippy", "--release", "--workspace", "--all-targets", "--", "-D", "warnings"])?)?;
+    // What only the simulator and the tests of crashes have.
+    let with_faults = ["clippy", "--release", "--workspace", "--all-targets", "--features", FAULTS, "--", "-D", "warnings"];
+    process::run("cargo clippy with faults", &cargo(root, &with_faults)?)?;
     let mut docs = cargo(root, &["doc", "--release", "--workspace", "--no-deps", "--document-private-items"])?;
     docs.env("RUSTDOCFLAGS", "-D warnings");
     process::run("cargo doc", &docs)?;
