@@ -147,6 +147,8 @@ impl<S: Store> Engine<S> {
         let accepts = self.admit(submissions, &mut round, &mut guard);
         let accepts = self.look_up(accepts, &mut round, &mut guard).await;
         self.hand_over(accepts, &mut round, &mut guard);
+        // Whoever waits for a key of this list, itself included, must not wait for the list.
+        drop(guard);
         round.finish().await
     }
 
@@ -210,8 +212,12 @@ impl<S: Store> Engine<S> {
         let mut found = match found.await {
             Ok(Ok(found)) => found.into_iter(),
             Ok(Err(_)) | Err(_) => {
-                for (place, _) in accepts {
-                    round.ends[place] = Some(Err(SubmitError::Busy { retry_after_ms: RETRY_AFTER_MS }));
+                let end = Err(SubmitError::Busy { retry_after_ms: RETRY_AFTER_MS });
+                for (place, accept) in accepts {
+                    if let Some(key) = &accept.row.idempotency_key {
+                        guard.release(key, &end);
+                    }
+                    round.ends[place] = Some(end.clone());
                 }
                 return Vec::new();
             }

@@ -21,6 +21,8 @@ pub const RIVAL_LEN: usize = 16 + 8;
 pub const META_SCHEMA: &[u8] = b"schema";
 /// `meta`: sequence of the last append, u64 big-endian. In every batch.
 pub const META_SEQUENCE: &[u8] = b"sequence";
+/// `meta`: the highest block that was stored before the newest reorg, u64 big-endian.
+pub const META_HIGHEST: &[u8] = b"highest";
 
 /// `by_address`, tag 0: number of the entry of a pause. A program that does not know it steps over it.
 pub const PAUSED: u64 = 1;

@@ -75,8 +75,9 @@ pub fn project(record: &Record, scratch: &mut Scratch, out: &mut impl Puts) {
             }
             prune_heads(*prune_heads_below, out);
         }
-        Record::Rewind { to, head, from, orphans, rivals } => {
+        Record::Rewind { to, head, from, highest, orphans, rivals } => {
             scratch.put(&keys::head(*to), head, out);
+            out.put(Family::Meta, keys::META_HIGHEST, &highest.to_be_bytes());
             for number in to + 1..=*from {
                 out.delete(Family::Heads, &keys::head(number));
             }

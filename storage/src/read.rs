@@ -215,6 +215,18 @@ pub fn last_head(store: &impl Store) -> Result<Option<(u64, HeadRow)>, StoreErro
     Ok(heads(store, 0, Direction::Backward, 1)?.pop())
 }
 
+/// The highest block that was stored before the newest reorg; 0 if there was none.
+///
+/// # Errors
+/// See [`StoreError`].
+pub fn highest_head(store: &impl Store) -> Result<u64, StoreError> {
+    let value = store.get(Family::Meta, keys::META_HIGHEST)?;
+    value.map_or(Ok(0), |value| {
+        let bytes = value.as_slice().try_into().map_err(|_| StoreError::corrupt(Family::Meta, keys::META_HIGHEST, "it is not 8 bytes"))?;
+        Ok(u64::from_be_bytes(bytes))
+    })
+}
+
 /// Heads from number `from` up, in the given direction: backward begins with the greatest.
 ///
 /// # Errors

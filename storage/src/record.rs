@@ -262,6 +262,8 @@ pub enum Record {
         head: HeadRow,
         /// The highest block that was stored.
         from: u64,
+        /// The highest block that was ever stored.
+        highest: u64,
         /// Receipts of the blocks that left, by transaction id.
         orphans: Vec<(Uuid, ReceiptRow)>,
         /// Rivals in the blocks that left: transaction id and nonce.

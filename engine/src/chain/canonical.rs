@@ -136,7 +136,7 @@ impl<R: Room> Follow<R> {
         }
         let orphans = blocks.receipts(undone).await.ok_or(Stop::Ended)?;
         let head = self.head_row(&header);
-        let record = Record::Rewind { to: common.number, head, from: from.number, orphans, rivals };
+        let record = Record::Rewind { to: common.number, head, from: from.number, highest: follower.highest(), orphans, rivals };
         blocks.store(record).await.ok_or(Stop::Ended)?;
         follower.rewound(common);
         self.status.set_head(common.number, false);

@@ -102,6 +102,8 @@ pub struct Follow<R: Room> {
     pub finality_depth: u64,
     /// The checkpoint.
     pub stored: Option<Stored>,
+    /// The highest block that was stored before the newest reorg.
+    pub highest: u64,
     /// Looks at the next block that found no receipts.
     pub missing: u32,
     /// The shards have been told of a newest block.
@@ -117,16 +119,24 @@ pub struct Follow<R: Room> {
 impl<R: Room> Follow<R> {
     /// Follows the chain until the engine stops.
     pub async fn run(mut self, blocks: impl BlockStore) {
-        let mut follower = Follower::new(self.stored, self.finality_depth);
+        let mut follower = Follower::new(self.stored, self.highest, self.finality_depth);
         let mut by_hash = false;
         let mut told = None;
         loop {
             self.change_node(&mut by_hash, &blocks).await;
             let mut pause = Duration::ZERO;
             let round = self.round(&mut follower, &mut by_hash, &blocks).await;
-            if let Err(Stop::Silent { pause: asked, left_alone, .. }) = &round {
+            if let Err(Stop::Silent { pause: asked, .. }) = &round {
                 pause = asked.unwrap_or_default();
-                let event = if *left_alone { NodeEvent::LeftAlone } else { NodeEvent::Failed };
+            }
+            let event = match &round {
+                Ok(()) => Some(NodeEvent::Followed),
+                Err(Stop::Silent { left_alone: true, .. }) => Some(NodeEvent::LeftAlone),
+                Err(Stop::Silent { .. }) => Some(NodeEvent::Failed),
+                Err(Stop::Later(_)) => Some(NodeEvent::Useless),
+                Err(Stop::Ended) => None,
+            };
+            if let Some(event) = event {
                 self.watch.tell(self.using, event, self.room.now());
             }
             let healthy = match round {

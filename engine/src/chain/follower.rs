@@ -8,8 +8,8 @@
 //! | at or below ours | ours | the same head, or a node that lags: changes nothing |
 //! | at or below ours | another | a reorg, sideways or down: compare downwards |
 //!
-//! Comparing ends at the first height where both agree: everything of ours above it is taken back. Deeper than `finality_depth`, or
-//! below the block that the node called finalized, it is not a reorg but another chain.
+//! Comparing ends at the first height where both agree: everything of ours above it is taken back. Deeper than `finality_depth` below the
+//! highest block that was ever stored, or below the block that the node called finalized, it is not a reorg but another chain.
 
 use alloy::primitives::B256;
 
@@ -58,6 +58,8 @@ pub enum Word {
 #[derive(Clone, Copy, Debug)]
 pub struct Follower {
     stored: Option<Stored>,
+    /// The highest block that was ever stored: finality is counted from there, or reorgs one after another could go as deep as they like.
+    highest: u64,
     head: u64,
     finality_depth: u64,
     finalized: u64,
@@ -67,10 +69,18 @@ pub struct Follower {
 }
 
 impl Follower {
-    /// Goes on behind the checkpoint, or starts at the node's head if there is none: nothing of ours can be older.
+    /// Goes on behind the checkpoint, or starts at the node's head if there is none: nothing of ours can be older. `highest` is the highest
+    /// block that was ever stored, if it is above the checkpoint.
     #[must_use]
-    pub const fn new(stored: Option<Stored>, finality_depth: u64) -> Self {
-        Self { stored, head: 0, finality_depth, finalized: 0, compare: None, parted: false }
+    pub fn new(stored: Option<Stored>, highest: u64, finality_depth: u64) -> Self {
+        let highest = highest.max(stored.map_or(0, |stored| stored.number));
+        Self { stored, highest, head: 0, finality_depth, finalized: 0, compare: None, parted: false }
+    }
+
+    /// The highest block that was ever stored.
+    #[must_use]
+    pub const fn highest(&self) -> u64 {
+        self.highest
     }
 
     /// The node's head. One at or below ours has to be compared: it is ours, or one that lags, or one of another branch.
@@ -117,7 +127,7 @@ impl Follower {
     #[must_use]
     pub fn lowest(&self) -> u64 {
         let newest = self.stored.map_or(0, |stored| stored.number);
-        (newest + 1).saturating_sub(self.finality_depth).max(self.finalized.min(newest))
+        (self.highest + 1).saturating_sub(self.finality_depth).max(self.finalized).min(newest)
     }
 
     /// The node's hash at a height, and the stored one; `None` if that block is older than all that are kept.
@@ -161,6 +171,7 @@ impl Follower {
     /// The block and its effects are on disk. True if the node has no newer one.
     pub fn stored(&mut self, block: Stored) -> bool {
         self.stored = Some(block);
+        self.highest = self.highest.max(block.number);
         block.number >= self.head
     }
 }
@@ -181,7 +192,7 @@ mod tests {
 
     /// A follower whose newest block is 9, with hash 9; older ones alike.
     fn at_nine() -> Follower {
-        Follower::new(Some(Stored { number: 9, hash: hashed(9) }), DEPTH)
+        Follower::new(Some(Stored { number: 9, hash: hashed(9) }), 9, DEPTH)
     }
 
     /// Compares until it ends: the node's chain is ours up to `shared`.
@@ -199,7 +210,7 @@ mod tests {
 
     #[test]
     fn the_first_block_is_the_nodes_head_and_then_each_is_read_once_in_order() {
-        let mut follower = Follower::new(None, DEPTH);
+        let mut follower = Follower::new(None, 0, DEPTH);
         follower.head(7);
         assert_eq!(follower.next(), Some(Step::Read(7)));
         assert!(follower.stored(Stored { number: 7, hash: hashed(7) }));
@@ -280,5 +291,20 @@ mod tests {
         let mut follower = at_nine();
         follower.head(9);
         assert_eq!(compare(&mut follower, 0, 8), Word::Common(6));
+    }
+
+    #[test]
+    fn reorgs_one_after_another_go_no_deeper_than_the_finality_depth_below_the_highest_block_also_after_a_restart() {
+        let mut follower = at_nine();
+        follower.head(9);
+        assert_eq!(compare(&mut follower, 7, 0), Word::Common(7));
+        follower.rewound(Stored { number: 7, hash: hashed(7) });
+        let mut restarted = Follower::new(follower.checkpoint(), follower.highest(), DEPTH);
+        for follower in [&mut follower, &mut restarted] {
+            follower.head(7);
+            // 6 and what is below may have been archived when 9 was the newest block.
+            assert_eq!(follower.lowest(), 6);
+            assert_eq!(compare(follower, 5, 0), Word::Final(6));
+        }
     }
 }

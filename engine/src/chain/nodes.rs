@@ -21,6 +21,8 @@ use std::time::Duration;
 const FAILURES: u32 = 3;
 /// With two failures in a row it has failed long enough when they lie so far apart: a node that swallows requests takes a time-out for each.
 pub(super) const FAILING_FOR: Duration = Duration::from_secs(5);
+/// A node that answered and could not be followed for [`FAILING_FOR`] is not chosen again for this long.
+const AVOIDED_FOR: Duration = Duration::from_secs(60);
 /// Probe intervals that the current node may lag before another one is used.
 const LAG_PROBES: u32 = 3;
 /// Probe intervals that a better node must have been healthy before it is used again.
@@ -52,6 +54,10 @@ pub enum NodeEvent {
     Failed,
     /// It was not asked, and is not for a while: it has failed too often, or wants to be left alone for longer than a failing one is used.
     LeftAlone,
+    /// All up to its head has been read and stored.
+    Followed,
+    /// It answered, and what it said cannot be followed: its chain is not ours below what is final, or it tells no receipts.
+    Useless,
 }
 
 /// What follows.
@@ -72,10 +78,17 @@ struct State {
     failing_since: Duration,
     behind_since: Option<Duration>,
     healthy_since: Option<Duration>,
+    /// It answers, and cannot be followed.
+    useless_since: Option<Duration>,
+    /// It could not be followed for so long that another one is to be tried until then.
+    avoided_until: Option<Duration>,
 }
 
 impl State {
     const fn health(&self) -> Health {
+        if self.avoided_until.is_some() && self.other_chain.is_none() {
+            return Health::Failing;
+        }
         match (self.other_chain, self.failures, self.chain_known, self.head, self.behind_since) {
             (Some(id), ..) => Health::Quarantined(id),
             (None, 1.., ..) => Health::Failing,
@@ -124,12 +137,17 @@ impl Nodes {
 
     /// Takes in what a node did.
     pub fn handle(&mut self, node: usize, event: NodeEvent, now: Duration, actions: &mut Vec<NodeAction>) {
+        for state in &mut self.states {
+            state.avoided_until = state.avoided_until.filter(|until| now < *until);
+        }
         let before = self.health(node);
         match event {
             NodeEvent::Chain(id) => self.chain(node, id),
             NodeEvent::Head(number) => self.head(node, number, now),
             NodeEvent::Failed => self.failed(node, 1, now),
             NodeEvent::LeftAlone => self.failed(node, FAILURES, now),
+            NodeEvent::Followed => self.states[node].useless_since = None,
+            NodeEvent::Useless => self.useless(node, now),
         }
         let health = self.health(node);
         let state = &mut self.states[node];
@@ -180,6 +198,16 @@ impl Nodes {
         state.behind_since = None;
     }
 
+    /// The current node answers, and cannot be followed: it is of a branch that others have left, or tells no receipts.
+    fn useless(&mut self, node: usize, now: Duration) {
+        let state = &mut self.states[node];
+        let since = *state.useless_since.get_or_insert(now);
+        if now.saturating_sub(since) >= FAILING_FOR {
+            state.useless_since = None;
+            state.avoided_until = Some(now + AVOIDED_FOR);
+        }
+    }
+
     /// A node to use in place of the current one.
     fn better(&self, now: Duration) -> Option<usize> {
         let current = &self.states[self.current];
@@ -191,6 +219,9 @@ impl Nodes {
         match current.health() {
             Health::Quarantined(_) => first(&healthy).or_else(|| first(&answers)),
             Health::Failing => {
+                if current.avoided_until.is_some() {
+                    return first(&healthy);
+                }
                 let long = current.failures > 1 && now.saturating_sub(current.failing_since) >= FAILING_FOR;
                 let leave = current.failures >= FAILURES || long;
                 if leave { first(&healthy).or_else(|| first(&answers)) } else { None }
@@ -354,5 +385,28 @@ mod tests {
         nodes.handle(0, NodeEvent::Chain(7), Duration::ZERO, &mut actions);
         nodes.handle(1, NodeEvent::Chain(5), Duration::ZERO, &mut actions);
         assert_eq!((nodes.chain_id(), nodes.health(1)), (Some(7), Health::Quarantined(5)));
+    }
+
+    #[test]
+    fn a_node_that_answers_and_cannot_be_followed_gives_way_for_a_while_to_one_that_can() {
+        let mut case = Case::healthy(2);
+        assert_eq!(case.tell(0, NodeEvent::Useless), None);
+        case.now += FAILING_FOR;
+        case.tell(0, NodeEvent::Head(100));
+        assert_eq!(case.tell(0, NodeEvent::Followed), None, "it was followed in between");
+        assert_eq!(case.tell(0, NodeEvent::Useless), None);
+        case.now += FAILING_FOR;
+        case.tell(0, NodeEvent::Head(100));
+        assert_eq!(case.tell(0, NodeEvent::Useless), Some(1));
+        case.now += SECOND;
+        assert_eq!(case.tell(0, NodeEvent::Head(101)), None, "that it answers is not enough");
+        case.now += AVOIDED_FOR;
+        for _ in 0..=STEADY_PROBES {
+            if case.tell(0, NodeEvent::Head(102)) == Some(0) {
+                return;
+            }
+            case.now += SECOND;
+        }
+        panic!("it is tried again");
     }
 }

@@ -115,6 +115,7 @@ pub fn assemble<S: Store>(config: &Config, shards: usize, surroundings: Surround
     let recovered = recover::addresses(&store, shards).context("cannot read what is open from the store")?;
     keys_of_open_work(&recovered, &keys)?;
     let stored = recover::checkpoint(&store).context("cannot read the checkpoint from the store")?;
+    let highest = storage::read::highest_head(&store).context("cannot read the highest block from the store")?;
     let roster = roster(config)?;
     let settings = settings(config);
     let bells: Vec<Bell> = (0..shards).map(|_| Bell::new()).collect();
@@ -138,6 +139,7 @@ pub fn assemble<S: Store>(config: &Config, shards: usize, surroundings: Surround
         ws_poll_interval: Duration::from_millis(config.node.ws_poll_interval_ms),
         probe_interval,
         stored,
+        highest,
     });
     let parts = boxes.into_iter().zip(bells.clone()).zip(links).zip(recovered).enumerate();
     let shards = parts

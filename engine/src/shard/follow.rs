@@ -29,6 +29,8 @@ pub struct FollowParts {
     pub probe_interval: Duration,
     /// The checkpoint.
     pub stored: Option<Stored>,
+    /// The highest block that was stored before the newest reorg.
+    pub highest: u64,
     /// The HTTP oracle of gas prices.
     pub oracle: Option<Arc<Endpoint>>,
 }
@@ -72,6 +74,7 @@ impl FollowParts {
             told,
             finality_depth: parts.settings.txmgr.finality_depth,
             stored: self.stored,
+            highest: self.highest,
             missing: 0,
             greeted: false,
             floors: Vec::new(),

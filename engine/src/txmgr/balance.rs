@@ -249,6 +249,12 @@ impl Balance {
         self.ask_again_at = Duration::ZERO;
     }
 
+    /// True if a shortage has been told, and not its end.
+    #[must_use]
+    pub const fn is_said(&self) -> bool {
+        self.said
+    }
+
     /// The shortage, whenever there has come to be one; the inner `None` when it is over.
     pub fn news(&mut self) -> Option<Option<Shortage>> {
         let shortage = self.shortage();

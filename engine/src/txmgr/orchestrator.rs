@@ -53,8 +53,8 @@ pub struct Waiting {
     pub unread: u64,
     /// Accepted into the queue and not on disk yet.
     pub unsaved: u64,
-    /// A read is under way; this much was unread when it began.
-    pub loading: Option<u64>,
+    /// A read is under way: how much was unread when it began, and behind which number it reads.
+    pub loading: Option<(u64, Option<u64>)>,
     /// Gas limit of the buffer's front, once estimated.
     pub estimate: Option<u64>,
     /// A gas estimate of the buffer's front is under way.

@@ -57,10 +57,10 @@ impl Manager {
     pub(super) fn ask_nonce(&mut self, number: u32, now: Now, actions: &mut Vec<Action>) {
         if self.node_healthy && self.caught_up && self.at(number).nonce == NonceState::Unknown {
             self.ask_balance_with_nonce(number, now, actions);
-            let head = self.head;
+            let newest = self.head.max(self.seen);
             let address = self.at(number);
             address.nonce = NonceState::Asking;
-            actions.push(Action::FetchNonce(address.address, head));
+            actions.push(Action::FetchNonce(address.address, newest));
         }
     }
 
@@ -147,7 +147,7 @@ impl Manager {
         let address = self.at(number);
         let waiting = &mut address.waiting;
         if waiting.buffer.is_empty() && waiting.unread > 0 && waiting.loading.is_none() {
-            waiting.loading = Some(waiting.unread);
+            waiting.loading = Some((waiting.unread, waiting.read_up_to));
             actions.push(Action::Load { address: address.address, after: waiting.read_up_to, limit: LOAD });
         }
     }
@@ -156,9 +156,15 @@ impl Manager {
         let number = self.number(address);
         let retry = Duration::from_millis(self.settings.txmgr.retry_min_ms);
         let waiting = &mut self.at(number).waiting;
-        let expected = waiting.loading.take().unwrap_or(0);
+        let (expected, after) = waiting.loading.take().unwrap_or_default();
+        let stale = waiting.read_up_to != after;
         if !self.at(number).standing.has_slot() {
             // Its turn is over; the disk still has them.
+            return;
+        }
+        if stale {
+            // What had been read before was given back meanwhile, and comes first.
+            self.pump(number, now, actions);
             return;
         }
         let waiting = &mut self.at(number).waiting;

@@ -13,6 +13,7 @@ impl Manager {
     /// What a block does to this shard's transactions; told in one [`BlockEffects`], even if that is nothing.
     pub(super) fn block(&mut self, block: &SeenBlock, actions: &mut Vec<Action>) {
         let mut effects = BlockEffects { number: block.number, ..BlockEffects::default() };
+        self.seen = block.number;
         let mut touched = BTreeSet::new();
         for receipt in &block.receipts {
             let Some(number) = self.numbers.get(&receipt.from).copied() else { continue };
@@ -140,6 +141,7 @@ impl Manager {
         let mut effects = BlockEffects { number: to, ..BlockEffects::default() };
         let touched: BTreeSet<u32> = self.touched.split_off(&(to + 1)).into_values().flatten().collect();
         self.head = self.head.min(to);
+        self.seen = self.seen.min(to);
         self.resend_rewound(to);
         for number in &touched {
             if sabotage::on(Sabotage::ReorgNotTakenBack) {

@@ -47,6 +47,11 @@ impl Manager {
         if self.records.is_empty() {
             return;
         }
+        if !self.store_healthy {
+            for saved in &self.saved {
+                self.say_unknown(saved, actions);
+            }
+        }
         let ticket = self.next_ticket;
         self.next_ticket += 1;
         self.pending.push_back(Pending { ticket, saved: std::mem::take(&mut self.saved) });
@@ -137,16 +142,26 @@ impl Manager {
         self.advance(slot, now, actions);
     }
 
-    /// Appends have stopped to succeed: whether what is unanswered reaches the disk is not known, and callers are told so.
+    /// Appends have stopped to succeed: whether what is unanswered reaches the disk is not known, and callers are told so; also those whose
+    /// transaction is being signed, which cannot reach it for now.
     pub(super) fn unknown(&self, actions: &mut Vec<Action>) {
-        let saved = self.pending.iter().flat_map(|pending| &pending.saved);
-        for to in saved.filter_map(|saved| self.waits(saved)) {
+        for saved in self.pending.iter().flat_map(|pending| &pending.saved) {
+            self.say_unknown(saved, actions);
+        }
+        let unsaved = self.pool.holders().flat_map(|number| self.addresses[number as usize].in_flight.iter().rev());
+        for tx in unsaved.filter(|tx| tx.work == Work::Signing) {
+            if let Some(to) = tx.unsaved.as_ref().and_then(|unsaved| unsaved.origin.caller()) {
+                actions.push(Action::Reply { to, result: Err(SubmitError::Unknown), last: false });
+            }
+        }
+    }
+
+    fn say_unknown(&self, saved: &Saved, actions: &mut Vec<Action>) {
+        if let Some(to) = self.waits(saved) {
             actions.push(Action::Reply { to, result: Err(SubmitError::Unknown), last: false });
         }
-        for saved in self.pending.iter().flat_map(|pending| &pending.saved) {
-            if let Saved::Paused { ask, .. } = saved {
-                actions.push(Action::Paused { ask: *ask, result: Err(SubmitError::Unknown) });
-            }
+        if let Saved::Paused { ask, .. } = saved {
+            actions.push(Action::Paused { ask: *ask, result: Err(SubmitError::Unknown) });
         }
     }
 
@@ -176,7 +191,10 @@ impl Manager {
                     self.at(address).waiting.unsaved -= 1;
                     actions.push(Action::Reply { to: reply_to, result: Err(NOT_STORED), last: true });
                 }
-                Saved::Failed { address, waiter } => self.at(address).waiting.put_back(*waiter),
+                Saved::Failed { address, waiter } => {
+                    self.at(address).waiting.put_back(*waiter);
+                    changed.insert(address);
+                }
                 Saved::Attempt { slot, id, .. } => {
                     if let Some(tx) = self.get_mut(slot).filter(|tx| tx.id == id) {
                         if !sabotage::on(Sabotage::RefusedAttemptKept) {
@@ -201,7 +219,8 @@ impl Manager {
         changed.extend(self.pool.holders());
         for number in changed {
             self.give_back(number, now, actions);
-            self.settle(number, now);
+            // Nothing is bound until the pause is over; who has something to bind has a slot or stands in line for one.
+            self.pump(number, now, actions);
         }
     }
 

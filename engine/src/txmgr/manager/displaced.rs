@@ -22,23 +22,22 @@ use super::super::orchestrator::NonceState;
 use super::super::transaction::{Ending, InFlight, Origin, Rival, Work};
 use super::Manager;
 use super::commit::Saved;
+use super::holes::is_filler;
 use crate::config::Displaced;
 use crate::sabotage::{self, Sabotage};
 
 impl Manager {
-    /// A transaction of one of our addresses that nobody here signed. True if it can matter: the address has work, or its nonce is
-    /// believed to be known.
+    /// A transaction of one of our addresses that nobody here signed. It is evidence, also where nothing is in flight: a nonce that is
+    /// asked for now may be told by a node that does not know this block yet.
     pub(super) fn is_stranger(&self, receipt: &SeenReceipt) -> bool {
         let Some(number) = self.numbers.get(&receipt.from).filter(|_| !sabotage::on(Sabotage::RivalUnseen)) else { return false };
-        let address = &self.addresses[*number as usize];
-        let matters = !address.in_flight.is_empty() || address.nonce != NonceState::Unknown;
-        matters && address.find(&receipt.transaction_hash).is_none()
+        self.addresses[*number as usize].find(&receipt.transaction_hash).is_none()
     }
 
-    /// An authorization in a block names a nonce that one of ours is bound to.
+    /// An authorization in a block names a nonce of one of our addresses that nothing of ours is known to have used.
     pub(super) fn names_ours(&self, seen: &SeenNonce) -> bool {
         let number = self.numbers.get(&seen.address);
-        number.is_some_and(|number| self.addresses[*number as usize].get(seen.nonce).is_some_and(|tx| !tx.taken()))
+        number.is_some_and(|number| !self.addresses[*number as usize].get(seen.nonce).is_some_and(InFlight::taken))
     }
 
     /// Others' transactions have taken these nonces in a block.
@@ -130,9 +129,18 @@ impl Manager {
     }
 
     /// The request of a displaced transaction, to be queued again under its next generation: once, with a fresh nonce.
-    pub(super) fn request(&mut self, slot: Slot, id: Uuid, row: Option<TransactionRow>) {
+    pub(super) fn request(&mut self, slot: Slot, id: Uuid, row: Option<TransactionRow>, now: Now) {
         let waiting = |tx: &InFlight| tx.id == id && tx.ending == Ending::Writing;
         if !self.get_mut(slot).is_some_and(|tx| waiting(tx)) {
+            return;
+        }
+        let filler = row.as_ref().is_some_and(|row| is_filler(id, &row.request.from, slot.nonce, row.accepted_at));
+        if filler {
+            // What it was for is done: somebody else has used the nonce.
+            let from = self.at(slot.address).address;
+            let failure = FailureRow { reason: "another transaction has filled the nonce".to_owned(), failed_at: now.unix_us };
+            self.records.push(Record::Failed { id, from, accepted: None, queue_number: None, failure });
+            self.saved.push(Saved::Ended { slot, id });
             return;
         }
         let Some(mut transaction) = row else {
@@ -175,6 +183,10 @@ impl Manager {
             if address.nonce == NonceState::Known {
                 address.nonce = NonceState::Unknown;
             }
+        }
+        if let NonceState::Ahead(_) = address.nonce {
+            // What used the nonces up to there may have left with the blocks.
+            address.nonce = NonceState::Unknown;
         }
         for (nonce, tx) in (address.base..).zip(&mut address.in_flight) {
             if let Some(rival) = tx.rival.filter(|rival| rival.block > to) {

@@ -6,7 +6,7 @@
 //!
 //! Holes are filled from the top down, one at a time, so that what has no record yet is the front alone.
 
-use alloy::primitives::{B256, Bytes, U256, keccak256};
+use alloy::primitives::{Address, B256, Bytes, U256, keccak256};
 use storage::{Fees, Request, TransactionRow};
 use uuid::{Builder, Uuid};
 
@@ -24,7 +24,7 @@ const PROBES: u8 = 2;
 impl Manager {
     /// The oldest transaction of an address is overdue again: asks the chain's count where that could show a hole.
     pub(super) fn suspect_hole(&mut self, slot: Slot, actions: &mut Vec<Action>) {
-        let head = self.head;
+        let head = self.head.max(self.seen);
         let address = self.at(slot.address);
         let (from, base) = (address.address, address.base);
         let Some(tx) = address.get_mut(slot.nonce) else { return };
@@ -70,7 +70,7 @@ impl Manager {
         let address = self.at(number);
         address.base -= 1;
         let (from, nonce) = (address.address, address.base);
-        let id = filler_id(from.as_slice(), nonce, now);
+        let id = filler_id(&from, nonce, now.unix_us);
         let request = Request { from, to: Some(from), value: U256::ZERO, data: Bytes::new(), gas: Some(TRANSFER_GAS), fees: Fees::Market };
         let row = TransactionRow { generation: 0, request, idempotency_key: None, accepted_at: now.unix_us };
         let unsaved = Unsaved { row, body_hash: B256::ZERO, origin: Origin::Hole };
@@ -100,8 +100,13 @@ impl Manager {
 }
 
 /// An id for a transaction that no caller asked for: like the others it sorts by time.
-fn filler_id(from: &[u8], nonce: u64, now: Now) -> Uuid {
-    let digest = keccak256([from, &nonce.to_be_bytes(), &now.unix_us.to_be_bytes()].concat());
+fn filler_id(from: &Address, nonce: u64, accepted_at: u64) -> Uuid {
+    let digest = keccak256([from.as_slice(), &nonce.to_be_bytes(), &accepted_at.to_be_bytes()].concat());
     let random: [u8; 10] = digest[..10].try_into().expect("a digest has 32 bytes");
-    Builder::from_unix_timestamp_millis(now.unix_us / 1000, &random).into_uuid()
+    Builder::from_unix_timestamp_millis(accepted_at / 1000, &random).into_uuid()
+}
+
+/// Whether this id was made for a transfer that fills this nonce.
+pub(super) fn is_filler(id: Uuid, from: &Address, nonce: u64, accepted_at: u64) -> bool {
+    id == filler_id(from, nonce, accepted_at)
 }

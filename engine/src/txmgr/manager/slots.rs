@@ -125,7 +125,7 @@ impl Manager {
 
     /// Looks whether an address still needs its slot.
     pub(super) fn settle(&mut self, number: u32, now: Now) {
-        let stuck = self.blocked(number).is_some();
+        let stuck = self.blocked(number).is_some() || self.addresses[number as usize].refusals.pause();
         let address = &mut self.addresses[number as usize];
         if address.unsent > 0 || !address.standing.has_slot() {
             return;
@@ -198,6 +198,11 @@ impl Manager {
 
     /// What kept the address has gone: it goes on in its slot, or stands in line for one.
     pub(super) fn runs_again(&mut self, number: u32, now: Now, actions: &mut Vec<Action>) {
+        if self.addresses[number as usize].balance.is_said() && self.change(number, Cause::InsufficientBalance) {
+            // A pause or a standstill has ended, the shortage has not.
+            self.leave_turn(number, now);
+            return;
+        }
         let address = &mut self.addresses[number as usize];
         if address.standing.has_slot() {
             self.pool.use_slot(number, &mut address.standing);

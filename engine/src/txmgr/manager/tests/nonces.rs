@@ -241,3 +241,49 @@ fn a_nonce_that_a_rival_took_while_it_was_being_signed_is_given_back_and_the_lat
     let actions = desk.run([Event::Loaded(FROM, Some(waiters.into()))]);
     assert_eq!(bound(&actions).iter().map(|bound| bound.0).collect::<Vec<_>>(), [8, 9]);
 }
+
+#[test]
+fn a_nonce_that_an_authorization_took_before_anything_was_bound_to_it_is_not_bound() {
+    let (mut desk, hashes) = sent_desk(1, TxmgrConfig { finality_depth: 2, ..TxmgrConfig::default() });
+    desk.block(11, &hashes);
+    // Another wallet's transaction carries an authorization of the next nonce: the address has none in flight there.
+    let named = SeenNonce { address: FROM, nonce: 8, transaction_hash: B256::repeat_byte(0xee) };
+    let block = SeenBlock { number: 12, hash: B256::repeat_byte(12), seen_at: 9, receipts: Vec::new(), authorizations: vec![named] };
+    let told = desk.run([Event::Block(block)]);
+    assert_eq!(effects(&told)[0].authorizations, [named], "the follower has to look whether it was valid");
+    desk.run([Event::Rivals { number: 12, hash: B256::repeat_byte(12), taken: vec![named] }]);
+    let actions = desk.run([Event::BlockStored { number: 12, newest: true }]);
+    assert!(bound(&actions).is_empty());
+    let actions = desk.submit(1);
+    assert!(bound(&actions).is_empty(), "8 is used");
+    assert!(actions.iter().any(|action| matches!(action, Action::FetchNonce(FROM, 12))), "{actions:?}");
+}
+
+#[test]
+fn a_count_is_asked_for_as_of_the_newest_block_that_was_looked_at_on_disk_or_not() {
+    let mut desk = Desk::new(TxmgrConfig::default());
+    desk.run([Event::BlockStored { number: 10, newest: true }, Event::Node { healthy: true, chain_id: Some(1) }]);
+    let block = SeenBlock { number: 11, hash: B256::repeat_byte(11), seen_at: 9, receipts: Vec::new(), authorizations: Vec::new() };
+    desk.run([Event::Block(block)]);
+    let actions = desk.submit(1);
+    assert!(actions.iter().any(|action| matches!(action, Action::FetchNonce(FROM, 11))), "{actions:?}");
+}
+
+#[test]
+fn what_was_given_back_while_the_disk_was_read_is_read_again_first() {
+    let mut desk = Desk::ready(TxmgrConfig { max_in_flight: 1, ..TxmgrConfig::default() });
+    let waiter = |number: u32| Waiter { queue_number: u64::from(number), id: accept(number).id, row: accept(number).row };
+    desk.sign_fails = vec![7];
+    let actions = desk.submit(2);
+    desk.run([Event::Durable { ticket: ticket(&actions) }]);
+    desk.now += Duration::from_secs(1);
+    desk.run([Event::Tick]);
+    let number = desk.manager.number(FROM);
+    // A read is under way behind what was given back.
+    let waiting = &mut desk.manager.at(number).waiting;
+    assert!(waiting.loading.is_some(), "the queue is read");
+    waiting.read_up_to = Some(0);
+    let actions = desk.run([Event::Loaded(FROM, Some(vec![waiter(1)]))]);
+    assert!(bound(&actions).is_empty(), "what lies before it is not passed over");
+    assert!(actions.iter().any(|action| matches!(action, Action::Load { after: Some(0), .. })), "{actions:?}");
+}
