@@ -53,6 +53,8 @@ storage::sabotages! {
     ReplacementTooLow = "replacement-too-low",
     /// A request that can never be mined ends, and its nonce is left open.
     NonceNotClosed = "nonce-not-closed",
+    /// What the price cap holds is not looked at again.
+    HoldForgotten = "hold-forgotten",
     /// What another wallet's transaction took is queued again before that transaction is final.
     DisplacedBeforeFinal = "displaced-before-final",
     /// Another wallet's transactions of our addresses are not looked at.

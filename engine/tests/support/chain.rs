@@ -62,14 +62,21 @@ impl Chain {
         };
         let process = started.unwrap_or_else(|error| panic!("{error}"));
         let chain = Self { kind, node: Node::new(process.address()), process, clock: None };
-        chain.quiet();
+        chain.quiet(0);
         chain
     }
 
-    /// anvil starts with a clock of its own.
-    fn quiet(&self) {
-        if self.kind == Kind::Anvil {
-            self.node.ask("evm_setIntervalMining", &json!([0]));
+    /// From here on blocks come when they are asked for. anvil starts with a clock of its own; geth's rings once when it starts.
+    fn quiet(&self, head: u64) {
+        match self.kind {
+            Kind::Anvil => drop(self.node.ask("evm_setIntervalMining", &json!([0]))),
+            Kind::Geth => {
+                let start = Instant::now();
+                while self.node.head() == head {
+                    assert!(start.elapsed() < LIMIT, "geth makes a block when it starts");
+                    std::thread::sleep(POLL);
+                }
+            }
         }
     }
 
@@ -103,7 +110,7 @@ impl Chain {
             Kind::Geth => geth::forget_pool(directory),
         };
         self.process.restart(forget).unwrap_or_else(|error| panic!("{error}"));
-        self.quiet();
+        self.quiet(head);
         assert!(self.node.head() >= head, "the chain is still there");
     }
 

@@ -39,7 +39,6 @@ impl Manager {
             && address.standing.has_slot()
             && !address.leaving
             && self.blocked(number).is_none()
-            && !address.refusals.pause()
     }
 
     /// Forgets a nonce that has not been used for a while.

@@ -75,6 +75,7 @@ impl Manager {
             Blocked::Stale => "stale: it was tried for stale_timeout_ms and nothing went on; it is tried again".to_owned(),
             Blocked::Displaced(nonce) => format!("nonce {nonce} was used on chain by no transaction of ours; another wallet has the key"),
             Blocked::ChainAhead => "the chain's nonce is ahead of ours; what is bound has to end first".to_owned(),
+            Blocked::Signer => "there is no signature for what is next; it is tried again".to_owned(),
             Blocked::WindowFull => format!("its window is full: {bound} are bound and in no block"),
         });
         if own.is_some() {

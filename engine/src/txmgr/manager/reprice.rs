@@ -125,6 +125,10 @@ impl Manager {
                     actions.push(Action::Count(Counted::Held));
                 }
                 tx.held = Some(Box::new(held));
+                if sabotage::on(Sabotage::HoldForgotten) {
+                    tx.work = Work::Sending;
+                    return;
+                }
                 self.held.insert(slot);
                 self.send_again(slot, now, actions);
             }

@@ -18,6 +18,7 @@ pub(super) enum Blocked {
     Stale,
     Displaced(u64),
     ChainAhead,
+    Signer,
     WindowFull,
 }
 
@@ -46,6 +47,9 @@ impl Manager {
         }
         if matches!(address.nonce, NonceState::Ahead(_)) {
             return Some(Blocked::ChainAhead);
+        }
+        if address.refusals.pause() {
+            return Some(Blocked::Signer);
         }
         (address.unconfirmed >= address.window.size()).then_some(Blocked::WindowFull)
     }
@@ -125,7 +129,7 @@ impl Manager {
 
     /// Looks whether an address still needs its slot.
     pub(super) fn settle(&mut self, number: u32, now: Now) {
-        let stuck = self.blocked(number).is_some() || self.addresses[number as usize].refusals.pause();
+        let stuck = self.blocked(number).is_some();
         let address = &mut self.addresses[number as usize];
         if address.unsent > 0 || !address.standing.has_slot() {
             return;
