@@ -233,6 +233,14 @@ impl Orchestrator {
         Some(self.base + place as u64)
     }
 
+    /// Forgets the next nonce where a block has shown it to be used.
+    pub fn doubt_used_nonce(&mut self) {
+        let used = self.chain_at_least.is_some_and(|(count, _)| self.next_nonce() < count);
+        if used && self.nonce == NonceState::Known {
+            self.nonce = NonceState::Unknown;
+        }
+    }
+
     /// The chain's transaction count at the head. Never moves the sequence back: a node may lag (row A4), also behind a block that
     /// showed a nonce of ours with another wallet's transaction.
     pub fn chain_nonce(&mut self, count: u64) {

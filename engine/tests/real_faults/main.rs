@@ -29,7 +29,7 @@ mod storm;
 mod view;
 
 use support::chain::{Chain, Kind};
-use support::world::World;
+use support::world::{LOAD, World};
 
 /// Each scenario is a test on either node.
 macro_rules! on_anvil_and_geth {
@@ -49,6 +49,14 @@ fn start(kind: Kind, more: &str) -> (Chain, World) {
     let chain = Chain::start(kind);
     let world = engine_on(&chain, &chain.url(), more);
     (chain, world)
+}
+
+/// The whole load is in the pool; no block has come.
+fn loaded(kind: Kind) -> (Chain, World, Vec<String>) {
+    let (chain, world) = start(kind, "");
+    let ids = world.submit(0..LOAD);
+    chain.node.wait_for_pending(LOAD);
+    (chain, world, ids)
 }
 
 /// An engine that is ready and knows the node under this address.

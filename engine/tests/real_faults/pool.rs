@@ -2,22 +2,14 @@
 
 use serde_json::json;
 
-use crate::support::chain::{Chain, Kind};
+use crate::support::chain::Kind;
 use crate::support::world::{LOAD, World};
-use crate::{mine, on_anvil_and_geth, start};
+use crate::{loaded, mine, on_anvil_and_geth, start};
 
 on_anvil_and_geth!(
     a_node_that_starts_again_without_its_pool_is_given_everything_again,
     a_node_that_starts_again_in_the_middle_of_a_load_mines_the_rest_once,
 );
-
-/// The whole load is in the pool; no block has come.
-fn loaded(kind: Kind) -> (Chain, World, Vec<String>) {
-    let (chain, world) = start(kind, "");
-    let ids = world.submit(0..LOAD);
-    chain.node.wait_for_pending(LOAD);
-    (chain, world, ids)
-}
 
 fn sent(world: &World) -> u64 {
     world.metric("millrace_attempts_sent_total")

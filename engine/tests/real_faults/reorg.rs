@@ -8,7 +8,7 @@ use serde_json::json;
 
 use crate::support::chain::{Chain, Kind};
 use crate::support::world::{LOAD, SIGNERS, World};
-use crate::{mine, on_anvil_and_geth, read_beyond, start};
+use crate::{loaded, mine, on_anvil_and_geth, read_beyond, start};
 
 on_anvil_and_geth!(
     what_a_shorter_chain_takes_back_is_unconfirmed_again_and_mined_once,
@@ -19,9 +19,7 @@ on_anvil_and_geth!(
 
 /// The load is in the first of three blocks.
 fn mined(kind: Kind) -> (Chain, World, Vec<String>) {
-    let (chain, world) = start(kind, "");
-    let ids = world.submit(0..LOAD);
-    chain.node.wait_for_pending(LOAD);
+    let (chain, world, ids) = loaded(kind);
     mine(&chain, &world, 1);
     world.wait_for_confirmed(&ids);
     mine(&chain, &world, 2);

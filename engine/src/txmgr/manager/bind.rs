@@ -45,9 +45,8 @@ impl Manager {
     pub(super) fn freshen(&mut self, number: u32, now: Now) {
         let address = self.at(number);
         let unused_for = now.elapsed.saturating_sub(address.active_at);
-        let behind = address.chain_at_least.is_some_and(|(count, _)| address.next_nonce() < count);
-        let unused = address.in_flight.is_empty() && unused_for > NONCE_TRUSTED_FOR;
-        if address.nonce == NonceState::Known && (behind || unused) {
+        address.doubt_used_nonce();
+        if address.nonce == NonceState::Known && address.in_flight.is_empty() && unused_for > NONCE_TRUSTED_FOR {
             address.nonce = NonceState::Unknown;
         }
         address.active_at = now.elapsed;
@@ -315,10 +314,7 @@ impl Manager {
             address.unconfirmed -= 1;
             address.balance.release(tx.cost);
         }
-        let ahead = address.chain_at_least.is_some_and(|(count, _)| count > address.next_nonce());
-        if ahead && address.nonce == NonceState::Known {
-            address.nonce = NonceState::Unknown;
-        }
+        address.doubt_used_nonce();
         tail
     }
 

@@ -148,7 +148,7 @@ impl Manager {
         for saved in self.pending.iter().flat_map(|pending| &pending.saved) {
             self.say_unknown(saved, actions);
         }
-        let unsaved = self.pool.holders().flat_map(|number| self.addresses[number as usize].in_flight.iter().rev());
+        let unsaved = self.pool.holders().flat_map(|number| self.addresses[number as usize].in_flight.iter());
         for tx in unsaved.filter(|tx| tx.work == Work::Signing) {
             if let Some(to) = tx.unsaved.as_ref().and_then(|unsaved| unsaved.origin.caller()) {
                 actions.push(Action::Reply { to, result: Err(SubmitError::Unknown), last: false });

@@ -51,9 +51,7 @@ impl Manager {
             if at_least <= seen.nonce {
                 address.chain_at_least = Some((seen.nonce + 1, number));
             }
-            if seen.nonce >= address.next_nonce() && address.nonce == NonceState::Known {
-                address.nonce = NonceState::Unknown;
-            }
+            address.doubt_used_nonce();
             self.touched.entry(number).or_default().insert(address_number);
             let address = &mut self.addresses[address_number as usize];
             let from = address.address;
@@ -123,6 +121,11 @@ impl Manager {
             (None, Some(rival)) => format!("displaced: nonce {} of {from} was used by {} in block {}", slot.nonce, rival.hash, rival.block),
             (None, None) => "its nonce was closed by a transfer to itself".to_owned(),
         };
+        self.fail_bound(slot, id, reason, now);
+    }
+
+    fn fail_bound(&mut self, slot: Slot, id: Uuid, reason: String, now: Now) {
+        let from = self.at(slot.address).address;
         let failure = FailureRow { reason, failed_at: now.unix_us };
         self.records.push(Record::Failed { id, from, accepted: None, queue_number: None, failure });
         self.saved.push(Saved::Ended { slot, id });
@@ -137,10 +140,7 @@ impl Manager {
         let filler = row.as_ref().is_some_and(|row| is_filler(id, &row.request.from, slot.nonce, row.accepted_at));
         if filler {
             // What it was for is done: somebody else has used the nonce.
-            let from = self.at(slot.address).address;
-            let failure = FailureRow { reason: "another transaction has filled the nonce".to_owned(), failed_at: now.unix_us };
-            self.records.push(Record::Failed { id, from, accepted: None, queue_number: None, failure });
-            self.saved.push(Saved::Ended { slot, id });
+            self.fail_bound(slot, id, "another transaction has filled the nonce".to_owned(), now);
             return;
         }
         let Some(mut transaction) = row else {

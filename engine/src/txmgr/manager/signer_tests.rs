@@ -6,7 +6,7 @@ use alloy::primitives::Bytes;
 use storage::{AttemptFees, Record};
 use uuid::Uuid;
 
-use super::super::event::{Action, Event, Now, ReplyTo, SignJob, Waiter};
+use super::super::event::{Action, Event, Now, SignJob, Waiter};
 use super::super::gas_price::MarketPrice;
 use super::super::outcome::{Outcome, Reason};
 use super::tests::{Desk, FROM, accept, answers, bound, records, replies, sent, ticket};
@@ -162,13 +162,7 @@ fn the_backoff_grows_fourfold_to_its_longest_and_never_by_more_than_a_quarter_le
 #[test]
 fn a_late_signature_of_a_job_that_was_given_up_binds_nothing() {
     let mut desk = Desk::ready(TxmgrConfig::default());
-    let now = Now { elapsed: desk.now, unix_us: 1 };
-    let mut actions = Vec::new();
-    for index in 0..2 {
-        desk.manager.handle(Event::Submit(accept(index), ReplyTo { batch: 1, index }), now, &mut actions);
-    }
-    let jobs = desk.manager.sign();
-    assert_eq!(jobs.iter().map(|job| job.slot.nonce).collect::<Vec<_>>(), [7, 8]);
+    let (jobs, now, mut actions) = desk.being_signed();
     let fail = |job: &SignJob| job.answer(Err("away".into()));
     desk.manager.handle(Event::Signed(vec![fail(&jobs[0])]), now, &mut actions);
     desk.manager.flush(now, &mut actions);

@@ -100,6 +100,18 @@ impl Desk {
         self.run(events)
     }
 
+    /// Two submissions that have nonces 7 and 8 and are being signed: their jobs, when, and what the manager has asked for.
+    pub(super) fn being_signed(&mut self) -> (Vec<SignJob>, Now, Vec<Action>) {
+        let now = Now { elapsed: self.now, unix_us: 1 };
+        let mut actions = Vec::new();
+        for index in 0..2 {
+            self.manager.handle(Event::Submit(accept(index), ReplyTo { batch: 1, index }), now, &mut actions);
+        }
+        let jobs = self.manager.sign();
+        assert_eq!(jobs.iter().map(|job| job.slot.nonce).collect::<Vec<_>>(), [7, 8]);
+        (jobs, now, actions)
+    }
+
     pub(super) fn block(&mut self, number: u64, hashes: &[B256]) -> Vec<Action> {
         let receipts = hashes.iter().map(|hash| receipt(*hash)).collect();
         let mut actions =

@@ -218,13 +218,7 @@ fn after_a_restart_a_displaced_request_that_waits_again_is_not_queued_twice() {
 #[test]
 fn a_nonce_that_a_rival_took_while_it_was_being_signed_is_given_back_and_the_late_signature_binds_nothing() {
     let mut desk = Desk::ready(TxmgrConfig::default());
-    let now = Now { elapsed: desk.now, unix_us: 1 };
-    let mut actions = Vec::new();
-    for index in 0..2 {
-        desk.manager.handle(Event::Submit(accept(index), ReplyTo { batch: 1, index }), now, &mut actions);
-    }
-    let jobs = desk.manager.sign();
-    assert_eq!(jobs.iter().map(|job| job.slot.nonce).collect::<Vec<_>>(), [7, 8]);
+    let (jobs, now, mut actions) = desk.being_signed();
     let taken = vec![SeenNonce { address: FROM, nonce: 7, transaction_hash: B256::repeat_byte(0xee) }];
     actions.clear();
     desk.manager.handle(Event::Rivals { number: 11, hash: B256::repeat_byte(11), taken }, now, &mut actions);
