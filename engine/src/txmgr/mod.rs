@@ -9,6 +9,7 @@
 //! | [`transaction`] | one bound transaction: attempts and generations |
 //! | [`balance`] | what an address can pay for (row A11) |
 //! | [`gas_price`], [`increase`] | prices and higher prices (rows A7, A8) |
+//! | [`patience`] | when a price counts as too low after a restart |
 //! | [`outcome`] | what a node's answer to a submission means (row A12) |
 //! | [`estimate`], [`revert`] | why a node gives no gas estimate (row A9) |
 //! | [`manager`] | all of it for the addresses of a shard, as `handle(event, now) -> actions` |
@@ -30,6 +31,7 @@ pub mod manager;
 pub mod oracle;
 pub mod orchestrator;
 pub mod outcome;
+pub mod patience;
 pub mod pool;
 pub mod revert;
 pub mod stage;

@@ -13,7 +13,8 @@ use thiserror::Error;
 use uuid::Uuid;
 
 use super::balance::cost;
-use super::event::{BoundRow, ReplyTo};
+use super::event::{BoundRow, Now, ReplyTo};
+use super::patience::patience_left;
 use super::stage::{Facts, Stage, next_stage};
 use crate::sabotage::{self, Sabotage};
 
@@ -206,8 +207,8 @@ pub struct InFlight {
     pub durable_at: u64,
     /// When a node first had it, µs since the epoch; 0 if not, or before a restart.
     pub sent_at: u64,
-    /// When the newest attempt was made, for the resubmission interval.
-    pub attempted_at: Duration,
+    /// When a higher price is due, if no block holds it by then.
+    pub raise_at: Duration,
     /// Times that it was the oldest of its address and sent again to ask whether the pool has it.
     pub probes: u8,
     /// The node last called its nonce used.
@@ -235,17 +236,18 @@ pub struct InFlight {
 impl InFlight {
     /// A request that takes its nonce now and is about to be signed.
     #[must_use]
-    pub fn new(id: Uuid, unsaved: Unsaved, now: Duration) -> Self {
+    pub fn new(id: Uuid, unsaved: Unsaved) -> Self {
         let (generation, accepted_at) = (unsaved.row.generation, unsaved.row.accepted_at);
         let fixed_price = unsaved.row.request.fees != storage::Fees::Market;
         let value = unsaved.row.request.value;
         let unsaved = Some(Box::new(unsaved));
-        Self { generation, work: Work::Signing, unsent: true, value, unsaved, ..Self::blank(id, accepted_at, fixed_price, now) }
+        Self { generation, work: Work::Signing, unsent: true, value, unsaved, ..Self::blank(id, accepted_at, fixed_price) }
     }
 
-    /// A transaction read from disk at start. It counts as maybe sent (row A4).
+    /// A transaction read from disk at start. It counts as maybe sent (row A4), and its newest attempt is as old as it is: `interval` after
+    /// it was signed a higher price is due.
     #[must_use]
-    pub fn recovered(bound: &BoundRow, now: Duration) -> Self {
+    pub fn recovered(bound: &BoundRow, interval: Duration, now: Now) -> Self {
         let newest = bound.attempts.last();
         // The first attempt never closes: it carries what was asked for.
         let first = bound.attempts.first().and_then(|row| TxEnvelope::decode_2718(&mut row.raw.as_ref()).ok());
@@ -281,12 +283,13 @@ impl InFlight {
             cost: bound.attempts.iter().map(most).max().unwrap_or_default(),
             attempts,
             work: if sabotage::on(Sabotage::BoundForgotten) { Work::Sending } else { Work::None },
-            ..Self::blank(bound.id, bound.accepted_at, bound.fixed_price, now)
+            raise_at: now.elapsed + newest.map_or(interval, |row| patience_left(row.signed_at, interval, now.unix_us)),
+            ..Self::blank(bound.id, bound.accepted_at, bound.fixed_price)
         }
     }
 
     /// A transaction of which nothing is known but where it comes from.
-    fn blank(id: Uuid, accepted_at: u64, fixed_price: bool, now: Duration) -> Self {
+    fn blank(id: Uuid, accepted_at: u64, fixed_price: bool) -> Self {
         Self {
             id,
             generation: 0,
@@ -310,7 +313,7 @@ impl InFlight {
             accepted_at,
             durable_at: 0,
             sent_at: 0,
-            attempted_at: now,
+            raise_at: Duration::ZERO,
             probes: 0,
             nonce_used: false,
             sent_before_block: None,

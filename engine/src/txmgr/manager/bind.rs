@@ -75,14 +75,14 @@ impl Manager {
     }
 
     /// Gives the transaction the next nonce and asks for its signature.
-    pub(super) fn bind(&mut self, number: u32, id: Uuid, unsaved: Unsaved, gas: u64, fees: AttemptFees, now: Now) {
+    pub(super) fn bind(&mut self, number: u32, id: Uuid, unsaved: Unsaved, gas: u64, fees: AttemptFees) {
         let chain_id = self.chain_id.expect("the window is open only on a known chain");
         let request = &unsaved.row.request;
         let (to, value, data) = (request.to, request.value, request.data.clone());
         let address = &mut self.addresses[number as usize];
         let slot = Slot { address: number, nonce: address.next_nonce() };
         let from = address.address;
-        let mut tx = InFlight::new(id, unsaved, now.elapsed);
+        let mut tx = InFlight::new(id, unsaved);
         tx.cost = cost(&fees, gas, value);
         address.balance.reserve(tx.cost);
         address.in_flight.push_back(tx);
@@ -124,7 +124,7 @@ impl Manager {
             }
             let Some(waiter) = self.at(number).waiting.pop() else { break };
             let unsaved = Unsaved { row: waiter.row, body_hash: B256::ZERO, origin: Origin::Queue(waiter.queue_number) };
-            self.bind(number, id, unsaved, gas, fees, now);
+            self.bind(number, id, unsaved, gas, fees);
         }
         // What cannot be bound yet stays on disk: only an open window reads ahead.
         if self.window_open(number) {
@@ -271,12 +271,13 @@ impl Manager {
 
     fn record_attempt(&mut self, slot: Slot, attempt: AttemptRow, now: Now, actions: &mut Vec<Action>) {
         let number = slot.address;
+        let raise_at = now.elapsed + self.resubmit_interval();
         self.progressed(number, now, actions);
         let address = &mut self.addresses[number as usize];
         let from = address.address;
         let Some(tx) = address.get_mut(slot.nonce) else { return };
         tx.work = Work::Persisting;
-        tx.attempted_at = now.elapsed;
+        tx.raise_at = raise_at;
         tx.sign_failures = 0;
         tx.attempts.push(Mark {
             generation: attempt.generation,

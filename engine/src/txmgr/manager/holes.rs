@@ -77,7 +77,7 @@ impl Manager {
         // It takes nobody's turn: what is bound above it waits for it.
         let cost = cost(&fees, TRANSFER_GAS, U256::ZERO);
         address.balance.reserve(cost);
-        address.in_flight.push_front(InFlight { unsent: false, cost, ..InFlight::new(id, unsaved, now.elapsed) });
+        address.in_flight.push_front(InFlight { unsent: false, cost, ..InFlight::new(id, unsaved) });
         address.unconfirmed += 1;
         self.floors.insert(number);
         let slot = Slot { address: number, nonce };

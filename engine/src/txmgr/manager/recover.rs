@@ -10,6 +10,7 @@ impl Manager {
     /// are, once the chain has been read up to its head.
     pub(super) fn recovered(&mut self, recovered: &Recovered, now: Now, actions: &mut Vec<Action>) {
         let number = self.number(recovered.address);
+        let interval = self.resubmit_interval();
         let address = &mut self.addresses[number as usize];
         address.base = recovered.floor;
         address.nonce = NonceState::Unknown;
@@ -18,7 +19,7 @@ impl Manager {
         let mut open = i64::try_from(recovered.waiting_count).unwrap_or(i64::MAX);
         for bound in &recovered.bound {
             open += 1;
-            let tx = InFlight::recovered(bound, now.elapsed);
+            let tx = InFlight::recovered(bound, interval, now);
             if let Some(block) = tx.taken_in() {
                 self.touched.entry(block).or_default().insert(number);
             } else {

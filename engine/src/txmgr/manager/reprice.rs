@@ -35,9 +35,8 @@ impl Manager {
             Stage::Submitting if tx.short == Short::Send => {}
             Stage::Submitting => self.enqueue(slot),
             Stage::Tracking => {
-                let (attempted_at, again_at) = (tx.attempted_at, tx.sign_again_at);
-                let due = attempted_at + Duration::from_millis(self.settings.txmgr.resubmit_interval_ms);
-                self.wake(slot.address, again_at.unwrap_or(due));
+                let due = tx.sign_again_at.unwrap_or(tx.raise_at);
+                self.wake(slot.address, due);
             }
             // A transaction that is bound is signed; the others are not looked at again.
             Stage::Queued | Stage::Signing | Stage::Complete => {}
@@ -46,19 +45,19 @@ impl Manager {
 
     /// Looks at every transaction of an address whose time has come.
     pub(super) fn look(&mut self, number: u32, now: Now, actions: &mut Vec<Action>) {
-        let interval = Duration::from_millis(self.settings.txmgr.resubmit_interval_ms);
+        let interval = self.resubmit_interval();
         let address = self.at(number);
         let (first, end) = (address.base, address.next_nonce());
         for nonce in first..end {
             let slot = Slot { address: number, nonce };
             if let Some(tx) = self.get_mut(slot).filter(|tx| !tx.taken() && tx.work == Work::None) {
                 if sabotage::on(Sabotage::DroppedNotSent) {
-                    tx.attempted_at = now.elapsed;
+                    tx.raise_at = now.elapsed + interval;
                 }
                 // After a signature that failed its own pause counts, not the interval, which has passed.
                 let due = match tx.sign_again_at {
                     Some(at) => now.elapsed >= at,
-                    None => tx.submitted && now.elapsed >= tx.attempted_at + interval,
+                    None => tx.submitted && now.elapsed >= tx.raise_at,
                 };
                 if due {
                     tx.resubmit_due = true;
@@ -67,6 +66,11 @@ impl Manager {
                 self.advance(slot, now, actions);
             }
         }
+    }
+
+    /// How long an attempt may wait for a block before a higher price is due.
+    pub(super) const fn resubmit_interval(&self) -> Duration {
+        Duration::from_millis(self.settings.txmgr.resubmit_interval_ms)
     }
 
     /// The market's price, if it is known; asks the node where nobody has.
@@ -136,10 +140,11 @@ impl Manager {
     }
 
     fn send_again(&mut self, slot: Slot, now: Now, actions: &mut Vec<Action>) {
+        let raise_at = now.elapsed + self.resubmit_interval();
         if let Some(tx) = self.get_mut(slot) {
             tx.resubmit_due = false;
             tx.submitted = false;
-            tx.attempted_at = now.elapsed;
+            tx.raise_at = raise_at;
             self.advance(slot, now, actions);
         }
     }

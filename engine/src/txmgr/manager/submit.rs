@@ -22,7 +22,7 @@ impl Manager {
             && self.covers(number, cost(&fees, gas, row.request.value))
         {
             let unsaved = Unsaved { row, body_hash, origin: Origin::Caller(reply_to) };
-            self.bind(number, id, unsaved, gas, fees, now);
+            self.bind(number, id, unsaved, gas, fees);
             return;
         }
         self.queue(number, Accept { id, row, body_hash }, reply_to);

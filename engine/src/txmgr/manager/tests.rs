@@ -3,6 +3,7 @@
 mod nonces;
 mod pause;
 mod pool;
+mod prices;
 
 use std::time::Duration;
 
