@@ -94,7 +94,8 @@ metrics! {
     resubmitted: Counter = "millrace_transactions_resubmitted_total", Unit::Count;
     /// Addresses that wait for funds, each with the reason in the log.
     waiting_for_funds: Gauge = "millrace_addresses_waiting_for_funds", Unit::Count;
-    /// Times that a transaction was held because the price cap leaves no replacement, or the balance does not cover one.
+    /// Times that a transaction was held because the price cap leaves no replacement, the balance does not cover one, or the node names another
+    /// hash than that of its bytes.
     held: Counter = "millrace_transactions_held_total", Unit::Count;
     /// Signed transactions that were handed to the node, repetitions included.
     attempts_sent: Counter = "millrace_attempts_sent_total", Unit::Count;

@@ -17,6 +17,7 @@ mod asks;
 mod batches;
 mod blocks;
 mod copies;
+mod ended;
 mod follow;
 mod inbox;
 pub mod mailbox;

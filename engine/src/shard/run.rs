@@ -4,15 +4,16 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-use alloy::primitives::{Address, B256, Bytes};
+use alloy::primitives::{Address, Bytes};
 use flume::{Receiver, Sender};
-use netio::{Bell, Calls, End, Lane, Room};
+use netio::{Bell, Calls, Lane, Room};
 use storage::{Commit, Outcome as Written, Record, ShardLink, Store, WriterState, read};
 use uuid::Uuid;
 
 use super::asks::{Ask, answer};
 use super::batches::Batches;
 use super::copies::Copies;
+use super::ended::ended;
 use super::follow::FollowParts;
 use super::inbox::Inbox;
 use super::mailbox::Mail;
@@ -26,7 +27,6 @@ use crate::metrics::Metrics;
 use crate::point::{self, Point};
 use crate::readers::Readers;
 use crate::sabotage::{self, Sabotage};
-use crate::txmgr::outcome::{Outcome, refused};
 use crate::txmgr::{Action, BlockEffects, Census, Counted, Event, Manager, Now, Recovered, SendEnd, Settings, Signed, Slot, Waiter};
 
 /// A run ends when it has this many signatures to make or submissions taken in: about 5 ms, so that nothing waits longer.
@@ -438,26 +438,6 @@ impl<R: Room, S: Store> Shard<R, S> {
             sleep.await;
             home.push(Home::Event(Event::Tick));
         });
-    }
-}
-
-/// The end of one call as the manager knows it.
-fn ended(raw: &Bytes, end: End) -> SendEnd {
-    match end {
-        End::Answered(Ok(hash)) => {
-            let ours = alloy::primitives::keccak256(raw);
-            if serde_json::from_str::<B256>(hash.get()).is_ok_and(|hash| hash == ours) {
-                SendEnd::Answered(Outcome::SubmittedNew, String::new())
-            } else {
-                // Row A12: a node that names another hash has not said that it took ours.
-                tracing::error!(expected = %ours, answered = hash.get(), "the node answered with another hash than that of the bytes sent");
-                SendEnd::Ambiguous
-            }
-        }
-        End::Answered(Err(error)) => SendEnd::Answered(refused(&error.message, error.code), error.message),
-        End::BeforeSend(_) => SendEnd::BeforeSend,
-        End::Ambiguous(_) if sabotage::on(Sabotage::LostReplyRefuses) => SendEnd::Answered(Outcome::Invalid, "no reply".into()),
-        End::Ambiguous(_) => SendEnd::Ambiguous,
     }
 }
 

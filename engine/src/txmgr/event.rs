@@ -403,7 +403,7 @@ pub enum Counted {
     Displaced,
     /// A further attempt at a higher price.
     Resubmitted,
-    /// Held, because the price cap leaves no replacement, or the balance does not cover it.
+    /// Held, because the price cap leaves no replacement, the balance does not cover it, or the node names another hash than its own.
     Held,
     /// So many orchestrators more or fewer are in each state, in the order of [`State::ALL`].
     States([i64; State::ALL.len()]),

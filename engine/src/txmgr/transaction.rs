@@ -106,6 +106,12 @@ pub enum Held {
         /// What the node said.
         message: String,
     },
+    /// The node does not say that it has these bytes: it named another hash than theirs.
+    #[error("the node names another hash than ours ({message}); the same bytes are sent again, and it may be wrong: use another one")]
+    OtherHash {
+        /// Both hashes.
+        message: String,
+    },
     /// There was no signature for a further attempt.
     #[error("no signature for a further attempt ({message}); the earlier ones stay")]
     Signer {

@@ -180,7 +180,15 @@ impl Manager {
         let Some(tx) = self.get_mut(slot) else { return };
         tx.failures += 1;
         let (id, failures, fixed_price) = (tx.id, tx.failures, tx.fixed_price);
+        let was_held = tx.held.take_if(|held| matches!(**held, Held::OtherHash { .. })).is_some();
         match reason {
+            // At its cap it is held for longer than a node is wrong.
+            Reason::OtherHash if tx.held.is_none() => {
+                tx.held = Some(Box::new(Held::OtherHash { message: message.to_owned() }));
+                if !was_held {
+                    actions.push(Action::Count(Counted::Held));
+                }
+            }
             Reason::Underpriced if fixed_price => {
                 let price = tx.fees().iter().map(fee_cap).max().unwrap_or_default();
                 tx.held = Some(Box::new(Held::FixedPrice { price, message: message.to_owned() }));

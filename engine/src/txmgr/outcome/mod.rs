@@ -12,6 +12,7 @@
 //! | [`NotFound`](Reason::NotFound) | `ErrorReasonNotFound` | the same bytes again after a pause |
 //! | [`PoolLimit`](Reason::PoolLimit) | none: added | the same bytes again after a pause, when the pool has room |
 //! | [`NodeLimit`](Reason::NodeLimit) | none: added | the same bytes again after a pause: the node's operator can lift it |
+//! | [`OtherHash`](Reason::OtherHash) | none: added | held, with the two hashes for the user; the same bytes again after a pause |
 //! | [`Other`](Reason::Other) | none: added | the same bytes again after a pause |
 //!
 //! A pause grows with every try up to a bound, and the log says why at the 1st, 2nd, 4th, 8th… refusal: nothing is retried for ever
@@ -40,7 +41,7 @@ mod tests;
 
 use self::table::{CODES, ROWS, Row};
 
-/// Why a node refused a transaction, and so what to do next: the seed's error reasons, and three more.
+/// Why a node refused a transaction, and so what to do next: the seed's error reasons, and four more.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Reason {
     /// The nonce is used: mined already, ours or another's.
@@ -63,6 +64,8 @@ pub enum Reason {
     PoolLimit,
     /// A limit of this node or a rule of the present fork is against it, and both can change.
     NodeLimit,
+    /// It was no refusal: the node named another hash than that of the bytes. It may have them or not.
+    OtherHash,
     /// Nothing known.
     Other,
 }

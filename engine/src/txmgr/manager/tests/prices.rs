@@ -34,3 +34,46 @@ fn the_wait_for_a_higher_price_goes_on_after_a_restart() {
         assert_eq!(signed(&actions).len(), raised, "after {seconds} s");
     }
 }
+
+/// How long after a refusal something is sent or signed again, for each of so many refusals in a row; and what was signed meanwhile.
+fn pauses(desk: &mut Desk, reason: Reason, count: usize) -> (Vec<Duration>, Vec<AttemptRow>, Vec<Action>) {
+    let actions = desk.submit(1);
+    let mut attempts = sent(&desk.run([Event::Durable { ticket: ticket(&actions) }]));
+    let (mut pauses, mut rows, mut all) = (Vec::new(), Vec::new(), Vec::new());
+    for _ in 0..count {
+        let market = || Event::Price(Some(MarketPrice::Legacy(1)));
+        let mut actions = desk.run([answers(&attempts, &Outcome::FailedRequiresRetry(reason)), market()]);
+        assert!(sent(&actions).is_empty() && signed(&actions).is_empty(), "not before its pause is over");
+        let refused_at = desk.now;
+        while sent(&actions).is_empty() {
+            if signed(&actions).is_empty() {
+                all.extend(actions);
+                desk.now += Duration::from_millis(50);
+                actions = desk.run([market(), Event::Tick]);
+            } else {
+                rows.extend(signed(&actions));
+                actions = desk.run([Event::Durable { ticket: ticket(&actions) }]);
+            }
+        }
+        attempts = sent(&actions);
+        pauses.push(desk.now - refused_at);
+        all.extend(actions);
+    }
+    (pauses, rows, all)
+}
+
+#[test]
+fn another_hash_than_ours_is_shown_counted_once_and_asked_for_again_at_growing_intervals() {
+    let mut desk = Desk::ready(TxmgrConfig { retry_min_ms: 250, retry_max_ms: 10_000, stage_retry_ms: 10_000, ..TxmgrConfig::default() });
+    let (pauses, rows, actions) = pauses(&mut desk, Reason::OtherHash, 3);
+    assert!(pauses[1] > pauses[0] && pauses[2] >= Duration::from_secs(10), "{pauses:?}");
+    assert!(rows.is_empty(), "the same bytes");
+    let counted = |action: &&Action| matches!(action, Action::Count(crate::txmgr::Counted::Held));
+    assert_eq!(actions.iter().filter(counted).count(), 1);
+    let asked = crate::txmgr::inspect::Asked { from: FROM, id: Uuid::from_u128(1), nonce: Some(7) };
+    let held = |desk: &Desk| desk.manager.inspect_transaction(&asked).and_then(|live| live.held).unwrap_or_default();
+    assert!(held(&desk).contains("another hash than ours (as said)"), "{}", held(&desk));
+    let slot = super::super::Slot { address: 0, nonce: 7 };
+    desk.run([answers(&[(slot, Bytes::new())], &Outcome::SubmittedNew)]);
+    assert_eq!(held(&desk), "");
+}
