@@ -10,6 +10,7 @@ use uuid::Uuid;
 use crate::chain::Stored;
 use crate::sabotage::{self, Sabotage};
 use crate::shard::shard_of;
+use crate::txmgr::manager::is_filler;
 use crate::txmgr::{BoundRow, Recovered, Waiter};
 
 /// Addresses and index entries read at once: bounds the memory of a start, not what it can hold.
@@ -41,7 +42,7 @@ pub fn checkpoint(store: &impl Store) -> Result<Option<Stored>, StoreError> {
 }
 
 fn recovered(store: &impl Store, address: Address) -> Result<Recovered, StoreError> {
-    let floor = read::floor(store, &address)?.unwrap_or(0);
+    let floor = with_fillers(store, &address, read::floor(store, &address)?.unwrap_or(0))?;
     let mut ids: Vec<(u64, Uuid)> = Vec::new();
     loop {
         let from = ids.last().map_or(floor, |(nonce, _)| nonce + 1);
@@ -68,6 +69,23 @@ fn recovered(store: &impl Store, address: Address) -> Result<Recovered, StoreErr
     }
     let paused_until = read::paused_until(store, &address)?;
     Ok(Recovered { address, floor, bound, paused_until, last_queue_number, waiting_count })
+}
+
+/// The floor, lowered to the transfers that fill a hole below it and have no end: it moves down on disk with the block after they were
+/// bound, and a process that died before would leave them open for ever.
+fn with_fillers(store: &impl Store, address: &Address, mut floor: u64) -> Result<u64, StoreError> {
+    while let Some(nonce) = floor.checked_sub(1) {
+        let Some((_, id)) = read::bound(store, address, nonce, 1)?.pop().filter(|(at, _)| *at == nonce) else { break };
+        // Nearly always this is what has just been archived, and its receipt says so.
+        if read::receipt(store, id)?.is_some() || read::failures(store, &[id])?.iter().any(Option::is_some) {
+            break;
+        }
+        if !read::transaction(store, id)?.is_some_and(|row| is_filler(id, address, nonce, row.accepted_at)) {
+            break;
+        }
+        floor = nonce;
+    }
+    Ok(floor)
 }
 
 fn bound_rows(store: &impl Store, bound: &[(u64, Uuid)]) -> Result<Vec<BoundRow>, StoreError> {
@@ -118,4 +136,55 @@ pub fn waiters(store: &impl Store, address: &Address, after: Option<u64>, limit:
     let rows = read::transactions(store, &ids)?;
     let waiters = entries.into_iter().zip(rows);
     Ok(waiters.filter_map(|((queue_number, id), row)| row.map(|row| Waiter { queue_number, id, row })).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use alloy::primitives::{B256, Bytes, U256};
+    use storage::{Append, AttemptFees, AttemptRow, FailureRow, HeadRow, Options, Record, Request, RocksStore, TransactionRow};
+
+    use super::*;
+    use crate::txmgr::manager::filler_id;
+
+    const FROM: Address = Address::repeat_byte(0xaa);
+
+    fn bound(id: Uuid, nonce: u64) -> Record {
+        let request = Request { from: FROM, to: Some(FROM), value: U256::ZERO, data: Bytes::new(), gas: Some(21_000), fees: Fees::Market };
+        let row = TransactionRow { generation: 0, request, idempotency_key: None, accepted_at: 1 };
+        let attempt = AttemptRow {
+            generation: 0,
+            attempt: 0,
+            nonce,
+            hash: B256::with_last_byte(nonce as u8),
+            raw: Bytes::from_static(&[1]),
+            gas: 21_000,
+            fees: AttemptFees::Legacy { gas_price: 1 },
+            signed_at: 1,
+            closing: None,
+        };
+        Record::Bound { id, from: FROM, accepted: Some((row, B256::ZERO)), queue_number: None, attempt }
+    }
+
+    #[test]
+    fn what_fills_a_hole_is_found_after_a_restart_before_a_block_has_moved_the_floor() {
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        let store = RocksStore::open(directory.path(), &Options::default()).expect("a new store");
+        let append = |sequence, records: &[Record]| assert!(matches!(store.append(sequence, records), Append::Durable { .. }));
+        let found = || {
+            let found = addresses(&store, 1).expect("a read").remove(0).remove(0);
+            (found.floor, found.bound.iter().map(|row| row.id).collect::<Vec<_>>())
+        };
+        let filler = |nonce| filler_id(&FROM, nonce, 1);
+        let request = |number| Uuid::from_u128(number);
+        let head = HeadRow { hash: B256::ZERO, parent_hash: B256::ZERO, timestamp: 0, seen_at: 0 };
+        let floors = vec![(FROM, 10)];
+        let block = Record::Block { number: 1, head, receipts: Vec::new(), rivals: Vec::new(), floors, prune_heads_below: None };
+        append(0, &[bound(request(7), 7), bound(request(10), 10), block]);
+        assert_eq!(found(), (10, vec![request(10)]), "what is no filler lies below the floor for good");
+        append(1, &[bound(filler(9), 9), bound(filler(8), 8)]);
+        assert_eq!(found(), (8, vec![filler(8), filler(9), request(10)]));
+        let failure = FailureRow { reason: "another transaction has filled the nonce".into(), failed_at: 1 };
+        append(2, &[Record::Failed { id: filler(9), from: FROM, accepted: None, queue_number: None, failure }]);
+        assert_eq!(found(), (10, vec![request(10)]), "it has ended");
+    }
 }

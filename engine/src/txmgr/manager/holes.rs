@@ -100,13 +100,14 @@ impl Manager {
 }
 
 /// An id for a transaction that no caller asked for: like the others it sorts by time.
-fn filler_id(from: &Address, nonce: u64, accepted_at: u64) -> Uuid {
+pub(crate) fn filler_id(from: &Address, nonce: u64, accepted_at: u64) -> Uuid {
     let digest = keccak256([from.as_slice(), &nonce.to_be_bytes(), &accepted_at.to_be_bytes()].concat());
     let random: [u8; 10] = digest[..10].try_into().expect("a digest has 32 bytes");
     Builder::from_unix_timestamp_millis(accepted_at / 1000, &random).into_uuid()
 }
 
 /// Whether this id was made for a transfer that fills this nonce.
-pub(super) fn is_filler(id: Uuid, from: &Address, nonce: u64, accepted_at: u64) -> bool {
+#[must_use]
+pub fn is_filler(id: Uuid, from: &Address, nonce: u64, accepted_at: u64) -> bool {
     id == filler_id(from, nonce, accepted_at)
 }

@@ -45,6 +45,9 @@ mod switch;
 #[cfg(test)]
 mod tests;
 
+#[cfg(test)]
+pub(crate) use holes::filler_id;
+pub use holes::is_filler;
 pub use signer::Refusals;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
