@@ -12,6 +12,7 @@ use super::decode::{Header, receipt_from_json, receipts_from_json};
 use super::follower::{Follower, Joined, Step, Stored};
 use super::heads::Told;
 use super::nodes::{FAILING_FOR, NodeEvent};
+use super::rivals::Untold;
 use super::roster::{Gates, Roster};
 use super::status::ChainStatus;
 use super::tags::Tags;
@@ -114,6 +115,8 @@ pub struct Follow<R: Room> {
     pub empty: Option<u64>,
     /// Which of the node's tags are asked for.
     pub tags: Tags,
+    /// Whether the node tells the transaction counts of old blocks.
+    pub untold: Untold,
 }
 
 impl<R: Room> Follow<R> {
@@ -243,6 +246,7 @@ impl<R: Room> Follow<R> {
         self.missing = 0;
         self.empty = None;
         self.tags = Tags::default();
+        self.untold = Untold::default();
         blocks.tell(|| Event::Switched).await;
     }
 

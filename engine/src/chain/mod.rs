@@ -37,6 +37,7 @@ pub use follow::{BlockStore, Follow};
 pub use follower::{Follower, Joined, Step, Stored, Word};
 pub use heads::{Subscription, Told};
 pub use nodes::{Health, NodeAction, NodeEvent, Nodes};
+pub use rivals::Untold;
 pub use roster::{Doors, Gates, Roster};
 pub use status::ChainStatus;
 pub use tags::Tags;

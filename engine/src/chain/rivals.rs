@@ -1,7 +1,8 @@
 //! Who else used a nonce of ours: looked up at the node for the transactions that a block shows and nobody here signed (row B6).
 //!
 //! A receipt names the sender, not the nonce, so the transaction is asked for. An authorization (EIP-7702) takes a nonce of the account
-//! that signed it only if it was valid in its turn: the account's transaction count behind the block tells.
+//! that signed it only if it was valid in its turn: the account's transaction count behind the block tells. A node that does not keep the
+//! states of old blocks cannot tell; then only a count at the head that has not come so far says something, and all else is no evidence.
 
 use alloy::consensus::crypto::secp256k1::recover_signer;
 use alloy::eips::eip7702::SignedAuthorization;
@@ -73,15 +74,47 @@ impl<R: Room> Follow<R> {
             taken.push(sender_nonce(json.get(), header).map_err(|error| unreadable(&error))?.ok_or_else(|| gone(header))?);
         }
         let named: Vec<SeenNonce> = effects.iter().flat_map(|part| &part.authorizations).copied().collect();
+        if !named.is_empty() {
+            taken.extend(self.authorized(header, named).await?);
+        }
+        Ok(taken)
+    }
+
+    /// Which of these nonces the block's authorizations took.
+    async fn authorized(&mut self, header: &Header, named: Vec<SeenNonce>) -> Result<Vec<SeenNonce>, Stop> {
         let mut calls = Calls::new();
         for seen in &named {
             calls.push("eth_getTransactionCount", &(seen.address, U64::from(header.number)));
+            calls.push("eth_getTransactionCount", &(seen.address, "latest"));
         }
-        for (seen, json) in named.into_iter().zip(self.results(&calls).await?) {
-            let count: U64 = serde_json::from_str(json.get()).map_err(|error| unreadable(&error))?;
-            if count.to::<u64>() > seen.nonce {
-                taken.push(seen);
+        let mut counts = Vec::with_capacity(calls.len());
+        for end in self.lane.exchange(&calls).await.ends {
+            counts.push(match end {
+                End::Answered(Ok(json)) => Ok(serde_json::from_str::<U64>(json.get()).map_err(|error| unreadable(&error))?.to()),
+                End::Answered(Err(error)) => Err(error.to_string()),
+                End::BeforeSend(fault) | End::Ambiguous(fault) => {
+                    return Err(unanswered("a transaction count", self.lane.endpoint(), &fault));
+                }
+            });
+        }
+        let (mut taken, mut open) = (Vec::new(), None);
+        for (seen, pair) in named.into_iter().zip(counts.chunks_exact(2)) {
+            match verdict(seen.nonce, &pair[0], &pair[1]) {
+                Ok(true) => taken.push(seen),
+                Ok(false) => {}
+                Err(error) => open = Some((seen, error)),
             }
+        }
+        let Some((seen, error)) = open else {
+            self.untold = Untold::default();
+            return Ok(taken);
+        };
+        if self.untold.ask_again() {
+            return Err(Stop::Later(format!("the transaction count of {} at block {} is not told: {error}", seen.address, header.number)));
+        }
+        if self.untold.is_news() {
+            tracing::warn!(address = %seen.address, nonce = seen.nonce, block = header.number, error, node = %self.lane.endpoint(),
+                "the node does not tell the transaction counts of old blocks, so it is not known whether authorizations there took nonces of ours; they count as not taken");
         }
         Ok(taken)
     }
@@ -103,6 +136,38 @@ impl<R: Room> Follow<R> {
             End::BeforeSend(fault) | End::Ambiguous(fault) => Err(unanswered("a transaction in a block", self.lane.endpoint(), &fault)),
         };
         ends.into_iter().map(result).collect()
+    }
+}
+
+/// Whether an authorization took the nonce it names, by the account's counts behind its block and at the head; or why that is not known.
+fn verdict(nonce: u64, behind: &Result<u64, String>, latest: &Result<u64, String>) -> Result<bool, String> {
+    match (behind, latest) {
+        (Ok(count), _) => Ok(*count > nonce),
+        // A count never falls: what is not used at the head was not used earlier.
+        (Err(_), Ok(count)) if *count <= nonce => Ok(false),
+        // Used by now, by whomever: that is no evidence.
+        (Err(error), _) => Err(error.clone()),
+    }
+}
+
+/// Looks at a block for which the node does not tell a count after which the follower goes on without: long enough for another node to
+/// take over, if there is one, and for a fault that passes.
+const GO_ON_AFTER: u32 = 20;
+
+/// How often in a row a node has not told the transaction count at a block.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Untold(u32);
+
+impl Untold {
+    /// Once more. True while the node is to be asked again; a node that was asked so often cannot tell it for later blocks either.
+    const fn ask_again(&mut self) -> bool {
+        self.0 = self.0.saturating_add(1);
+        self.0 < GO_ON_AFTER
+    }
+
+    /// The follower goes on without for the first time.
+    const fn is_news(self) -> bool {
+        self.0 == GO_ON_AFTER
     }
 }
 
@@ -140,6 +205,22 @@ mod tests {
         assert_eq!(sender_nonce(&json(9), &header()).expect("well formed").map(|seen| seen.nonce), Some(7));
         assert_eq!(sender_nonce(&json(8), &header()).expect("well formed"), None);
         assert_eq!(sender_nonce("null", &header()).expect("null is allowed"), None);
+    }
+
+    #[test]
+    fn a_count_that_a_pruned_node_does_not_tell_is_no_evidence_and_does_not_stop_the_follower() {
+        let pruned: Result<u64, String> = Err("missing trie node".into());
+        let unknown: Result<bool, String> = Err("missing trie node".into());
+        assert_eq!(verdict(4, &Ok(5), &Ok(9)), Ok(true));
+        assert_eq!(verdict(4, &Ok(4), &Ok(9)), Ok(false));
+        assert_eq!(verdict(4, &pruned, &Ok(4)), Ok(false), "it is unused up to the head");
+        assert_eq!(verdict(4, &pruned, &Ok(5)), unknown, "somebody has used it since");
+        assert_eq!(verdict(4, &pruned, &pruned), unknown);
+        let mut untold = Untold::default();
+        assert_eq!((0..100).filter(|_| untold.ask_again()).count(), GO_ON_AFTER as usize - 1);
+        let mut untold = Untold::default();
+        let told = (0..100).filter(|_| !untold.ask_again() && untold.is_news()).count();
+        assert_eq!(told, 1, "it is said once");
     }
 
     #[test]

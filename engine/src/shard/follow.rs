@@ -11,7 +11,7 @@ use super::inbox::Inbox;
 use super::mailbox::Mailbox;
 use super::price::Feed;
 use super::run::{Home, ShardParts};
-use crate::chain::{ChainStatus, Follow, Gates, Nodes, Stored, Subscription, Tags, Told, Watch};
+use crate::chain::{ChainStatus, Follow, Gates, Nodes, Stored, Subscription, Tags, Told, Untold, Watch};
 
 /// What the follower needs; given to shard 0.
 pub struct FollowParts {
@@ -80,6 +80,7 @@ impl FollowParts {
             floors: Vec::new(),
             empty: None,
             tags: Tags::default(),
+            untold: Untold::default(),
         };
         room.spawn(follower.run(blocks));
     }
