@@ -221,7 +221,7 @@ pub struct InFlight {
     pub nonce_used: bool,
     /// Head when the newest attempt was known to be with a node (the seed's `BroadCastBeforeBlockNum`).
     pub sent_before_block: Option<u64>,
-    /// The send failed this often in a row.
+    /// The send failed this often in a row, over all attempts: a higher price that is refused, too, is no fresh start.
     pub failures: u32,
     /// A further attempt got no signature this often in a row.
     pub sign_failures: u32,

@@ -135,7 +135,6 @@ impl Manager {
         tx.resubmit_due = false;
         tx.submitted = false;
         tx.resending = false;
-        tx.failures = 0;
         tx.held = None;
         tx.work = Work::None;
         actions.push(Action::Count(Counted::Resubmitted));

@@ -63,6 +63,18 @@ fn pauses(desk: &mut Desk, reason: Reason, count: usize) -> (Vec<Duration>, Vec<
 }
 
 #[test]
+fn a_node_that_calls_every_price_too_low_is_given_a_higher_one_at_growing_intervals() {
+    let config = TxmgrConfig { retry_min_ms: 250, retry_max_ms: 10_000, ..TxmgrConfig::default() };
+    let mut desk = Desk::ready(config);
+    let (pauses, rows, _) = pauses(&mut desk, Reason::Underpriced, 6);
+    assert!(pauses[0] < Duration::from_millis(400), "{pauses:?}");
+    assert!(pauses[3..].iter().all(|pause| *pause >= Duration::from_millis(7_500)), "{pauses:?}");
+    let mut prices: Vec<_> = rows.iter().map(|row| format!("{:?}", row.fees)).collect();
+    prices.dedup();
+    assert_eq!(prices.len(), rows.len(), "a row for every price, and none for the same bytes");
+}
+
+#[test]
 fn another_hash_than_ours_is_shown_counted_once_and_asked_for_again_at_growing_intervals() {
     let mut desk = Desk::ready(TxmgrConfig { retry_min_ms: 250, retry_max_ms: 10_000, stage_retry_ms: 10_000, ..TxmgrConfig::default() });
     let (pauses, rows, actions) = pauses(&mut desk, Reason::OtherHash, 3);
