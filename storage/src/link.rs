@@ -55,12 +55,7 @@ pub enum Outcome {
     Durable,
     /// Not on disk, nor will it be.
     Refused,
-    /// Not known yet: sent at once when an append is unknown. `Durable` or `Refused` follows for the same ticket.
-    Unknown,
 }
-
-/// Acks one ticket may have waiting: `Unknown`, then its end.
-const ACKS_PER_TICKET: usize = 2;
 
 /// Wakes somebody: a shard, or the writer.
 pub type Wake = Arc<dyn Fn() + Send + Sync>;
@@ -75,7 +70,7 @@ pub(crate) struct Lane {
 
 impl Lane {
     pub(crate) fn new(capacity: usize) -> Self {
-        Self { commits: ArrayQueue::new(capacity), acks: ArrayQueue::new(ACKS_PER_TICKET * capacity), left: AtomicBool::new(false) }
+        Self { commits: ArrayQueue::new(capacity), acks: ArrayQueue::new(capacity), left: AtomicBool::new(false) }
     }
 }
 
@@ -105,16 +100,14 @@ impl ShardLink {
         Ok(())
     }
 
-    /// The next answer, if there is one. Answers of one link come in the order of its commits, `Unknown` ones aside.
+    /// The next answer, if there is one. Answers of one link come in the order of its commits.
     pub fn next_ack(&self) -> Option<Ack> {
         let ack = self.lane.acks.pop()?;
-        if ack.outcome != Outcome::Unknown {
-            self.in_the_air.set(self.in_the_air.get() - 1);
-        }
+        self.in_the_air.set(self.in_the_air.get() - 1);
         Some(ack)
     }
 
-    /// Tickets submitted whose end has not been taken by [`ShardLink::next_ack`] yet.
+    /// Tickets submitted whose answer has not been taken by [`ShardLink::next_ack`] yet.
     #[must_use]
     pub fn in_the_air(&self) -> usize {
         self.in_the_air.get()

@@ -89,14 +89,6 @@ pub fn attempts_of(store: &impl Store, ids: &[Uuid]) -> Result<Vec<Vec<AttemptRo
     ids.iter().map(|id| attempts(store, *id)).collect()
 }
 
-/// One attempt of `id`.
-///
-/// # Errors
-/// See [`StoreError`].
-pub fn attempt(store: &impl Store, id: Uuid, generation: u16, number: u16) -> Result<Option<AttemptRow>, StoreError> {
-    row(store, &keys::attempt(id, generation, number))
-}
-
 /// The receipt of `id`.
 ///
 /// # Errors
@@ -131,14 +123,6 @@ pub fn rivals(store: &impl Store, id: Uuid) -> Result<Vec<RivalRow>, StoreError>
     let (from, to) = (keys::rival(id, 0), keys::after(&keys::rival(id, u64::MAX)));
     let pairs = store.scan(Family::Rivals, &from, &to, Direction::Forward, ATTEMPTS_LIMIT)?;
     pairs.iter().map(|(key, value)| decode(Family::Rivals, key, value, codec::decode)).collect()
-}
-
-/// Why `id` ended without being mined.
-///
-/// # Errors
-/// See [`StoreError`].
-pub fn failure(store: &impl Store, id: Uuid) -> Result<Option<FailureRow>, StoreError> {
-    row(store, id.as_bytes())
 }
 
 /// The failures of `ids`, in their order.
@@ -212,7 +196,11 @@ pub fn head(store: &impl Store, number: u64) -> Result<Option<HeadRow>, StoreErr
 /// # Errors
 /// See [`StoreError`].
 pub fn last_head(store: &impl Store) -> Result<Option<(u64, HeadRow)>, StoreError> {
-    Ok(heads(store, 0, Direction::Backward, 1)?.pop())
+    let to = keys::after(&keys::head(u64::MAX));
+    let pairs = store.scan(Family::Heads, &keys::head(0), &to, Direction::Backward, 1)?;
+    let Some((key, value)) = pairs.first() else { return Ok(None) };
+    let number = split(Family::Heads, key, keys::split_head)?;
+    Ok(Some((number, decode(Family::Heads, key, value, codec::decode)?)))
 }
 
 /// The highest block that was stored before the newest reorg; 0 if there was none.
@@ -227,28 +215,12 @@ pub fn highest_head(store: &impl Store) -> Result<u64, StoreError> {
     })
 }
 
-/// Heads from number `from` up, in the given direction: backward begins with the greatest.
-///
-/// # Errors
-/// See [`StoreError`].
-pub fn heads(store: &impl Store, from: u64, direction: Direction, limit: usize) -> Result<Vec<(u64, HeadRow)>, StoreError> {
-    let to = keys::after(&keys::head(u64::MAX));
-    let pairs = store.scan(Family::Heads, &keys::head(from), &to, direction, limit)?;
-    pairs
-        .iter()
-        .map(|(key, value)| {
-            let number = split(Family::Heads, key, keys::split_head)?;
-            Ok((number, decode(Family::Heads, key, value, codec::decode)?))
-        })
-        .collect()
-}
-
 /// Ids bound to nonces of `address`, from `from_nonce` up.
 ///
 /// # Errors
 /// See [`StoreError`].
 pub fn bound(store: &impl Store, address: &Address, from_nonce: u64, limit: usize) -> Result<Vec<(u64, Uuid)>, StoreError> {
-    entries(store, address, Tag::Bound, from_nonce, Direction::Forward, limit)
+    entries(store, address, Tag::Bound, from_nonce, limit)
 }
 
 /// Ids of `address` that wait, in their order, behind `after_queue_number` (`None`: from the first).
@@ -264,16 +236,7 @@ pub fn waiting(
     let Some(from) = after_queue_number.map_or(Some(0), |number| number.checked_add(1)) else {
         return Ok(Vec::new());
     };
-    entries(store, address, Tag::Waiting, from, Direction::Forward, limit)
-}
-
-/// The greatest queue number of `address` that waits. `None` when nothing waits: its line may begin at any number then.
-///
-/// # Errors
-/// See [`StoreError`].
-pub fn last_queue_number(store: &impl Store, address: &Address) -> Result<Option<u64>, StoreError> {
-    let last = entries(store, address, Tag::Waiting, 0, Direction::Backward, 1)?;
-    Ok(last.first().map(|(number, _)| *number))
+    entries(store, address, Tag::Waiting, from, limit)
 }
 
 /// The first nonce of `address` that is not archived; `None` when nothing of it was ever archived.
@@ -313,17 +276,10 @@ pub fn addresses(store: &impl Store, after: Option<Address>, limit: usize) -> Re
     Ok(found)
 }
 
-fn entries(
-    store: &impl Store,
-    address: &Address,
-    tag: Tag,
-    from: u64,
-    direction: Direction,
-    limit: usize,
-) -> Result<Vec<(u64, Uuid)>, StoreError> {
+fn entries(store: &impl Store, address: &Address, tag: Tag, from: u64, limit: usize) -> Result<Vec<(u64, Uuid)>, StoreError> {
     let to = keys::after(&keys::by_address(address, tag, u64::MAX));
     let from = keys::by_address(address, tag, from);
-    let pairs: Vec<Pair> = store.scan(Family::ByAddress, &from, &to, direction, limit)?;
+    let pairs: Vec<Pair> = store.scan(Family::ByAddress, &from, &to, Direction::Forward, limit)?;
     pairs
         .iter()
         .map(|(key, value)| {

@@ -49,8 +49,8 @@ impl Parking {
 /// Turns `writer` on this thread until there is nothing left to do and either `stop` is set or every shard's end of the links is
 /// gone. Who sets `stop` then calls [`WriterState::wake`](crate::WriterState::wake).
 ///
-/// When it is told to stop while the store cannot be opened, it tries once more and ends; the tickets it could not settle have
-/// heard [`Outcome::Unknown`](crate::Outcome::Unknown), and the next start finds out.
+/// When it is told to stop while the store cannot be opened, it tries once more and ends; the tickets it could not settle are never
+/// answered, and the next start finds out.
 #[expect(clippy::needless_pass_by_value, reason = "the thread owns its end of the flag and the writer")]
 pub fn run<S: Store>(mut writer: Writer<S>, stop: Arc<AtomicBool>, reopen_pause_max: Duration) {
     let parking = Arc::new(Parking { asleep: AtomicBool::new(false), thread: thread::current() });

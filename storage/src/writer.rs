@@ -12,8 +12,8 @@
 //!
 //! How it fails. An append that failed is *unknown*, neither written nor not. The writer then
 //!
-//! 1. marks itself unhealthy and tells every ticket of the batch [`Outcome::Unknown`] at once, so that no shard sends;
-//! 2. opens the store again, as often as it takes, and asks which sequence is on disk;
+//! 1. marks itself unhealthy and wakes every shard at once, so that none sends, whether it had a part in the append or not;
+//! 2. opens the store again, as often as it takes, and asks which sequence is on disk; no ticket is answered until then;
 //! 3. the batch is atomic, so the sequence decides for all of it: one more than before is [`Outcome::Durable`], the same as before is
 //!    [`Outcome::Refused`]; and after a refusal everything that the same shards had queued behind it is refused too (see
 //!    [`link`](crate::link)'s epochs).
@@ -298,7 +298,6 @@ impl<S: Store> Writer<S> {
                     self.answer(Outcome::Durable);
                     self.batch.clear();
                 }
-                self.answer(Outcome::Unknown);
                 self.wake_shards();
                 self.unresolved = true;
                 self.recover()

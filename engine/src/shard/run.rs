@@ -258,8 +258,6 @@ impl<R: Room, S: Store> Shard<R, S> {
                 }
                 // Told once, when the epoch moved.
                 (Written::Refused, false) => {}
-                // Every shard is told by the store's health, whether it had a part in the append or not.
-                (Written::Unknown, _) => {}
             }
         }
         while let Some(commit) = self.outbox.pop_front() {

@@ -13,7 +13,7 @@ use std::{
 
 use millrace_storage::{
     Ack, Commit,
-    Outcome::{self, Durable, Refused, Unknown},
+    Outcome::{self, Durable, Refused},
     Record, ShardLink, Store, Turn, Wake, Writer, read, run, writer,
 };
 
@@ -140,15 +140,14 @@ fn commits_of_a_shard_are_applied_in_the_order_of_their_submission() {
 }
 
 #[test]
-fn an_unknown_append_that_was_written_is_unknown_first_and_durable_then() {
+fn an_unknown_append_that_was_written_is_durable() {
     let directory = tempfile::tempdir().unwrap();
     let mut bench = bench(directory.path(), 1, &[Fault::UnknownWritten]);
     let link = &bench.links[0];
     link.submit(commit(1, 0)).unwrap();
     link.submit(commit(2, 0)).unwrap();
     assert_eq!(bench.writer.turn(), Turn::Wrote);
-    let expected = [(1, 0, Unknown), (2, 0, Unknown), (1, 0, Durable), (2, 0, Durable)];
-    assert_eq!(acks(link), expected);
+    assert_eq!(acks(link), [(1, 0, Durable), (2, 0, Durable)]);
     assert!(bench.writer.state().healthy());
     assert_eq!(present(&bench.store, &[1, 2]), [true, true]);
     link.submit(commit(3, 0)).unwrap();
@@ -165,8 +164,10 @@ fn an_unknown_append_that_was_not_written_is_refused_with_all_that_was_queued_be
     let state = bench.writer.state();
     first.submit(commit(1, 0)).unwrap();
     first.submit(commit(2, 0)).unwrap();
+    let rings = bench.rings.load(Ordering::Relaxed);
     assert_eq!(bench.writer.turn(), Turn::Recovering);
-    assert_eq!(acks(first), [(1, 0, Unknown), (2, 0, Unknown)]);
+    assert_eq!(acks(first), [], "nobody knows yet");
+    assert_eq!(bench.rings.load(Ordering::Relaxed), rings + 2, "and all shards have to hear that");
     assert_eq!(first.in_the_air(), 2);
     assert!(!state.healthy());
 
@@ -201,7 +202,7 @@ fn a_turn_that_only_refuses_writes_nothing_and_still_rings() {
     let rings = bench.rings.load(Ordering::Relaxed);
     assert_eq!(bench.writer.turn(), Turn::Wrote);
     assert_eq!(bench.rings.load(Ordering::Relaxed), rings + 1);
-    assert_eq!(acks(link), [(1, 0, Unknown), (1, 1, Refused), (2, 1, Refused)]);
+    assert_eq!(acks(link), [(1, 1, Refused), (2, 1, Refused)]);
     assert_eq!(*bench.store.sizes.lock().unwrap(), [1]);
 }
 
@@ -313,7 +314,6 @@ fn the_thread_opens_a_failed_store_again_until_it_can() {
     threaded.link().submit(commit(1, 0)).unwrap();
     assert_eq!(threaded.next_ack().outcome, Durable);
     threaded.link().submit(commit(2, 0)).unwrap();
-    assert_eq!(threaded.next_ack().outcome, Unknown);
     assert_eq!(threaded.next_ack(), Ack { ticket: 2, epoch: 1, outcome: Refused });
     threaded.link().submit(commit(2, 1)).unwrap();
     assert_eq!(threaded.next_ack(), Ack { ticket: 2, epoch: 1, outcome: Durable });
