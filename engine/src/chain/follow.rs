@@ -89,6 +89,8 @@ pub struct Follow<R: Room> {
     pub bell: Bell,
     /// The node that is used.
     pub using: usize,
+    /// Changes of nodes that the shards have been told of.
+    pub switches: u64,
     /// The connection to it.
     pub lane: Lane<R>,
     /// Where it tells what it knows.
@@ -236,11 +238,11 @@ impl<R: Room> Follow<R> {
 
     /// Goes over to another node if one is to be used, and tells the shards to send it what is unconfirmed.
     async fn change_node(&mut self, by_hash: &mut bool, blocks: &impl BlockStore) {
-        let current = self.roster.current();
-        if std::mem::replace(&mut self.using, current) == current {
+        if !self.roster.switched_since(&mut self.switches) {
             return;
         }
-        self.lane = self.roster.lane(self.room.clone(), &self.gates, current);
+        self.using = self.roster.current();
+        self.lane = self.roster.lane(self.room.clone(), &self.gates, self.using);
         // What the other node could not do, this one may.
         *by_hash = false;
         self.missing = 0;

@@ -149,6 +149,14 @@ impl Roster {
         self.board.switches.load(Ordering::Relaxed)
     }
 
+    /// Whether another node has become the current one since `seen` was brought up to date, which it is by this. To look at which one is used
+    /// would not do: it can be the same again, and what was sent in between is with another one.
+    #[must_use]
+    pub(super) fn switched_since(&self, seen: &mut u64) -> bool {
+        let switches = self.switches();
+        std::mem::replace(seen, switches) != switches
+    }
+
     /// Healthy nodes, and ones of another chain.
     #[must_use]
     pub fn tally(&self) -> (usize, usize) {
@@ -197,5 +205,25 @@ impl Roster {
 
     pub(super) fn set_health(&self, node: usize, health: Health) {
         self.board.health.lock()[node] = health;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn roster() -> Roster {
+        Roster::new(Vec::new(), Limits::default(), BreakerLimits::default(), Arc::default())
+    }
+
+    #[test]
+    fn a_change_to_another_node_and_back_is_a_change() {
+        let roster = roster();
+        let mut seen = roster.switches();
+        assert!(!roster.switched_since(&mut seen));
+        roster.set_current(1);
+        roster.set_current(0);
+        assert!(roster.switched_since(&mut seen), "what was sent in between is with the other one");
+        assert!(!roster.switched_since(&mut seen), "told once");
     }
 }

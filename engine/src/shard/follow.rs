@@ -67,6 +67,7 @@ impl FollowParts {
             watch,
             bell,
             using,
+            switches: parts.roster.switches(),
             room: room.clone(),
             status: self.status,
             poll_interval: self.poll_interval,
