@@ -2,21 +2,19 @@
 //!
 //! Written by shard 0 alone ([`Watch`](super::Watch)), read by every shard before each request and by whoever shows it.
 
+use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
-use netio::{BreakerLimits, Counts, Endpoint, Gate, Lane, Limits, Room, Standing};
+use netio::{Bell, BreakerLimits, Counts, Endpoint, Gate, Lane, Limits, Room, Standing, within};
 use parking_lot::Mutex;
 
 use super::nodes::Health;
 
 /// Where a node takes requests, and where it tells of heads, if it does.
 pub type Doors = (Arc<Endpoint>, Option<Arc<Endpoint>>);
-
-/// How often a pause looks whether another node is used by now.
-const LOOK: Duration = Duration::from_millis(100);
 
 /// The breakers of one room, one for each node: the room's lanes to a node share its. Clones are the same ones.
 #[derive(Clone, Debug)]
@@ -42,6 +40,22 @@ struct Board {
     heads: AtomicU64,
     cuts: AtomicU64,
     health: Mutex<Vec<Health>>,
+    /// Rung when another node is used, by whoever waits for that. Nobody waits while all is well.
+    resting: Mutex<BTreeMap<u64, Bell>>,
+    rests: AtomicU64,
+}
+
+/// Somebody who waits for another node.
+struct Resting<'a> {
+    board: &'a Board,
+    number: u64,
+    bell: Bell,
+}
+
+impl Drop for Resting<'_> {
+    fn drop(&mut self) {
+        self.board.resting.lock().remove(&self.number);
+    }
 }
 
 impl Roster {
@@ -55,6 +69,8 @@ impl Roster {
             heads: AtomicU64::new(0),
             cuts: AtomicU64::new(0),
             health: Mutex::new(vec![Health::Unknown; endpoints.len()]),
+            resting: Mutex::default(),
+            rests: AtomicU64::new(0),
         };
         let standings = endpoints.iter().map(|_| Arc::default()).collect();
         Self { endpoints: endpoints.into(), limits, breaker, counts, standings, board: Arc::new(board) }
@@ -134,13 +150,21 @@ impl Roster {
     /// Waits as long as `node` wants or has to be left alone, unless another one is used by then.
     pub async fn rest<R: Room>(&self, room: &R, node: usize, pause: Duration) {
         let until = room.now() + pause;
+        // Before the look, so that no change falls in between.
+        let resting = self.resting();
         while self.current() == node {
             let left = until.saturating_sub(room.now());
-            if left.is_zero() {
-                return;
+            if left.is_zero() || within(room, left, resting.bell.wait()).await.is_none() {
+                break;
             }
-            room.sleep(left.min(LOOK)).await;
         }
+    }
+
+    fn resting(&self) -> Resting<'_> {
+        let (board, bell) = (&*self.board, Bell::new());
+        let number = board.rests.fetch_add(1, Ordering::Relaxed);
+        board.resting.lock().insert(number, bell.clone());
+        Resting { board, number, bell }
     }
 
     /// How often another node has become the current one.
@@ -189,6 +213,7 @@ impl Roster {
     pub(super) fn set_current(&self, node: usize) {
         self.board.current.store(node, Ordering::Release);
         self.board.switches.fetch_add(1, Ordering::Relaxed);
+        self.board.resting.lock().values().for_each(Bell::ring);
     }
 
     pub(super) fn set_subscribed(&self, subscribed: bool) {
@@ -210,6 +235,9 @@ impl Roster {
 
 #[cfg(test)]
 mod tests {
+    use std::pin::pin;
+    use std::task::{Context, Waker};
+
     use super::*;
 
     fn roster() -> Roster {
@@ -225,5 +253,18 @@ mod tests {
         roster.set_current(0);
         assert!(roster.switched_since(&mut seen), "what was sent in between is with the other one");
         assert!(!roster.switched_since(&mut seen), "told once");
+    }
+
+    #[test]
+    fn whoever_waits_for_another_node_is_woken_by_it_and_then_forgotten() {
+        let roster = roster();
+        let resting = roster.resting();
+        let mut context = Context::from_waker(Waker::noop());
+        let mut rung = || pin!(resting.bell.wait()).poll(&mut context).is_ready();
+        assert!(!rung());
+        roster.set_current(1);
+        assert!(rung());
+        drop(resting);
+        assert!(roster.board.resting.lock().is_empty());
     }
 }
