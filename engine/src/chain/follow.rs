@@ -128,6 +128,9 @@ impl<R: Room> Follow<R> {
         let mut by_hash = false;
         let mut told = None;
         loop {
+            for (node, pause) in self.roster.take_shunned() {
+                self.watch.tell(node, NodeEvent::Shunned(pause), self.room.now());
+            }
             self.change_node(&mut by_hash, &blocks).await;
             let mut pause = Duration::ZERO;
             let round = self.round(&mut follower, &mut by_hash, &blocks).await;

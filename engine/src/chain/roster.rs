@@ -1,6 +1,7 @@
 //! The nodes by configuration, and what all threads have to know of them: which one is used now, and which ones are healthy.
 //!
-//! Written by shard 0 alone ([`Watch`](super::Watch)), read by every shard before each request and by whoever shows it.
+//! Written by shard 0 alone ([`Watch`](super::Watch)), read by every shard before each request and by whoever shows it. A shard that has to
+//! leave a node alone for long says so here, and shard 0 looks for another one.
 
 use std::collections::BTreeMap;
 use std::rc::Rc;
@@ -11,7 +12,7 @@ use std::time::Duration;
 use netio::{Bell, BreakerLimits, Counts, Endpoint, Gate, Lane, Limits, Room, Standing, within};
 use parking_lot::Mutex;
 
-use super::nodes::Health;
+use super::nodes::{FAILING_FOR, Health};
 
 /// Where a node takes requests, and where it tells of heads, if it does.
 pub type Doors = (Arc<Endpoint>, Option<Arc<Endpoint>>);
@@ -43,6 +44,10 @@ struct Board {
     /// Rung when another node is used, by whoever waits for that. Nobody waits while all is well.
     resting: Mutex<BTreeMap<u64, Bell>>,
     rests: AtomicU64,
+    /// How long shards leave each node alone, as told since shard 0 looked; zero for none.
+    shunned: Mutex<Vec<Duration>>,
+    /// Wakes shard 0's follower.
+    listener: Mutex<Option<Bell>>,
 }
 
 /// Somebody who waits for another node.
@@ -71,6 +76,8 @@ impl Roster {
             health: Mutex::new(vec![Health::Unknown; endpoints.len()]),
             resting: Mutex::default(),
             rests: AtomicU64::new(0),
+            shunned: Mutex::new(vec![Duration::ZERO; endpoints.len()]),
+            listener: Mutex::default(),
         };
         let standings = endpoints.iter().map(|_| Arc::default()).collect();
         Self { endpoints: endpoints.into(), limits, breaker, counts, standings, board: Arc::new(board) }
@@ -149,6 +156,7 @@ impl Roster {
 
     /// Waits as long as `node` wants or has to be left alone, unless another one is used by then.
     pub async fn rest<R: Room>(&self, room: &R, node: usize, pause: Duration) {
+        self.shun(node, pause);
         let until = room.now() + pause;
         // Before the look, so that no change falls in between.
         let resting = self.resting();
@@ -158,6 +166,32 @@ impl Roster {
                 break;
             }
         }
+    }
+
+    /// A shard leaves `node` alone for so long: its own breaker is open, or the node asked it for that. Nobody else hears of it otherwise.
+    /// Where there is another node, a long pause is a reason to use that one; a short one is not worth a change.
+    pub fn shun(&self, node: usize, pause: Duration) {
+        if self.len() < 2 || pause < FAILING_FOR {
+            return;
+        }
+        let mut shunned = self.board.shunned.lock();
+        shunned[node] = shunned[node].max(pause);
+        drop(shunned);
+        if let Some(bell) = &*self.board.listener.lock() {
+            bell.ring();
+        }
+    }
+
+    /// Nodes that were shunned since the last look, and for how long.
+    pub(super) fn take_shunned(&self) -> Vec<(usize, Duration)> {
+        let mut shunned = self.board.shunned.lock();
+        let told = shunned.iter_mut().map(std::mem::take).enumerate();
+        told.filter(|(_, pause)| !pause.is_zero()).collect()
+    }
+
+    /// Rings when a node is shunned.
+    pub(super) fn listen(&self, bell: Bell) {
+        *self.board.listener.lock() = Some(bell);
     }
 
     fn resting(&self) -> Resting<'_> {
@@ -241,7 +275,8 @@ mod tests {
     use super::*;
 
     fn roster() -> Roster {
-        Roster::new(Vec::new(), Limits::default(), BreakerLimits::default(), Arc::default())
+        let door = || (Arc::new("http://node".parse().expect("an endpoint")), None);
+        Roster::new(vec![door(), door()], Limits::default(), BreakerLimits::default(), Arc::default())
     }
 
     #[test]
@@ -253,6 +288,20 @@ mod tests {
         roster.set_current(0);
         assert!(roster.switched_since(&mut seen), "what was sent in between is with the other one");
         assert!(!roster.switched_since(&mut seen), "told once");
+    }
+
+    #[test]
+    fn a_long_pause_of_any_shard_is_told_to_the_follower_once() {
+        let (roster, bell) = (roster(), Bell::new());
+        roster.listen(bell.clone());
+        let mut context = Context::from_waker(Waker::noop());
+        let mut rung = || pin!(bell.wait()).poll(&mut context).is_ready();
+        roster.shun(1, FAILING_FOR - Duration::from_millis(1));
+        assert!(!rung() && roster.take_shunned().is_empty(), "not worth a change");
+        let long = FAILING_FOR * 2;
+        [FAILING_FOR, long, FAILING_FOR].iter().for_each(|pause| roster.shun(1, *pause));
+        assert!(rung());
+        assert_eq!((roster.take_shunned(), roster.take_shunned()), (vec![(1, long)], Vec::new()));
     }
 
     #[test]

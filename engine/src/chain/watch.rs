@@ -23,6 +23,7 @@ impl Watch {
     /// Decides by `nodes`, tells `roster`, and rings when another node is to be used.
     #[must_use]
     pub fn new(nodes: Nodes, roster: Roster, bell: Bell) -> Self {
+        roster.listen(bell.clone());
         Self { nodes: Rc::new(RefCell::new(nodes)), roster, bell }
     }
 

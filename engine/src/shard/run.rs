@@ -389,6 +389,7 @@ impl<R: Room, S: Store> Shard<R, S> {
                 calls.push_raw_transaction(raw);
             }
             let exchange = lane.exchange(&calls).await;
+            roster.shun(node, exchange.retry_after.unwrap_or_default());
             let ends = attempts.iter().zip(exchange.ends).map(|((slot, raw), end)| (*slot, ended(raw, end)));
             // What a node took that is no longer used says nothing about the one that is.
             let left = roster.current() != node;
