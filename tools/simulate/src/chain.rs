@@ -5,13 +5,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use alloy::consensus::transaction::SignerRecoverable;
 use alloy::consensus::{Transaction, TxEnvelope};
 use alloy::eips::Decodable2718;
 use alloy::primitives::{Address, B256, Bytes, U256, keccak256};
 use serde_json::{Value, json};
 
 use crate::executor::Executor;
+use crate::signer::Signatures;
 
 /// The chain's id.
 pub(crate) const CHAIN_ID: u64 = 1337;
@@ -74,6 +74,7 @@ pub(crate) struct Chain {
     highest: u64,
     /// Has no `eth_getBlockReceipts`.
     old: bool,
+    signatures: Signatures,
 }
 
 /// A quantity as JSON-RPC writes it.
@@ -81,9 +82,14 @@ pub(crate) fn hex(number: impl Into<u128>) -> String {
     format!("0x{:x}", number.into())
 }
 
+/// The first parameter, a hash.
+fn hash(params: &Value) -> Result<B256, (i64, String)> {
+    serde_json::from_value(params[0].clone()).map_err(|error| (-32602, error.to_string()))
+}
+
 impl Chain {
     /// A chain of one block; an `old` one has no `eth_getBlockReceipts`.
-    pub(crate) fn new(old: bool) -> Self {
+    pub(crate) fn new(old: bool, signatures: Signatures) -> Self {
         let genesis = Block { hash: keccak256("genesis"), parent: B256::ZERO, transactions: Vec::new(), receipts_from: Duration::ZERO };
         Self {
             blocks: vec![genesis],
@@ -102,6 +108,7 @@ impl Chain {
             opened_again: BTreeMap::new(),
             highest: 0,
             old,
+            signatures,
         }
     }
 
@@ -170,9 +177,9 @@ impl Chain {
             "eth_estimateGas" => json!(hex(21_000_u64)),
             "eth_getBlockByNumber" => self.block(params[0].as_str().unwrap_or_default()),
             "eth_getTransactionByBlockNumberAndIndex" => self.transaction(params),
-            "eth_getTransactionByHash" => self.by_hash(params[0].as_str().unwrap_or_default()),
-            "eth_getTransactionReceipt" => self.receipt(params[0].as_str().unwrap_or_default(), now),
-            "eth_getBlockReceipts" if !self.old => self.receipts(params[0].as_str().unwrap_or_default(), now),
+            "eth_getTransactionByHash" => self.by_hash(hash(params)?),
+            "eth_getTransactionReceipt" => self.receipt(hash(params)?, now),
+            "eth_getBlockReceipts" if !self.old => self.receipts(hash(params)?, now),
             "eth_sendRawTransaction" => json!(self.send(params[0].as_str().unwrap_or_default(), now).map_err(|message| (-32000, message))?),
             other => return Err((-32601, format!("the method {other} does not exist/is not available"))),
         })
@@ -205,39 +212,44 @@ impl Chain {
         json!({"hash": known.hash, "blockHash": block.hash, "blockNumber": hex(number as u64)})
     }
 
-    fn by_hash(&self, hash: &str) -> Value {
+    fn by_hash(&self, hash: B256) -> Value {
         let mined = (0_u64..).zip(&self.blocks).find_map(|(number, block)| {
-            let known = block.transactions.iter().find(|known| known.hash.to_string() == hash)?;
+            let known = block.transactions.iter().find(|known| known.hash == hash)?;
             Some((known, json!(block.hash), json!(hex(number))))
         });
-        let pooled = || self.pool.values().find(|known| known.hash.to_string() == hash).map(|known| (known, Value::Null, Value::Null));
+        let pooled = || self.pool.values().find(|known| known.hash == hash).map(|known| (known, Value::Null, Value::Null));
         let Some((known, block, number)) = mined.or_else(pooled) else { return Value::Null };
         json!({"hash": known.hash, "from": known.from, "nonce": hex(known.nonce), "blockHash": block, "blockNumber": number})
     }
 
-    fn receipts(&self, hash: &str, now: Duration) -> Value {
-        let Some(place) = self.blocks.iter().position(|block| block.hash.to_string() == hash) else { return Value::Null };
-        let block = &self.blocks[place];
-        if now < block.receipts_from {
-            return Value::Null;
-        }
-        let receipt = |(index, known): (usize, &Known)| {
-            json!({
-                "transactionHash": known.hash, "transactionIndex": hex(index as u64), "blockHash": block.hash, "blockNumber": hex(place as u64),
-                "from": known.from, "to": known.to, "status": "0x1", "gasUsed": "0x5208", "effectiveGasPrice": hex(known.max_fee),
-                "contractAddress": null,
-            })
-        };
-        let short = usize::from(now < self.receipts_short_until);
-        let listed = block.transactions.len().saturating_sub(short);
-        Value::Array(block.transactions.iter().enumerate().take(listed).map(receipt).collect())
+    /// Receipts of the block of this hash; null while they are not known.
+    fn receipts(&self, hash: B256, now: Duration) -> Value {
+        let Some(place) = self.blocks.iter().position(|block| block.hash == hash) else { return Value::Null };
+        self.listed(place, now).map_or(Value::Null, |listed| (0..listed).map(|index| self.told(place, index)).collect())
     }
 
-    fn receipt(&self, hash: &str, now: Duration) -> Value {
-        let block = self.blocks.iter().find(|block| block.transactions.iter().any(|known| known.hash.to_string() == hash));
-        let receipts = block.map(|block| self.receipts(&block.hash.to_string(), now));
-        let Some(Value::Array(receipts)) = receipts else { return Value::Null };
-        receipts.into_iter().find(|receipt| receipt["transactionHash"] == hash).unwrap_or(Value::Null)
+    fn receipt(&self, hash: B256, now: Duration) -> Value {
+        let within = |block: &Block| block.transactions.iter().position(|known| known.hash == hash);
+        let found = self.blocks.iter().enumerate().find_map(|(place, block)| Some((place, within(block)?)));
+        let known = found.filter(|(place, index)| self.listed(*place, now).is_some_and(|listed| *index < listed));
+        known.map_or(Value::Null, |(place, index)| self.told(place, index))
+    }
+
+    /// How many receipts of a block are known; `None` while its index has none.
+    fn listed(&self, place: usize, now: Duration) -> Option<usize> {
+        let block = &self.blocks[place];
+        let short = usize::from(now < self.receipts_short_until);
+        (now >= block.receipts_from).then(|| block.transactions.len().saturating_sub(short))
+    }
+
+    fn told(&self, place: usize, index: usize) -> Value {
+        let block = &self.blocks[place];
+        let known = &block.transactions[index];
+        json!({
+            "transactionHash": known.hash, "transactionIndex": hex(index as u64), "blockHash": block.hash, "blockNumber": hex(place as u64),
+            "from": known.from, "to": known.to, "status": "0x1", "gasUsed": "0x5208", "effectiveGasPrice": hex(known.max_fee),
+            "contractAddress": null,
+        })
     }
 
     /// What an address holds at the head, wei.
@@ -254,7 +266,7 @@ impl Chain {
     fn send(&mut self, raw: &str, now: Duration) -> Result<B256, String> {
         let raw: Bytes = raw.parse().map_err(|_| "rlp: cannot decode".to_owned())?;
         let envelope = TxEnvelope::decode_2718(&mut raw.as_ref()).map_err(|error| format!("rlp: {error}"))?;
-        let from = envelope.recover_signer().map_err(|_| "invalid sender".to_owned())?;
+        let from = self.signatures.sender(&envelope).map_err(|_| "invalid sender".to_owned())?;
         let tip = envelope.max_priority_fee_per_gas().unwrap_or_else(|| envelope.max_fee_per_gas());
         let max_fee = envelope.max_fee_per_gas();
         let cost = U256::from(max_fee) * U256::from(envelope.gas_limit()) + envelope.value();

@@ -1,6 +1,6 @@
 //! What must hold at the end of a run.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use alloy::primitives::{Address, B256};
 use engine::config::{Displaced, TxmgrConfig};
@@ -26,9 +26,9 @@ pub(crate) fn invariants(book: &Book, plan: &Plan, node: &Node, store: &impl Sto
         }
     }
     // A transfer to oneself closes a nonce; nothing else may be there that nobody asked for, but for the other wallet's.
-    let asked_for =
-        |to: &Address| plan.addresses.contains(to) || *to == STRANGER || (0..plan.transactions).any(|number| recipient(number) == *to);
-    let strangers = mined.keys().filter(|to| !asked_for(to)).count();
+    let asked_for: BTreeSet<Address> =
+        (0..plan.transactions).map(recipient).chain(plan.addresses.iter().copied()).chain([STRANGER]).collect();
+    let strangers = mined.keys().filter(|to| !asked_for.contains(*to)).count();
     if strangers > 0 {
         return Err(format!("{strangers} recipients on chain that nobody asked for"));
     }
@@ -105,7 +105,7 @@ fn statuses(
 /// Who holds the nonces of a request on chain.
 fn holders(node: &Node, store: &impl Store, id: uuid::Uuid, from: &Address) -> String {
     let attempts = read::attempts(store, id).unwrap_or_default();
-    let nonces: std::collections::BTreeSet<u64> = attempts.iter().map(|attempt| attempt.nonce).collect();
+    let nonces: BTreeSet<u64> = attempts.iter().map(|attempt| attempt.nonce).collect();
     let blocks = node.blocks();
     let holder = |nonce: u64| {
         let mut all = (0_u64..).zip(&blocks).flat_map(|(number, block)| block.transactions.iter().map(move |known| (number, known)));

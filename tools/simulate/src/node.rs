@@ -18,6 +18,7 @@ use tokio::io::DuplexStream;
 use crate::chain::{BASE_FEE, Block, Chain, hex};
 use crate::executor::{Executor, Process};
 use crate::faults::{Fault, Tally};
+use crate::signer::Signatures;
 
 /// Whose tasks outlive the engine's crashes.
 pub(crate) const WORLD: Process = Process(0);
@@ -60,7 +61,7 @@ pub(crate) struct Node {
 
 impl Node {
     /// A node with a first block.
-    pub(crate) fn new(executor: Executor) -> Self {
+    pub(crate) fn new(executor: Executor, signatures: Signatures) -> Self {
         let old = executor.below(8) == 0;
         let takes_batches = executor.below(8) != 0;
         let second_lag = usize::try_from(executor.below(6)).unwrap_or(0);
@@ -68,7 +69,7 @@ impl Node {
         Self {
             takes_batches,
             executor,
-            chain: RefCell::new(Chain::new(old)),
+            chain: RefCell::new(Chain::new(old, signatures)),
             down_until: Cell::default(),
             second_down_until: Cell::default(),
             heads_cut_until: Cell::default(),

@@ -4,12 +4,48 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use alloy::consensus::TxEnvelope;
+use alloy::consensus::crypto::RecoveryError;
+use alloy::consensus::transaction::SignerRecoverable;
+use alloy::primitives::map::B256HashMap;
 use alloy::primitives::{Address, B256, Signature};
 use engine::keys::{Answer, Keyring, SignError, Signer};
 use parking_lot::Mutex;
 
 use crate::executor::Executor;
 use crate::faults::Fault;
+
+/// Signature and signer of each digest.
+type Made = B256HashMap<(Signature, Address)>;
+
+/// Who made which signature of which digest. Clones are the same.
+///
+/// To recover a sender takes a quarter of a seed's time, and a digest and a signature that were seen together at the signer have one
+/// answer only. Everything else is recovered, and in some seeds all is, so that what the keys sign is looked at too.
+#[derive(Clone, Default)]
+pub(crate) struct Signatures(Option<Arc<Mutex<Made>>>);
+
+impl Signatures {
+    /// Remembers signatures, or none.
+    pub(crate) fn new(remembers: bool) -> Self {
+        Self(remembers.then(Arc::default))
+    }
+
+    fn note(&self, digest: B256, signature: Signature, address: Address) {
+        if let Some(made) = &self.0 {
+            made.lock().insert(digest, (signature, address));
+        }
+    }
+
+    /// The sender of a transaction.
+    pub(crate) fn sender(&self, envelope: &TxEnvelope) -> Result<Address, RecoveryError> {
+        let made = self.0.as_ref().and_then(|made| made.lock().get(&envelope.signature_hash()).copied());
+        match made.filter(|made| made.0 == *envelope.signature()) {
+            Some((_, address)) => Ok(address),
+            None => envelope.recover_signer(),
+        }
+    }
+}
 
 /// A promised signature, and who waits for it.
 type Promised = (Result<Signature, SignError>, flume::Sender<Result<Signature, SignError>>);
@@ -27,6 +63,7 @@ struct Trouble {
 /// The signer of a seed; it outlives the engine's crashes.
 pub(crate) struct SimSigner {
     keys: Keyring,
+    made: Signatures,
     clock_us: Arc<AtomicU64>,
     /// Where signatures wait that come later; none if all come at once, as from keys in memory.
     later: Option<flume::Sender<Promised>>,
@@ -36,9 +73,9 @@ pub(crate) struct SimSigner {
 
 impl SimSigner {
     /// A signer, and, if it is to be slow, what it has to deliver.
-    pub(crate) fn new(keys: Keyring, clock_us: Arc<AtomicU64>, slow: bool) -> (Self, Option<flume::Receiver<Promised>>) {
+    pub(crate) fn new(keys: Keyring, made: Signatures, clock_us: Arc<AtomicU64>, slow: bool) -> (Self, Option<flume::Receiver<Promised>>) {
         let (later, deliver) = if slow { Some(flume::unbounded()).unzip() } else { (None, None) };
-        (Self { keys, clock_us, later, trouble: Mutex::default(), happened: Mutex::default() }, deliver)
+        (Self { keys, made, clock_us, later, trouble: Mutex::default(), happened: Mutex::default() }, deliver)
     }
 
     /// One key hangs or is refused for so long.
@@ -76,6 +113,9 @@ impl Signer for SimSigner {
             None => {}
         }
         let signed = self.keys.sign(address, digest).map_err(SignError::Key);
+        if let Ok(signature) = &signed {
+            self.made.note(*digest, *signature, *address);
+        }
         let Some(later) = &self.later else { return Answer::Now(signed) };
         let (tell, told) = flume::bounded(1);
         // The world outlives every engine.

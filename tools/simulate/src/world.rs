@@ -28,7 +28,7 @@ use crate::load::{Book, Plan, Present, Running, caller, pauser};
 use crate::node::{Node, WORLD};
 use crate::points::Points;
 use crate::room::{HEADS_PORT, ORACLE_HOST, SECOND_HOST, SimRoom};
-use crate::signer::{SimSigner, deliver};
+use crate::signer::{Signatures, SimSigner, deliver};
 use crate::store::{DiskFault, MemoryStore};
 
 /// Addresses of one seed.
@@ -121,13 +121,15 @@ fn run(executor: Executor) -> Result<Outcome, String> {
     let used_before = addresses.iter().map(|address| (*address, executor.below(3) * executor.below(4))).collect();
     let plan = Rc::new(Plan { addresses, transactions: TRANSACTIONS, used_before });
     let clock_us = Arc::new(AtomicU64::default());
+    // One seed in sixteen recovers every sender.
+    let signatures = Signatures::new(executor.below(16) > 0);
     // One seed in three has a signer on another machine.
-    let (signer, promised) = SimSigner::new(keys.clone(), Arc::clone(&clock_us), executor.below(3) == 0);
+    let (signer, promised) = SimSigner::new(keys.clone(), signatures.clone(), Arc::clone(&clock_us), executor.below(3) == 0);
     if let Some(promised) = promised {
         executor.spawn(WORLD, deliver(executor.clone(), promised));
     }
     let world = Rc::new(World {
-        node: Rc::new(Node::new(executor.clone())),
+        node: Rc::new(Node::new(executor.clone(), signatures)),
         store: MemoryStore::default(),
         shards: usize::try_from(executor.below(3) + 1).unwrap_or(1),
         config: config(&executor),
