@@ -59,6 +59,10 @@ storage::sabotages! {
     DisplacedBeforeFinal = "displaced-before-final",
     /// Another wallet's transactions of our addresses are not looked at.
     RivalUnseen = "rival-unseen",
+    /// Authorizations in a block are not looked at.
+    AuthorizationsUnseen = "authorizations-unseen",
+    /// An authorization in a block counts as valid, whatever the chain's count says.
+    AuthorizationsTrusted = "authorizations-trusted",
     /// A nonce that opened again below ours is left open.
     HoleNotFilled = "hole-not-filled",
     /// The answer to a sign job that was given up counts for the next one at the same nonce.

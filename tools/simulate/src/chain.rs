@@ -2,6 +2,8 @@
 //!
 //! It executes nothing: a transaction in a block took its nonce and reached its recipient, and that is all that is asked of it.
 
+mod authorized;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
@@ -10,6 +12,7 @@ use alloy::eips::Decodable2718;
 use alloy::primitives::{Address, B256, Bytes, U256, keccak256};
 use serde_json::{Value, json};
 
+use self::authorized::Authorized;
 use crate::executor::Executor;
 use crate::signer::Signatures;
 
@@ -39,6 +42,7 @@ pub(crate) struct Known {
     tip: u128,
     /// Gas at its highest price, and value, wei.
     cost: U256,
+    authorized: Vec<Authorized>,
 }
 
 /// A block.
@@ -114,12 +118,20 @@ impl Chain {
 
     /// Another wallet that has the key sends at the next `count` nonces of an address, at prices that nobody can outbid.
     pub(crate) fn strangers(&mut self, from: Address, count: u64, salt: u64) {
-        let next = self.nonces.get(&from).copied().unwrap_or(0);
+        let next = self.next(&from);
         for nonce in next..next + count {
             let hash = keccak256([from.as_slice(), &nonce.to_be_bytes(), &salt.to_be_bytes()].concat());
             let (max_fee, tip) = (STRANGERS_PRICE, STRANGERS_PRICE);
-            self.pool.insert((from, nonce), Known { hash, from, to: Some(STRANGER), nonce, max_fee, tip, cost: U256::ZERO });
+            self.pool.insert(
+                (from, nonce),
+                Known { hash, from, to: Some(STRANGER), nonce, max_fee, tip, cost: U256::ZERO, authorized: Vec::new() },
+            );
         }
+    }
+
+    /// The next nonce of an address.
+    fn next(&self, address: &Address) -> u64 {
+        self.nonces.get(address).copied().unwrap_or(0)
     }
 
     /// Number of the newest block.
@@ -131,8 +143,8 @@ impl Chain {
     pub(crate) fn seen_behind(&mut self, lag: usize, method: &str, params: &Value, now: Duration) -> Result<Value, (i64, String)> {
         let newest = self.blocks.split_off(self.blocks.len().saturating_sub(lag).max(1));
         let taken = |chain: &mut Self, change: fn(&mut u64)| {
-            for known in newest.iter().flat_map(|block| &block.transactions) {
-                change(chain.nonces.entry(known.from).or_default());
+            for (address, _) in newest.iter().flat_map(|block| &block.transactions).flat_map(Known::takes) {
+                change(chain.nonces.entry(address).or_default());
             }
         };
         // What is sent goes to the pool of the newest machine, which knows what is used.
@@ -167,8 +179,8 @@ impl Chain {
                     Some(number) => usize::try_from(number + 1).unwrap_or(usize::MAX),
                     None => self.blocks.len(),
                 };
-                let later = self.blocks[above..].iter().flat_map(|block| &block.transactions).filter(|known| known.from == address).count();
-                json!(hex(self.nonces.get(&address).copied().unwrap_or(0) - later as u64))
+                let later = self.blocks[above..].iter().flat_map(|block| &block.transactions).flat_map(Known::takes);
+                json!(hex(self.next(&address) - later.filter(|taken| taken.0 == address).count() as u64))
             }
             "eth_getBalance" => {
                 let address: Address = serde_json::from_value(params[0].clone()).map_err(|error| (-32602, error.to_string()))?;
@@ -219,7 +231,7 @@ impl Chain {
         });
         let pooled = || self.pool.values().find(|known| known.hash == hash).map(|known| (known, Value::Null, Value::Null));
         let Some((known, block, number)) = mined.or_else(pooled) else { return Value::Null };
-        json!({"hash": known.hash, "from": known.from, "nonce": hex(known.nonce), "blockHash": block, "blockNumber": number})
+        json!({"hash": known.hash, "from": known.from, "nonce": hex(known.nonce), "blockHash": block, "blockNumber": number, "authorizationList": known.list()})
     }
 
     /// Receipts of the block of this hash; null while they are not known.
@@ -248,7 +260,7 @@ impl Chain {
         json!({
             "transactionHash": known.hash, "transactionIndex": hex(index as u64), "blockHash": block.hash, "blockNumber": hex(place as u64),
             "from": known.from, "to": known.to, "status": "0x1", "gasUsed": "0x5208", "effectiveGasPrice": hex(known.max_fee),
-            "contractAddress": null,
+            "contractAddress": null, "type": if known.carries() { "0x4" } else { "0x2" },
         })
     }
 
@@ -270,7 +282,8 @@ impl Chain {
         let tip = envelope.max_priority_fee_per_gas().unwrap_or_else(|| envelope.max_fee_per_gas());
         let max_fee = envelope.max_fee_per_gas();
         let cost = U256::from(max_fee) * U256::from(envelope.gas_limit()) + envelope.value();
-        let known = Known { hash: keccak256(&raw), from, to: envelope.to(), nonce: envelope.nonce(), max_fee, tip, cost };
+        let known =
+            Known { hash: keccak256(&raw), from, to: envelope.to(), nonce: envelope.nonce(), max_fee, tip, cost, authorized: Vec::new() };
         if let Some(to) = known.to.filter(|to| *to != from) {
             if std::mem::take(&mut self.refuse_next) {
                 self.refused.insert(to);
@@ -279,7 +292,7 @@ impl Chain {
                 return Err("exceeds block gas limit".into());
             }
         }
-        let next = self.nonces.get(&from).copied().unwrap_or(0);
+        let next = self.next(&from);
         if known.nonce < next {
             return Err(format!("nonce too low: next nonce {next}, tx nonce {}", known.nonce));
         }
@@ -292,6 +305,7 @@ impl Chain {
                 return Err("replacement transaction underpriced".into());
             }
         }
+        self.check_delegated(&from, known.nonce)?;
         let balance = self.balance(&from, now);
         let others = self.pool.iter().filter(|((address, nonce), _)| *address == from && *nonce != known.nonce);
         let queued: U256 = others.map(|(_, other)| other.cost).sum();
@@ -316,12 +330,14 @@ impl Chain {
         for _ in 0..depth {
             let transactions = self.blocks.pop().map(|block| block.transactions).unwrap_or_default();
             for known in transactions {
-                *self.nonces.entry(known.from).or_default() -= 1;
                 let strange = known.to == Some(STRANGER);
-                *self.opened_again.entry(known.from).or_default() += u64::from(strange);
+                for (address, _) in known.takes() {
+                    *self.nonces.entry(address).or_default() -= 1;
+                    *self.opened_again.entry(address).or_default() += u64::from(strange);
+                }
                 // The other wallet has often changed its mind by then.
                 if requeue && !(strange && executor.below(2) == 0) {
-                    self.pool.insert((known.from, known.nonce), known);
+                    self.pool.insert((known.from, known.nonce), known.undone());
                 }
             }
         }
@@ -340,15 +356,22 @@ impl Chain {
             let mut balance = self.balance(&from, executor.now());
             // As geth does at each head: what cannot be paid for leaves the pool.
             self.pool.retain(|key, known| key.0 != from || known.cost <= balance);
-            let next = self.nonces.entry(from).or_default();
-            while (transactions.len() as u64) < most
-                && self.pool.get(&(from, *next)).is_some_and(|known| known.max_fee >= base_fee && known.cost <= balance)
-            {
-                balance -= self.pool[&(from, *next)].cost;
-                transactions.extend(self.pool.remove(&(from, *next)));
-                *next += 1;
+            while (transactions.len() as u64) < most {
+                let key = (from, self.next(&from));
+                let payable = |known: &&Known| known.max_fee >= base_fee && known.cost <= balance;
+                if self.pool.get(&key).filter(payable).is_none() {
+                    break;
+                }
+                let Some(mut known) = self.pool.remove(&key) else { break };
+                balance -= known.cost;
+                *self.nonces.entry(from).or_default() += 1;
+                self.apply(&mut known);
+                transactions.push(known);
             }
         }
+        // What an authorization took the nonce of can never be mined.
+        let nonces = &self.nonces;
+        self.pool.retain(|key, _| nonces.get(&key.0).is_none_or(|next| key.1 >= *next));
         let parent = self.blocks.last().map_or(B256::ZERO, |block| block.hash);
         let content: Vec<u8> = transactions.iter().flat_map(|known: &Known| known.hash.0).collect();
         let hash = keccak256([parent.as_slice(), &executor.now().as_nanos().to_be_bytes(), &content].concat());

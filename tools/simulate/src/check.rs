@@ -109,7 +109,7 @@ fn holders(node: &Node, store: &impl Store, id: uuid::Uuid, from: &Address) -> S
     let blocks = node.blocks();
     let holder = |nonce: u64| {
         let mut all = (0_u64..).zip(&blocks).flat_map(|(number, block)| block.transactions.iter().map(move |known| (number, known)));
-        match all.find(|(_, known)| known.from == *from && known.nonce == nonce) {
+        match all.find(|(_, known)| known.takes().any(|taken| taken == (*from, nonce))) {
             Some((number, known)) => format!("nonce {nonce} is held by {} to {:?} in block {number}", known.hash, known.to),
             None => format!("nonce {nonce} is open"),
         }

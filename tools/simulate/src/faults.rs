@@ -90,6 +90,10 @@ faults! {
     ReorgLoses = "reorg, pool empty",
     /// Another wallet has a key and uses the next nonces of its address.
     Rival = "another wallet has the key",
+    /// Authorizations of an address take its next nonces.
+    Authorized = "authorizations take nonces",
+    /// Authorizations of an address are in a block and none of them is valid.
+    AuthorizedInVain = "authorizations in vain",
     /// Heads by WebSocket end, and cannot be had for up to twenty blocks.
     HeadsCut = "heads by WebSocket cut",
     /// The price oracle answers nonsense for a while.

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use alloy::primitives::Address;
+use engine::keys::Keyring;
 use engine::txmgr::{ByStage, Census};
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
@@ -39,6 +40,8 @@ pub(crate) enum Door {
 /// The node.
 pub(crate) struct Node {
     executor: Executor,
+    /// The keys of the engine, which others have too.
+    keys: Keyring,
     takes_batches: bool,
     chain: RefCell<Chain>,
     down_until: Cell<Duration>,
@@ -61,12 +64,13 @@ pub(crate) struct Node {
 
 impl Node {
     /// A node with a first block.
-    pub(crate) fn new(executor: Executor, signatures: Signatures) -> Self {
+    pub(crate) fn new(executor: Executor, keys: Keyring, signatures: Signatures) -> Self {
         let old = executor.below(8) == 0;
         let takes_batches = executor.below(8) != 0;
         let second_lag = usize::try_from(executor.below(6)).unwrap_or(0);
         let second_is_of_another_chain = executor.below(8) == 0;
         Self {
+            keys,
             takes_batches,
             executor,
             chain: RefCell::new(Chain::new(old, signatures)),
@@ -155,10 +159,13 @@ impl Node {
                 self.tell_head();
             }
             Fault::Rival => {
-                let place = usize::try_from(self.executor.below(chain.nonces.len() as u64)).unwrap_or(0);
-                let Some(address) = chain.nonces.keys().nth(place).copied() else { return };
+                let Some(address) = self.address() else { return };
                 let (count, salt) = (self.executor.below(3) + 1, self.executor.below(u64::MAX));
                 chain.strangers(address, count, salt);
+            }
+            Fault::Authorized | Fault::AuthorizedInVain => {
+                let Some(address) = self.address() else { return };
+                chain.authorize(&self.keys, address, fault == Fault::AuthorizedInVain, &self.executor);
             }
             Fault::HeadsCut => {
                 // Up to twenty blocks.
@@ -180,8 +187,7 @@ impl Node {
                 chain.receipts_short_until = now + self.executor.between(Duration::from_millis(500), Duration::from_secs(3));
             }
             Fault::FundsDrained => {
-                let place = usize::try_from(self.executor.below(chain.nonces.len() as u64)).unwrap_or(0);
-                let Some(address) = chain.nonces.keys().nth(place).copied() else { return };
+                let Some(address) = self.address() else { return };
                 chain.drained = Some((address, now + self.executor.between(Duration::from_millis(500), Duration::from_secs(8))));
             }
             Fault::Invalid => {
@@ -195,6 +201,12 @@ impl Node {
             }
         }
         self.note(fault);
+    }
+
+    /// One of our addresses, from the seed.
+    fn address(&self) -> Option<Address> {
+        let place = usize::try_from(self.executor.below(self.keys.addresses().count() as u64)).unwrap_or(0);
+        self.keys.addresses().nth(place)
     }
 
     /// No more faults.

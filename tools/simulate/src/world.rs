@@ -129,7 +129,7 @@ fn run(executor: Executor) -> Result<Outcome, String> {
         executor.spawn(WORLD, deliver(executor.clone(), promised));
     }
     let world = Rc::new(World {
-        node: Rc::new(Node::new(executor.clone(), signatures)),
+        node: Rc::new(Node::new(executor.clone(), keys.clone(), signatures)),
         store: MemoryStore::default(),
         shards: usize::try_from(executor.below(3) + 1).unwrap_or(1),
         config: config(&executor),
@@ -274,7 +274,7 @@ async fn trouble(world: Rc<World>, calm: Rc<Cell<bool>>) {
         let stage = Stage::ALL[usize::try_from(world.executor.below(Stage::ALL.len() as u64)).unwrap_or(0)];
         if world.executor.below(2) == 0 {
             world.strike(fault);
-            if fault == Fault::Rival && world.executor.below(2) == 0 {
+            if matches!(fault, Fault::Rival | Fault::Authorized) && world.executor.below(2) == 0 {
                 // What the other wallet used opens again when something of ours may be bound behind it.
                 world.executor.sleep(world.executor.between(Duration::from_secs(1), Duration::from_secs(4))).await;
                 world.strike(Fault::Reorg);
