@@ -37,6 +37,12 @@ storage::sabotages! {
     FirstHashOnly = "first-hash-only",
     /// A block's parent is not compared with the stored block.
     ReorgUnseen = "reorg-unseen",
+    /// A reorg is followed however deep it goes.
+    FinalityNotHeld = "finality-not-held",
+    /// How deep a reorg goes is counted from the newest block, not from the highest there was.
+    FinalityMovesDown = "finality-moves-down",
+    /// Transactions are sent also while the chain cannot be followed.
+    SentWithoutChain = "sent-without-chain",
     /// What a block held stays confirmed when the block leaves the chain.
     ReorgNotTakenBack = "reorg-not-taken-back",
     /// Transactions of a block that left the chain are not sent again.

@@ -127,7 +127,8 @@ impl Follower {
     #[must_use]
     pub fn lowest(&self) -> u64 {
         let newest = self.stored.map_or(0, |stored| stored.number);
-        (self.highest + 1).saturating_sub(self.finality_depth).max(self.finalized).min(newest)
+        let highest = if sabotage::on(Sabotage::FinalityMovesDown) { newest } else { self.highest };
+        (highest + 1).saturating_sub(self.finality_depth).max(self.finalized).min(newest)
     }
 
     /// The node's hash at a height, and the stored one; `None` if that block is older than all that are kept.
@@ -147,7 +148,7 @@ impl Follower {
                 return Word::Common(number);
             }
         }
-        if number <= lowest {
+        if number <= lowest && !sabotage::on(Sabotage::FinalityNotHeld) {
             return Word::Final(lowest);
         }
         self.parted = true;

@@ -88,6 +88,10 @@ faults! {
     Reorg = "reorg",
     /// Blocks leave the chain; their transactions are gone.
     ReorgLoses = "reorg, pool empty",
+    /// Blocks leave the chain that are final: it is another chain.
+    ReorgFinal = "reorg past finality",
+    /// Two reorgs, of which neither goes past finality alone: it is another chain.
+    ReorgsFinal = "two reorgs past finality",
     /// Another wallet has a key and uses the next nonces of its address.
     Rival = "another wallet has the key",
     /// Authorizations of an address take its next nonces.
@@ -123,6 +127,11 @@ impl Fault {
             Self::CrashMinedUnseen => Some(Point::MinedUnseen),
             _ => None,
         }
+    }
+
+    /// Nothing comes after it: only the end of a run has it.
+    pub(crate) const fn is_last(self) -> bool {
+        matches!(self, Self::ReorgFinal | Self::ReorgsFinal)
     }
 
     /// Whether this build has it: points are behind a feature.
@@ -212,7 +221,7 @@ impl fmt::Display for Tally {
 pub(crate) fn draw(executor: &Executor) -> Fault {
     loop {
         let place = usize::try_from(executor.below(Fault::ALL.len() as u64)).unwrap_or(0);
-        if Fault::ALL[place].is_here() {
+        if Fault::ALL[place].is_here() && !Fault::ALL[place].is_last() {
             return Fault::ALL[place];
         }
     }

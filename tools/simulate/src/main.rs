@@ -8,6 +8,7 @@
 //!             ├─ client ───────► netio::Lane, hyper              (production) ─► streams in memory
 //!             └─ node ─────────  pool, blocks, receipts (simulated), which cuts, delays, repeats, drops and lags
 //!   faults for a while, then none ─► everything must end: exactly once, no gaps, status as on chain, no work left
+//!   in one seed of eight: a reorg past finality, and then the engine must stop, say so, and take nothing back
 //! ```
 //!
 //! Each fault notes in which stages it found transactions, as the engine itself counts them; half of the faults wait for a stage drawn
@@ -22,6 +23,7 @@ mod chain;
 mod check;
 mod executor;
 mod faults;
+mod finality;
 mod heads;
 mod load;
 mod node;
@@ -29,6 +31,7 @@ mod points;
 mod room;
 #[cfg(feature = "sabotage")]
 mod sabotages;
+mod settings;
 mod signer;
 mod store;
 mod world;

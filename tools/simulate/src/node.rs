@@ -6,7 +6,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use alloy::primitives::Address;
+use alloy::primitives::{Address, B256};
 use engine::keys::Keyring;
 use engine::txmgr::{ByStage, Census};
 use http_body_util::{BodyExt, Full};
@@ -58,6 +58,10 @@ pub(crate) struct Node {
     tally: RefCell<Tally>,
     /// Stages of the engine that runs now.
     census: RefCell<Option<Arc<Census>>>,
+    /// How often somebody has sent a transaction.
+    pub(crate) sends: Cell<u64>,
+    /// No block is sealed.
+    pub(crate) rests: Cell<bool>,
     /// Most blocks that leave the chain at once: what is deeper is final.
     pub(crate) reorg_depth_max: Cell<u64>,
 }
@@ -84,6 +88,8 @@ impl Node {
             faults: RefCell::default(),
             tally: RefCell::default(),
             census: RefCell::default(),
+            sends: Cell::default(),
+            rests: Cell::default(),
             reorg_depth_max: Cell::new(1),
         }
     }
@@ -93,6 +99,9 @@ impl Node {
         loop {
             let pause = self.executor.between(Duration::from_millis(300), Duration::from_millis(1500));
             self.executor.sleep(pause).await;
+            if self.rests.get() {
+                continue;
+            }
             self.chain.borrow_mut().mine(&self.executor);
             self.tell_head();
         }
@@ -152,11 +161,10 @@ impl Node {
                 let most = self.reorg_depth_max.get();
                 let depth = self.executor.below(most) + 1;
                 let length = self.executor.below(depth + 2);
-                if !chain.reorganise(depth, length, most, fault == Fault::Reorg, &self.executor) {
+                drop(chain);
+                if !self.reorganise(depth, length, most, fault == Fault::Reorg) {
                     return;
                 }
-                drop(chain);
-                self.tell_head();
             }
             Fault::Rival => {
                 let Some(address) = self.address() else { return };
@@ -207,6 +215,26 @@ impl Node {
     fn address(&self) -> Option<Address> {
         let place = usize::try_from(self.executor.below(self.keys.addresses().count() as u64)).unwrap_or(0);
         self.keys.addresses().nth(place)
+    }
+
+    /// See [`Chain::reorganise`].
+    pub(crate) fn reorganise(&self, depth: u64, length: u64, most: u64, requeue: bool) -> bool {
+        let done = self.chain.borrow_mut().reorganise(depth, length, most, requeue, &self.executor);
+        if done {
+            self.tell_head();
+        }
+        done
+    }
+
+    /// Number of the newest block.
+    pub(crate) fn head(&self) -> u64 {
+        self.chain.borrow().head()
+    }
+
+    /// The hash of a block.
+    pub(crate) fn hash(&self, number: u64) -> Option<B256> {
+        let place = usize::try_from(number).ok()?;
+        Some(self.chain.borrow().blocks.get(place)?.hash)
     }
 
     /// No more faults.
@@ -343,6 +371,7 @@ impl Node {
         let params = &call["params"];
         let refused = self.chain.borrow().refused.len();
         let (now, method) = (self.executor.now(), call["method"].as_str().unwrap_or_default());
+        self.sends.set(self.sends.get() + u64::from(method == "eth_sendRawTransaction"));
         let lag = if door == Door::Second { self.second_lag } else { 0 };
         let result = match method {
             "eth_chainId" if door == Door::Second && self.second_is_of_another_chain => Ok(json!(hex(OTHER_CHAIN_ID))),

@@ -8,9 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use alloy::primitives::{Address, B256, keccak256};
-use engine::config::{
-    Config, Displaced, EndpointConfig, GasConfig, HiddenUrl, KeysConfig, NodeConfig, PriceUnit, ShardsConfig, TxmgrConfig,
-};
+use engine::config::Config;
 use engine::engine::{Assembly, Clock, Surroundings, assemble};
 use engine::keys::Keyring;
 use engine::metrics::Metrics;
@@ -20,29 +18,28 @@ use engine::txmgr::stage::Stage;
 use netio::{Bell, Room, within};
 use storage::{Turn, Writer};
 
-use crate::chain::CHAIN_ID;
 use crate::check::invariants;
 use crate::executor::{Executor, Process};
 use crate::faults::{Fault, Tally, draw};
+use crate::finality;
 use crate::load::{Book, Plan, Present, Running, caller, pauser};
 use crate::node::{Node, WORLD};
 use crate::points::Points;
-use crate::room::{HEADS_PORT, ORACLE_HOST, SECOND_HOST, SimRoom};
+use crate::room::SimRoom;
+use crate::settings::config;
 use crate::signer::{Signatures, SimSigner, deliver};
 use crate::store::{DiskFault, MemoryStore};
 
 /// Addresses of one seed.
-const ADDRESSES: u64 = 5;
+pub(crate) const ADDRESSES: u64 = 5;
 /// Transactions of one seed.
 const TRANSACTIONS: u64 = 200;
 /// Faults of one seed.
 const FAULTS: u64 = 12;
 /// Callers of one seed.
 const CALLERS: usize = 4;
-/// The highest price, where a seed sets one, wei.
-const CAP: u128 = 20_000_000_000;
 /// Longest wait of a fault for the stage it is aimed at.
-const AIM: Duration = Duration::from_secs(3);
+pub(crate) const AIM: Duration = Duration::from_secs(3);
 /// Longest time between two faults.
 const BETWEEN_FAULTS: Duration = Duration::from_secs(2);
 /// Virtual time between two looks at whether all has ended.
@@ -84,23 +81,33 @@ impl fmt::Display for Outcome {
     }
 }
 
-struct World {
-    executor: Executor,
-    node: Rc<Node>,
-    store: MemoryStore,
+/// One seed's world.
+pub(crate) struct World {
+    /// Time and chance.
+    pub(crate) executor: Executor,
+    /// The node.
+    pub(crate) node: Rc<Node>,
+    /// The disk.
+    pub(crate) store: MemoryStore,
     keys: Keyring,
     signer: Arc<SimSigner>,
-    config: Config,
+    /// The engine's configuration.
+    pub(crate) config: Config,
     shards: usize,
-    present: Present,
+    /// The engine.
+    pub(crate) present: Present,
     process: Cell<Process>,
     starts: Cell<u32>,
     clock_us: Arc<AtomicU64>,
     points: Points,
     /// A fault that strikes as soon as a transaction is in that stage.
-    aimed: Cell<Option<(Stage, Fault)>>,
+    pub(crate) aimed: Cell<Option<(Stage, Fault)>>,
     /// Rung when it has struck.
-    struck: Bell,
+    pub(crate) struck: Bell,
+    /// The engine's newest block when the chain went past what is final.
+    pub(crate) stands_at: Cell<Option<(u64, B256)>>,
+    /// How a run ended that ends otherwise than by the end of all work.
+    pub(crate) verdict: RefCell<Option<Result<(), String>>>,
 }
 
 /// Runs one seed.
@@ -142,6 +149,8 @@ fn run(executor: Executor) -> Result<Outcome, String> {
         points: Points::default(),
         aimed: Cell::default(),
         struck: Bell::new(),
+        stands_at: Cell::default(),
+        verdict: RefCell::default(),
         executor,
     });
     plan.used_before.iter().for_each(|(address, count)| world.node.used_before(*address, *count));
@@ -179,6 +188,10 @@ fn run(executor: Executor) -> Result<Outcome, String> {
         if !book.borrow().broken.is_empty() {
             return true;
         }
+        if let Some(verdict) = world.verdict.borrow_mut().take() {
+            failure = verdict.err();
+            return true;
+        }
         let look = calm.get() && book.borrow().done == CALLERS + 1 && world.executor.now() >= next_look;
         look && {
             // Ever more rarely: a world that has stopped is looked at to the end.
@@ -199,79 +212,23 @@ fn run(executor: Executor) -> Result<Outcome, String> {
         return Err(broken.clone());
     }
     if ended {
-        return Ok(outcome);
+        return failure.map_or(Ok(outcome), Err);
     }
     let open = format!("not ended after {:?}: {} of {} callers done", world.executor.now(), book.borrow().done, CALLERS + 1);
     Err(failure.map_or(open.clone(), |failure| format!("{open}; {failure}")))
 }
 
-fn config(executor: &Executor) -> Config {
-    // Half of the seeds have two nodes, in either order.
-    let ws_url = (executor.below(2) == 0).then(|| format!("ws://node:{HEADS_PORT}"));
-    let mut endpoints = vec![EndpointConfig { url: "http://node:1".to_owned(), ws_url }];
-    if executor.below(2) == 0 {
-        let second = EndpointConfig { url: format!("http://{SECOND_HOST}:1"), ws_url: None };
-        endpoints.insert(usize::try_from(executor.below(2)).unwrap_or(0), second);
-    }
-    // One seed in three has a price oracle.
-    let oracle = executor.below(3) == 0;
-    Config {
-        node: NodeConfig {
-            send_to_all: endpoints.len() > 1 && executor.below(2) == 0,
-            endpoints,
-            ws_poll_interval_ms: executor.below(10_000) + 500,
-            max_lag_blocks: executor.below(6) + 1,
-            probe_interval_ms: 500,
-            chain_id: Some(CHAIN_ID),
-            connections: usize::try_from(executor.below(3) + 1).unwrap_or(1),
-            batch_calls: usize::try_from(executor.below(20) + 2).unwrap_or(2),
-            request_timeout_ms: 1000,
-            breaker_failures: u32::try_from(executor.below(8) + 1).unwrap_or(1),
-            breaker_pause_min_ms: executor.below(1000) + 1,
-            ..NodeConfig::default()
-        },
-        keys: KeysConfig { sign_timeout_ms: 1000, ..KeysConfig::default() },
-        shards: ShardsConfig { mailbox: 64, ..ShardsConfig::default() },
-        // The cap is above what the base fee rises to and stays at, and below what it spikes to.
-        gas: GasConfig {
-            cache_ms: 2000,
-            cap_max_fee_per_gas: (executor.below(2) == 0).then_some(CAP),
-            oracle_url: oracle.then(|| HiddenUrl(format!("http://{ORACLE_HOST}:1/price"))),
-            oracle_max_fee: oracle.then(|| "/fast".to_owned()),
-            oracle_tip: (oracle && executor.below(2) == 0).then(|| "/tip".to_owned()),
-            oracle_unit: PriceUnit::Gwei,
-            ..GasConfig::default()
-        },
-        txmgr: TxmgrConfig {
-            max_in_flight: usize::try_from(executor.below(40) + 1).unwrap_or(1),
-            max_orchestrators: usize::try_from(executor.below(ADDRESSES) + 1).unwrap_or(1),
-            idle_timeout_ms: executor.below(2000) + 1,
-            stale_timeout_ms: executor.below(10_000) + 500,
-            swap_timeout_ms: executor.below(3000) + 1,
-            resubmit_interval_ms: 4000,
-            retry_min_ms: 50,
-            retry_max_ms: 2000,
-            stage_retry_ms: 3000,
-            persist_retry_ms: 300,
-            // A signer that is away for a while fails no request here.
-            sign_tries: 1000,
-            displaced: if executor.below(4) == 0 { Displaced::Fail } else { Displaced::Requeue },
-            required_confirmations: executor.below(2) + 1,
-            finality_depth: executor.below(4) + 2,
-            ..TxmgrConfig::default()
-        },
-        ..Config::default()
-    }
-}
-
 /// Faults at random times until enough have taken effect, then none; then whatever is down comes up. Half of them wait for a
 /// transaction in a stage that is drawn too: some stages last for milliseconds.
 async fn trouble(world: Rc<World>, calm: Rc<Cell<bool>>) {
-    let room = SimRoom::new(world.executor.clone(), WORLD, Rc::clone(&world.node));
-    while world.node.tally().total() < FAULTS {
+    let room = world.room();
+    // One seed in eight ends in another chain, while there is work to do still.
+    let other_chain = world.executor.below(8) == 0;
+    let enough = if other_chain { world.executor.below(FAULTS) } else { FAULTS };
+    while world.node.tally().total() < enough {
         world.executor.sleep(world.executor.between(Duration::ZERO, BETWEEN_FAULTS)).await;
         let fault = draw(&world.executor);
-        let stage = Stage::ALL[usize::try_from(world.executor.below(Stage::ALL.len() as u64)).unwrap_or(0)];
+        let stage = world.stage();
         if world.executor.below(2) == 0 {
             world.strike(fault);
             if matches!(fault, Fault::Rival | Fault::Authorized) && world.executor.below(2) == 0 {
@@ -290,12 +247,25 @@ async fn trouble(world: Rc<World>, calm: Rc<Cell<bool>>) {
     world.store.arm(None);
     world.points.arm(None);
     world.signer.calm();
+    if other_chain {
+        return finality::end(world).await;
+    }
     calm.set(true);
 }
 
 impl World {
+    /// A room of what is not the engine.
+    pub(crate) fn room(&self) -> SimRoom {
+        SimRoom::new(self.executor.clone(), WORLD, Rc::clone(&self.node))
+    }
+
+    /// One stage, drawn from the seed.
+    pub(crate) fn stage(&self) -> Stage {
+        Stage::ALL[usize::try_from(self.executor.below(Stage::ALL.len() as u64)).unwrap_or(0)]
+    }
+
     /// Brings a transaction into a stage that is rarely met by itself.
-    fn lead_to(&self, stage: Stage) {
+    pub(crate) fn lead_to(&self, stage: Stage) {
         match stage {
             Stage::StatusUpdate => self.node.fault(Fault::Invalid),
             // What is in the pool stays there until its resubmission is due, and then nobody knows a price.
@@ -310,7 +280,7 @@ impl World {
     /// The aimed fault strikes if its stage is met.
     fn strike_if_aimed(self: &Rc<Self>) {
         let Some((stage, fault)) = self.aimed.get() else { return };
-        if self.node.stages()[stage as usize] > 0 {
+        if self.node.stages()[stage as usize] > 0 && (!fault.is_last() || finality::follows(self).is_some()) {
             self.aimed.set(None);
             self.strike(fault);
             self.struck.ring();
@@ -318,7 +288,7 @@ impl World {
     }
 
     /// The fault strikes now, or as soon as what it concerns happens.
-    fn strike(self: &Rc<Self>, fault: Fault) {
+    pub(crate) fn strike(self: &Rc<Self>, fault: Fault) {
         let below = |end: u64| u32::try_from(self.executor.below(end)).unwrap_or(0);
         match fault {
             Fault::Crash => self.crash(Some(Fault::Crash)),
@@ -340,13 +310,14 @@ impl World {
                     self.signer.arm(fault, address, time);
                 }
             }
+            Fault::ReorgFinal | Fault::ReorgsFinal => finality::strike(self, fault),
             fault if fault.point().is_some() => self.points.arm(Some((fault, self.executor.below(6) + 1))),
             fault => self.node.fault(fault),
         }
     }
 
     /// Ends the engine between two steps, and starts it again a little later. Nothing happens while it is down.
-    fn crash(self: &Rc<Self>, fault: Option<Fault>) {
+    pub(crate) fn crash(self: &Rc<Self>, fault: Option<Fault>) {
         if self.present.borrow_mut().take().is_none() {
             return;
         }
