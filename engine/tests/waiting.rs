@@ -1,0 +1,148 @@
+//! A million accepted transactions wait in ten thousand queues while the node is away: they are on disk and not in the heap, and one more
+//! costs what the first ones did (row A2).
+//!
+//! The production manager and writer on a RocksDB of their own. Counted is what Rust code allocates; RocksDB's memtables and caches are
+//! of a fixed size and not in it. CPU is that of the one thread that does it all here; compactions run on others.
+
+// To count what the heap holds takes an allocator, and that trait is unsafe to implement.
+#![allow(unsafe_code)]
+
+use std::alloc::{GlobalAlloc, Layout};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicIsize, Ordering};
+
+use alloy::primitives::{Address, B256, Bytes, U256};
+use engine::config::{GasConfig, TxmgrConfig};
+use engine::txmgr::{Accept, Action, Event, Manager, Now, ReplyTo, Settings};
+use storage::{Commit, Fees, Options, Request, RocksStore, ShardLink, TransactionRow, Writer, read};
+use uuid::Uuid;
+
+/// Counts the bytes that are allocated, and leaves the rest to mimalloc.
+struct Counting;
+
+static HELD: AtomicIsize = AtomicIsize::new(0);
+
+fn count(bytes: usize, sign: isize) {
+    HELD.fetch_add(sign * isize::try_from(bytes).expect("a layout fits isize"), Ordering::Relaxed);
+}
+
+// SAFETY: every call goes to mimalloc with the layout it came with.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        count(layout.size(), 1);
+        // SAFETY: see above.
+        unsafe { mimalloc::MiMalloc.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, place: *mut u8, layout: Layout) {
+        count(layout.size(), -1);
+        // SAFETY: see above.
+        unsafe { mimalloc::MiMalloc.dealloc(place, layout) }
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+const ADDRESSES: u64 = 10_000;
+const WAITING: u64 = 1_000_000;
+/// Transactions in one commit.
+const BATCH: u64 = 1_000;
+/// Heap for one that waits, at most. It would take 200 to keep a request.
+const MOST_BYTES: f64 = 1.0;
+/// What one costs when a million wait, compared with when 10,000 do, at most: log n would be 1.5. Memory that is not in a cache any more
+/// and a neighbour on the machine are in it too.
+const MOST_GROWTH: f64 = 3.0;
+
+/// One shard's way from a submission to its acknowledgement.
+struct Desk {
+    manager: Manager,
+    writer: Writer<RocksStore>,
+    link: ShardLink,
+    actions: Vec<Action>,
+}
+
+impl Desk {
+    fn new(store: RocksStore) -> Self {
+        let settings =
+            Settings { gas: GasConfig::default(), txmgr: TxmgrConfig::default(), lanes: 1, batch_calls: 100, batch_bytes: 1 << 20 };
+        let (writer, mut links) = storage::writer(store, vec![Arc::new(|| ())], 16).expect("an open store");
+        let link = links.pop().expect("one shard");
+        Self { manager: Manager::new(settings), writer, link, actions: Vec::new() }
+    }
+
+    /// Submits these numbers, one commit a batch, and returns how many were acknowledged.
+    fn submit(&mut self, numbers: std::ops::Range<u64>) -> usize {
+        let mut acknowledged = 0;
+        for first in numbers.clone().step_by(BATCH as usize) {
+            let now = Now { elapsed: std::time::Duration::from_micros(first), unix_us: 1_800_000_000_000_000 + first };
+            for number in first..(first + BATCH).min(numbers.end) {
+                let reply_to = ReplyTo { batch: first, index: (number - first) as u32 };
+                self.manager.handle(Event::Submit(accept(number), reply_to), now, &mut self.actions);
+            }
+            self.manager.flush(now, &mut self.actions);
+            for action in std::mem::take(&mut self.actions) {
+                let Action::Commit { ticket, records } = action else { continue };
+                assert!(self.link.submit(Commit { ticket, epoch: 0, records }).is_ok(), "one commit at a time");
+            }
+            self.writer.turn();
+            while let Some(ack) = self.link.next_ack() {
+                assert_eq!(ack.outcome, storage::Outcome::Durable);
+                self.manager.handle(Event::Durable { ticket: ack.ticket }, now, &mut self.actions);
+            }
+            self.manager.flush(now, &mut self.actions);
+            acknowledged += self.actions.iter().filter(|action| matches!(action, Action::Reply { result: Ok(_), .. })).count();
+            self.actions = Vec::new();
+        }
+        acknowledged
+    }
+}
+
+fn address(number: u64) -> Address {
+    Address::from_word(alloy::primitives::keccak256(number.to_be_bytes()))
+}
+
+fn accept(number: u64) -> Accept {
+    let from = address(number % ADDRESSES);
+    let to = Some(Address::repeat_byte(0xbb));
+    let request = Request { from, to, value: U256::from(number), data: Bytes::new(), gas: Some(21_000), fees: Fees::Market };
+    let row = TransactionRow { generation: 0, request, idempotency_key: Some(format!("order-{number:010}")), accepted_at: 1 };
+    Accept { id: Uuid::from_u128(u128::from(number) << 64), row, body_hash: B256::ZERO }
+}
+
+/// CPU of this thread so far, ns.
+fn cpu() -> u64 {
+    let text = std::fs::read_to_string("/proc/thread-self/schedstat").expect("Linux tells it");
+    text.split(' ').next().and_then(|ns| ns.parse().ok()).expect("a number")
+}
+
+#[test]
+fn a_million_that_wait_are_on_disk_and_one_more_costs_what_the_first_ones_did() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let store = RocksStore::open(directory.path(), &Options::default()).expect("a store");
+    let mut desk = Desk::new(store.clone());
+    // One for each address: from here on nothing but the queues grows.
+    let mut acknowledged = desk.submit(0..ADDRESSES);
+    let first_heap = HELD.load(Ordering::Relaxed);
+    let mut first_cost = None;
+    let mut waiting = ADDRESSES;
+    for until in [2 * ADDRESSES, 10 * ADDRESSES, WAITING] {
+        acknowledged += desk.submit(waiting..until - ADDRESSES);
+        let before = cpu();
+        acknowledged += desk.submit((until - ADDRESSES).max(waiting)..until);
+        let cost = (cpu() - before) as f64 / ADDRESSES as f64 / 1_000.0;
+        waiting = until;
+        let heap = (HELD.load(Ordering::Relaxed) - first_heap) as f64 / (waiting - ADDRESSES) as f64;
+        let growth = cost / *first_cost.get_or_insert(cost);
+        println!(
+            "{waiting:>9} wait: {heap:>6.3} bytes of heap for one more, {cost:>6.2} µs of CPU to take one in, {growth:.2} of the first"
+        );
+        assert!(heap < MOST_BYTES, "{heap} bytes of heap for each of {waiting} that wait");
+        assert!(growth < MOST_GROWTH, "{waiting} wait, and one more costs {growth} times what it did");
+    }
+    assert_eq!(acknowledged as u64, WAITING);
+    for number in [0, ADDRESSES / 2, ADDRESSES - 1] {
+        let queue = read::waiting(&store, &address(number), None, 1_000).expect("a queue on disk");
+        assert_eq!(queue.len() as u64, WAITING / ADDRESSES);
+    }
+}
