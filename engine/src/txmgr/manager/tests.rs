@@ -1,5 +1,6 @@
 //! The manager as a whole, one rule a test.
 
+mod crowd;
 mod nonces;
 mod pause;
 mod pool;
