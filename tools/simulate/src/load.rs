@@ -1,7 +1,7 @@
 //! Callers: each submits through the production front, repeats what it did not hear, and remembers what it was told.
 
 use std::cell::{Cell, RefCell};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -68,6 +68,8 @@ impl Running {
 pub(crate) struct Book {
     /// Ids of accepted transactions, by their number.
     pub(crate) accepted: BTreeMap<u64, Uuid>,
+    /// Numbers whose key has come with two bodies in one list: whichever of the two got it, the other is a conflict for ever.
+    contested: BTreeSet<u64>,
     /// A promise that was broken, in words.
     pub(crate) broken: Vec<String>,
     /// Callers that are done, and who pauses.
@@ -115,18 +117,46 @@ pub(crate) async fn caller(executor: Executor, present: Present, book: Rc<RefCel
         if executor.below(4) == 0 {
             race(&executor, &running, &book, &plan, &batch);
         }
-        let ends = running.submit(&executor, batch.iter().map(|number| submission(&plan, *number)).collect()).await;
-        if ends.len() != batch.len() {
-            book.borrow_mut().broken.push(format!("{} answers to {} submissions", ends.len(), batch.len()));
+        let list = list(&executor, &book, &batch);
+        let body = |entry: &(u64, bool)| if entry.1 { other_body(&plan, entry.0) } else { submission(&plan, entry.0) };
+        let ends = running.submit(&executor, list.iter().map(body).collect()).await;
+        if ends.len() != list.len() {
+            book.borrow_mut().broken.push(format!("{} answers to {} submissions", ends.len(), list.len()));
         }
-        for (number, end) in batch.into_iter().zip(ends) {
-            if !note(&book, number, end) {
-                numbers.push(number);
+        both_taken(&book, &list, &ends);
+        let mut open: BTreeSet<u64> = batch.into_iter().collect();
+        for ((number, _), end) in list.into_iter().zip(ends) {
+            if note(&book, number, end) {
+                open.remove(&number);
             }
         }
+        numbers.extend(open);
         repeat(&executor, &running, &book, &plan).await;
     }
     book.borrow_mut().done += 1;
+}
+
+/// The batch as one list, `true` for another body; now and then one of its keys comes twice, with the same body or with another one, in
+/// any order.
+fn list(executor: &Executor, book: &RefCell<Book>, batch: &[u64]) -> Vec<(u64, bool)> {
+    let mut list: Vec<(u64, bool)> = batch.iter().map(|number| (*number, false)).collect();
+    let place = |end: usize| usize::try_from(executor.below(end as u64)).unwrap_or(0);
+    if executor.below(4) == 0 {
+        let (number, other) = (batch[place(batch.len())], executor.below(2) == 0);
+        list.insert(place(list.len() + 1), (number, other));
+        if other {
+            book.borrow_mut().contested.insert(number);
+        }
+    }
+    list
+}
+
+/// Two bodies under one key must not both be taken.
+fn both_taken(book: &RefCell<Book>, list: &[(u64, bool)], ends: &[Result<Uuid, SubmitError>]) {
+    let taken: Vec<(u64, bool)> = list.iter().zip(ends).filter(|(_, end)| end.is_ok()).map(|(entry, _)| *entry).collect();
+    for (number, _) in taken.iter().filter(|(number, other)| *other && taken.contains(&(*number, false))) {
+        book.borrow_mut().broken.push(format!("the key of number {number} was accepted with two bodies in one list"));
+    }
 }
 
 /// Somebody submits the same at the same time, with the same keys: one id for each must come of it (row A16).
@@ -147,22 +177,34 @@ fn submission(plan: &Plan, number: u64) -> Submission {
     Submission { request: plan.request(number), chain_id: None, idempotency_key: Some(format!("key-{number}")) }
 }
 
+/// The same key with another body.
+fn other_body(plan: &Plan, number: u64) -> Submission {
+    let mut other = submission(plan, number);
+    other.request.value = U256::from(2);
+    other
+}
+
 /// Writes an answer down. False if it has to be asked again.
 fn note(book: &RefCell<Book>, number: u64, end: Result<Uuid, SubmitError>) -> bool {
     let mut book = book.borrow_mut();
     match end {
-        Ok(id) => {
-            if let Some(earlier) = book.accepted.insert(number, id).filter(|earlier| *earlier != id) {
-                book.broken.push(format!("number {number} was accepted as {earlier} and as {id}"));
-            }
-            true
-        }
+        // The other body has the key: that is this number's transaction then.
+        Err(SubmitError::Conflict { existing: id }) if book.contested.contains(&number) => noted(&mut book, number, id),
+        Ok(id) => noted(&mut book, number, id),
         Err(SubmitError::Busy { .. } | SubmitError::Unknown | SubmitError::Closed) => false,
         Err(error) => {
             book.broken.push(format!("number {number} was refused: {error}"));
             true
         }
     }
+}
+
+/// Writes an id down: each number has one.
+fn noted(book: &mut Book, number: u64, id: Uuid) -> bool {
+    if let Some(earlier) = book.accepted.insert(number, id).filter(|earlier| *earlier != id) {
+        book.broken.push(format!("number {number} was accepted as {earlier} and as {id}"));
+    }
+    true
 }
 
 /// Pauses and resumes addresses at random moments, for a while or without an end, for as long as there is trouble; then resumes them all.
@@ -200,24 +242,25 @@ pub(crate) async fn pauser(executor: Executor, present: Present, book: Rc<RefCel
 
 /// Now and then: the same key again, with the same body (the same id must come) or with another (a conflict must come).
 async fn repeat(executor: &Executor, running: &Running, book: &Rc<RefCell<Book>>, plan: &Plan) {
-    let known: Vec<(u64, Uuid)> = book.borrow().accepted.iter().map(|(number, id)| (*number, *id)).collect();
+    let known: Vec<(u64, Uuid)> = {
+        // Which body a contested key has is known to the engine alone.
+        let book = book.borrow();
+        book.accepted.iter().filter(|(number, _)| !book.contested.contains(*number)).map(|(number, id)| (*number, *id)).collect()
+    };
     if known.is_empty() || executor.below(4) > 0 {
         return;
     }
     let (number, id) = known[usize::try_from(executor.below(known.len() as u64)).unwrap_or(0)];
-    let mut again = submission(plan, number);
-    let other_body = executor.below(2) == 0;
-    if other_body {
-        again.request.value = U256::from(2);
-    }
+    let other = executor.below(2) == 0;
+    let again = if other { other_body(plan, number) } else { submission(plan, number) };
     let end = running.submit(executor, vec![again]).await.pop();
-    let kept = match (&end, other_body) {
+    let kept = match (&end, other) {
         (Some(Ok(same)), false) => *same == id,
         (Some(Err(SubmitError::Conflict { existing })), true) => *existing == id,
         (Some(Err(SubmitError::Busy { .. } | SubmitError::Unknown | SubmitError::Closed)), _) => true,
         _ => false,
     };
     if !kept {
-        book.borrow_mut().broken.push(format!("key of number {number} ({id}) again, other body {other_body}: {end:?}"));
+        book.borrow_mut().broken.push(format!("key of number {number} ({id}) again, other body {other}: {end:?}"));
     }
 }
