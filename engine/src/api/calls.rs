@@ -104,6 +104,28 @@ pub(super) fn error_reply(error: &RpcError) -> Vec<u8> {
     out
 }
 
+/// What a body asks to be sent, as the engine would be given it: everything between the socket and [`Engine::submit`](crate::Engine::submit).
+/// For whoever looks at the decoder without a server: benches and fuzzers.
+///
+/// # Errors
+/// The words of the first error that a request of it would be answered with.
+pub fn submissions(body: &[u8], batch_max: usize) -> Result<Vec<Submission>, String> {
+    let requests = match envelope::read(body, batch_max) {
+        Ok(Body::Single(request)) => vec![request],
+        Ok(Body::Batch(requests)) => requests,
+        Err(error) => return Err(error.message),
+    };
+    let mut submissions = Vec::new();
+    for request in requests {
+        match plan(request.call, batch_max, &mut submissions) {
+            Plan::Refused(error) => return Err(error.message),
+            Plan::SendMany(elements) => elements.into_iter().collect::<Result<(), _>>().map_err(|error| error.message)?,
+            _ => {}
+        }
+    }
+    Ok(submissions)
+}
+
 async fn answer_all<S: Store>(api: &Api<S>, requests: Vec<Request<'_>>, batch: bool) -> Vec<u8> {
     api.metrics.api_calls.increment(requests.len() as u64);
     let mut submissions = Vec::new();

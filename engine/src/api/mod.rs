@@ -34,6 +34,7 @@ use crate::config::Config;
 use crate::engine::Engine;
 use crate::metrics::Metrics;
 
+pub use calls::submissions;
 pub use http::serve;
 
 /// What every connection works with.

@@ -342,7 +342,8 @@ impl<R: Room> Follow<R> {
     ) -> Result<(), Stop> {
         let head = self.head_row(header);
         let authorizations = self.authorizations(header, &receipts).await?;
-        let parts = route(header.number, header.hash, head.seen_at, receipts, authorizations, blocks);
+        let seen = SeenBlock { number: header.number, hash: header.hash, seen_at: head.seen_at, receipts, authorizations };
+        let parts = route(seen, blocks.shards(), |address| blocks.shard_of(address));
         let mut effects = blocks.effects(parts).await.ok_or(Stop::Ended)?;
         match self.taken(header, &effects).await {
             Ok(taken) if taken.is_empty() => {}
@@ -379,22 +380,17 @@ fn silent(trouble: String, pause: Option<Duration>, fault: &Fault) -> Stop {
     Stop::Silent { trouble, pause, left_alone }
 }
 
-/// Splits a block's receipts by the shard of their sender.
-fn route(
-    number: u64,
-    hash: B256,
-    seen_at: u64,
-    receipts: Vec<SeenReceipt>,
-    authorizations: Vec<SeenNonce>,
-    blocks: &impl BlockStore,
-) -> Vec<SeenBlock> {
+/// Splits what was seen in a block by the shard of the sender.
+#[must_use]
+pub fn route(seen: SeenBlock, shards: usize, shard_of: impl Fn(&Address) -> usize) -> Vec<SeenBlock> {
+    let SeenBlock { number, hash, seen_at, receipts, authorizations } = seen;
     let empty = SeenBlock { number, hash, seen_at, receipts: Vec::new(), authorizations: Vec::new() };
-    let mut parts = vec![empty; blocks.shards()];
+    let mut parts = vec![empty; shards];
     for receipt in receipts {
-        parts[blocks.shard_of(&receipt.from)].receipts.push(receipt);
+        parts[shard_of(&receipt.from)].receipts.push(receipt);
     }
     for seen in authorizations {
-        parts[blocks.shard_of(&seen.address)].authorizations.push(seen);
+        parts[shard_of(&seen.address)].authorizations.push(seen);
     }
     parts
 }

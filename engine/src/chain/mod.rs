@@ -33,7 +33,7 @@ mod tags;
 mod watch;
 
 pub use decode::{Header, receipts_from_json};
-pub use follow::{BlockStore, Follow};
+pub use follow::{BlockStore, Follow, route};
 pub use follower::{Follower, Joined, Step, Stored, Word};
 pub use heads::{Subscription, Told};
 pub use nodes::{Health, NodeAction, NodeEvent, Nodes};

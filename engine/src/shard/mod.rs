@@ -34,4 +34,4 @@ pub use placement::shard_of;
 pub use price::PriceDesk;
 pub use questions::{PauseOrder, Question};
 pub use run::{Shard, ShardParts};
-pub use sign::sign;
+pub use sign::{Unsigned, sign};

@@ -23,14 +23,18 @@ pub(super) fn result(job: &SignJob, result: Result<(Bytes, B256), SignError>) ->
 }
 
 /// A transaction that wants a signature.
-pub(super) enum Unsigned {
+#[derive(Clone, Debug)]
+pub enum Unsigned {
+    /// EIP-1559.
     Dynamic(TxEip1559),
+    /// With one price.
     Legacy(TxLegacy),
 }
 
 impl Unsigned {
     /// What a job asks to be signed.
-    pub(super) fn of(job: &SignJob) -> Self {
+    #[must_use]
+    pub fn of(job: &SignJob) -> Self {
         let (chain_id, nonce, gas_limit, value, input) = (job.chain_id, job.slot.nonce, job.gas, job.value, job.data.clone());
         let to = job.to.map_or(TxKind::Create, TxKind::Call);
         match job.fees {
@@ -52,7 +56,8 @@ impl Unsigned {
     }
 
     /// What is signed.
-    pub(super) fn digest(&self) -> B256 {
+    #[must_use]
+    pub fn digest(&self) -> B256 {
         match self {
             Self::Dynamic(transaction) => transaction.signature_hash(),
             Self::Legacy(transaction) => transaction.signature_hash(),
@@ -60,7 +65,8 @@ impl Unsigned {
     }
 
     /// EIP-2718 bytes and hash.
-    pub(super) fn encode(self, signature: Signature) -> (Bytes, B256) {
+    #[must_use]
+    pub fn encode(self, signature: Signature) -> (Bytes, B256) {
         match self {
             Self::Dynamic(transaction) => encode(transaction, signature),
             Self::Legacy(transaction) => encode(transaction, signature),

@@ -7,6 +7,8 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
+use hyper::StatusCode;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -266,6 +268,19 @@ impl Exchange {
         };
         while self.ends.len() < len {
             self.ends.push(End::BeforeSend(fault.clone()));
+        }
+    }
+}
+
+/// The end of each of `calls` calls by a reply of status 200 with this body, as a lane reads it; a reply that says nothing about single
+/// calls leaves them all in doubt. For whoever looks at the decoder without a connection: benches and fuzzers.
+pub fn read_reply(body: Bytes, calls: usize) -> Vec<End> {
+    let reply = HttpReply { status: StatusCode::OK, retry_after: None, body };
+    match judge(&reply, 0..calls) {
+        Verdict::Answers(answers) => answers.into_iter().map(End::from).collect(),
+        Verdict::Doubt(fault) => (0..calls).map(|_| End::Ambiguous(fault.clone())).collect(),
+        Verdict::TooLarge(words) | Verdict::NoBatches(words) => {
+            (0..calls).map(|_| End::BeforeSend(Fault::Malformed(words.clone()))).collect()
         }
     }
 }

@@ -44,7 +44,7 @@ pub use calls::Calls;
 pub use counts::{Count, Counts};
 pub use end::{CallError, End, Exchange, Fault, RpcError};
 pub use gate::{Gate, Standing};
-pub use lane::Lane;
+pub use lane::{Lane, read_reply};
 pub use limits::Limits;
 
 pub use crate::wire::{Endpoint, EndpointError};
