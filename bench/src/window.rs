@@ -14,6 +14,9 @@ use crate::transfer::{accept, unsigned};
 /// Transfers that wait behind the window: more than one page of reading.
 const BACKLOG: u64 = 512;
 
+/// Transfers of one step: half a window, so that none stays in flight for so many blocks that it is sent again.
+pub const STEP: u64 = 250;
+
 /// One address with as many transfers in flight as it may have, and a line behind them.
 pub struct FullWindow {
     manager: Manager,
@@ -45,15 +48,17 @@ impl FullWindow {
         window
     }
 
-    /// One transfer in, one mined and archived, one bound and sent.
+    /// A block: [`STEP`] transfers in, as many mined and archived, as many bound and sent.
     ///
     /// # Panics
-    /// If nothing is in flight.
+    /// If the window does not stay full.
     pub fn step(&mut self) {
         let before = self.in_flight.len();
-        self.submit();
+        for _ in 0..STEP {
+            self.submit();
+        }
         self.block += 1;
-        let receipts = vec![self.in_flight.pop_front().expect("a window in flight")];
+        let receipts = self.in_flight.drain(..STEP as usize).collect();
         let seen = SeenBlock { number: self.block, hash: B256::ZERO, seen_at: 1, receipts, authorizations: Vec::new() };
         self.tell(Event::Block(seen));
         self.tell(Event::BlockStored { number: self.block, newest: true });

@@ -24,7 +24,6 @@ use engine::engine::{Engine, Running};
 use engine::keys::Keyring;
 use engine::metrics::Metrics;
 use metrics_exporter_prometheus::PrometheusHandle;
-use mimalloc::MiMalloc;
 use nix::sys::prctl;
 use nix::sys::resource::{Resource, setrlimit};
 use storage::RocksStore;
@@ -35,8 +34,9 @@ use tokio::task::LocalSet;
 use tokio::time::{MissedTickBehavior, interval};
 use tracing_subscriber::EnvFilter;
 
+#[cfg(not(feature = "system-allocator"))]
 #[global_allocator]
-static ALLOCATOR: MiMalloc = MiMalloc;
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 /// How often the control thread looks after the engine: readiness for the log, threads that died, histograms to fold.
 const HOUSEKEEPING: Duration = Duration::from_secs(1);

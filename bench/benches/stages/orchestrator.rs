@@ -8,11 +8,11 @@ use criterion::{BatchSize, BenchmarkId, Criterion, Throughput};
 use engine::txmgr::{Event, Now, SeenBlock};
 use millrace_bench::manager::{manager, walk};
 use millrace_bench::transfer::{accept, addresses, unsigned};
-use millrace_bench::window::FullWindow;
+use millrace_bench::window::{FullWindow, STEP};
 
 /// One transfer from accept to archive, alone in its run and its block, without its signature: everything that is paid for a run or a block
-/// is paid for one transfer. `1` and `100000`: addresses with an orchestrator, taken in turn, each with nothing else in flight. `full`: the
-/// address has all in flight that it may, and the transfer waits in line.
+/// is paid for one transfer. `1` and `100000`: addresses with an orchestrator, taken in turn, each with nothing else in flight. `full`: one
+/// address has all in flight that it may, and transfers wait in line; runs and blocks of 250.
 pub(crate) fn step(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("orchestrator");
     group.throughput(Throughput::Elements(1));
@@ -31,6 +31,7 @@ pub(crate) fn step(criterion: &mut Criterion) {
             );
         });
     }
+    group.throughput(Throughput::Elements(STEP));
     let mut window = FullWindow::new();
     group.bench_function(BenchmarkId::new("step", "full"), |bencher| bencher.iter(|| window.step()));
     group.finish();

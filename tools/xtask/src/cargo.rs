@@ -22,6 +22,13 @@ pub(crate) fn workspace_root() -> anyhow::Result<PathBuf> {
 /// Features of an engine that can crash at named points and make mistakes on purpose.
 pub(crate) const FAULTS: &str = "millrace-simulate/points,millrace-simulate/sabotage";
 
+/// Where set-up keeps what it has built: `millrace` in the user's cache directory.
+pub(crate) fn cache_dir() -> anyhow::Result<PathBuf> {
+    let set = |name| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+    let cache = set("XDG_CACHE_HOME").or_else(|| set("HOME").map(|home| home.join(".cache")));
+    Ok(cache.context("neither XDG_CACHE_HOME nor HOME is set; set one to say where tools are kept")?.join("millrace"))
+}
+
 /// Where everything is built: `CARGO_TARGET_DIR` if set, else the user's cache directory, which outlives the checkout.
 pub(crate) fn target_dir() -> anyhow::Result<PathBuf> {
     let set = |name| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
@@ -61,6 +68,16 @@ pub(crate) fn build_binaries(root: &Path) -> anyhow::Result<Binaries> {
     let directory = absolute(root, target_dir()?).join("release");
     let binary = |name| directory.join(name);
     Ok(Binaries { millrace: binary("millrace"), devnet: binary("devnet"), load: binary("load") })
+}
+
+/// Builds an engine on the system's allocator, in a place of its own as [`build_simulator`] does.
+pub(crate) fn build_engine_to_watch(root: &Path) -> anyhow::Result<PathBuf> {
+    let arguments = ["build", "--release", "--workspace", "--bin", "millrace", "--features", "millrace-engine/system-allocator"];
+    crate::process::run("cargo build of an engine to watch", &cargo(root, &arguments)?)?;
+    let directory = absolute(root, target_dir()?).join("release");
+    let own = directory.join("millrace-system-allocator");
+    std::fs::copy(directory.join("millrace"), &own).with_context(|| format!("copying the engine to {}", own.display()))?;
+    Ok(own)
 }
 
 /// Builds the simulator with an engine that can crash at named points and make mistakes on purpose, and says where it is: in a

@@ -14,7 +14,7 @@ use clap::Args;
 use crate::cargo::{FAULTS, build_simulator, cargo};
 use crate::demo::options::{DemoOptions, Executor, NodeKind};
 use crate::process::{self, Child};
-use crate::{demo, setup};
+use crate::{bench, demo, setup};
 
 /// Seeds in `check` that are the same each time: as many as show that every fault meets every stage, in less than a minute.
 const FIXED_SEEDS: u64 = 2_000;
@@ -69,6 +69,7 @@ pub(crate) fn test(root: &Path) -> anyhow::Result<()> {
     // Before the long part: a machine on which a chain cannot be had should say so at once.
     setup::anvil(root)?;
     setup::geth()?;
+    setup::gungraun(root)?;
     check(root)?;
     simulate(root, &SimulateOptions { seeds: FIXED_SEEDS, from: 0, sabotages: true })?;
     for (node, kills, executor) in TEST_DEMOS {
@@ -78,6 +79,7 @@ pub(crate) fn test(root: &Path) -> anyhow::Result<()> {
         }
     }
     run_tests(&cargo(root, &["test", "--release", "--workspace", "--tests"])?)?;
+    bench::counts(root)?;
     // Last: it leaves an engine behind that can end itself at named points, until the next build.
     let points = ["test", "--release", "--workspace", "--features", "millrace-engine/points", "--test", "kill_points"];
     run_tests(&cargo(root, &points)?)

@@ -7,15 +7,19 @@
 //! | `check` | format, clippy, docs, unit tests, some simulator seeds |
 //! | `test` | set-up, check, demos and integration tests on devnet, anvil and geth |
 //! | `simulate` | seeds of the simulator |
+//! | `bench` | instruction counts against their limits; two revisions against each other |
+//! | `profile` | flamegraphs and an allocation profile of the main job |
 //!
 //! Everything is built into one target directory outside the checkout, because RocksDB takes long to compile and a fresh clone
 //! should find it again. Every process started here ends with this one, however it ends (see [`process`]).
 #![allow(clippy::print_stderr, reason = "a command-line tool tells its user on stderr how it is getting on")]
 
+mod bench;
 mod cargo;
 mod check;
 mod demo;
 mod process;
+mod profile;
 mod setup;
 mod usage;
 
@@ -43,6 +47,10 @@ enum Command {
     Test,
     /// Run seeds of the simulator.
     Simulate(check::SimulateOptions),
+    /// Instruction counts against their limits, or two revisions against each other.
+    Bench(bench::BenchOptions),
+    /// Flamegraphs for each kind of thread and an allocation profile of the main job, into `profiles/`.
+    Profile(profile::ProfileOptions),
 }
 
 fn main() -> ExitCode {
@@ -53,6 +61,8 @@ fn main() -> ExitCode {
         Command::Check => check::check(&cargo::workspace_root()?),
         Command::Test => check::test(&cargo::workspace_root()?),
         Command::Simulate(options) => check::simulate(&cargo::workspace_root()?, &options),
+        Command::Bench(options) => bench::bench(&cargo::workspace_root()?, &options),
+        Command::Profile(options) => profile::profile(&cargo::workspace_root()?, &options),
     });
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

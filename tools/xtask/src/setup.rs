@@ -1,9 +1,11 @@
-//! What the machine must have beyond Rust: libclang and a C++ compiler for RocksDB, and npm's anvil and geth for tests on other chains.
+//! What the machine must have beyond Rust: libclang and a C++ compiler for RocksDB, npm's anvil and geth for tests on other chains, and
+//! valgrind with gungraun's runner for instruction counts.
 //!
 //! Each is looked for first. What is missing is installed where that is allowed (apt-get as root; npm into a folder that git
-//! ignores, at the version the lock file pins; geth as in [`geth()`]); otherwise the one command to run is printed.
+//! ignores, at the version the lock file pins; geth as in [`geth()`]; the runner as in [`gungraun()`]); otherwise the one command to run is printed.
 
 mod geth;
+mod gungraun;
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -11,6 +13,7 @@ use std::process::{Command, Stdio};
 use anyhow::{Context, bail, ensure};
 
 pub(crate) use self::geth::geth;
+pub(crate) use self::gungraun::gungraun;
 use crate::process;
 
 /// Directories where distributions put libclang; `*` stands for a version.
@@ -33,6 +36,7 @@ enum Need {
     Libclang,
     CxxCompiler,
     Npm,
+    Valgrind,
 }
 
 impl Need {
@@ -43,6 +47,7 @@ impl Need {
                 std::env::var("CXX").is_ok_and(|compiler| answers(&compiler)) || ["c++", "g++", "clang++"].into_iter().any(answers)
             }
             Self::Npm => answers("npm"),
+            Self::Valgrind => answers("valgrind"),
         }
     }
 
@@ -52,6 +57,8 @@ impl Need {
             Self::Libclang => &["libclang-dev", "clang"],
             Self::CxxCompiler => &["g++"],
             Self::Npm => &["nodejs", "npm"],
+            // Its own start needs the symbols of the C library's loader.
+            Self::Valgrind => &["valgrind", "libc6-dbg"],
         }
     }
 }
@@ -59,8 +66,13 @@ impl Need {
 /// Everything that building and testing needs.
 pub(crate) fn everything(root: &Path) -> anyhow::Result<()> {
     build_tools()?;
-    let (anvil, geth) = (anvil(root)?, geth()?);
-    eprintln!("xtask: this machine has libclang, a C++ compiler, {} and {}", anvil.display(), geth.display());
+    let (anvil, geth, runner) = (anvil(root)?, geth()?, gungraun(root)?);
+    eprintln!(
+        "xtask: this machine has libclang, a C++ compiler, valgrind, {}, {} and {}",
+        anvil.display(),
+        geth.display(),
+        runner.display()
+    );
     Ok(())
 }
 

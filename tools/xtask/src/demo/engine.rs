@@ -96,15 +96,15 @@ pub(crate) struct Engine {
 }
 
 impl Engine {
-    /// Writes a configuration into `room`, starts the engine with it, and waits until it is ready.
-    pub(crate) fn start(binary: &Path, room: &Path, node: &str, keys: &Path, executor: Executor) -> anyhow::Result<Self> {
+    /// Writes a configuration into `room`, starts the engine with it, and waits until it is ready. `command` is the engine's program,
+    /// or what runs it and takes its arguments behind its own.
+    pub(crate) fn start(mut command: Command, room: &Path, node: &str, keys: &Path, executor: Executor) -> anyhow::Result<Self> {
         let config = room.join("millrace.toml");
         let configure = |listen: &str| {
             std::fs::write(&config, configuration(room, listen, node, keys, executor))
                 .with_context(|| format!("writing {}", config.display()))
         };
         configure(ANY_PORT)?;
-        let mut command = Command::new(binary);
         command.arg("run").arg("--config").arg(&config);
         // The environment wins over the file, and a demo is to run with what its file says.
         remove_settings(&mut command, std::env::vars_os().map(|(name, _)| name));
@@ -127,6 +127,11 @@ impl Engine {
         engine.wait_until_ready()?;
         engine.executor = executor_in(&engine.log()).with_context(|| format!("{LOG} does not say which executor runs"))?;
         Ok(engine)
+    }
+
+    /// The process id of the present incarnation.
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
     }
 
     /// Reads counters and memory of the present incarnation. An engine that does not answer now is read next time.

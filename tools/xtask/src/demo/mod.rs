@@ -9,15 +9,16 @@
 //! What the engine used is read between the end of the run and verification, so that it pays for its work and not for being
 //! examined. Whatever fails, the children end with their guards, and the directory with data and logs is kept and named.
 
-mod chain;
-mod engine;
+pub(crate) mod chain;
+pub(crate) mod engine;
 mod http;
 mod kill;
-mod load;
+pub(crate) mod load;
 pub(crate) mod options;
 mod report;
 
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, ensure};
@@ -35,7 +36,7 @@ use crate::setup;
 const SAMPLE_INTERVAL: Duration = Duration::from_millis(100);
 
 /// Transactions between offer and block, where the engine is not killed: several blocks' worth.
-const OUTSTANDING: u64 = 20_000;
+pub(crate) const OUTSTANDING: u64 = 20_000;
 
 /// Smallest room of the loop: one request for each of the load's connections.
 const OUTSTANDING_LEAST: u64 = 800;
@@ -75,7 +76,7 @@ fn play(options: &DemoOptions, binaries: &Binaries, foreign: Option<&Path>, room
     let node = chain.url.clone();
     let load = Load { binary: &binaries.load, room, node: &node, seed };
     load.fund(options.addresses)?;
-    let mut engine = Engine::start(&binaries.millrace, room, &node, &load.keys(), options.executor)?;
+    let mut engine = Engine::start(Command::new(&binaries.millrace), room, &node, &load.keys(), options.executor)?;
 
     let run = load.run(&engine.url, options.transactions, outstanding(options))?;
     watch(run, &mut chain, &mut engine, &mut kills)?;
