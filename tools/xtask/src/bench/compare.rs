@@ -24,6 +24,10 @@ const BENCH: &str = "stages";
 const WARM_UP: &str = "0.3";
 const MEASUREMENT: &str = "1";
 
+/// A ratio that is nearer to one than this says nothing, even if all rounds agree: the same code moves by as much when what stands
+/// beside it in the binary does.
+const MARGIN: f64 = 0.05;
+
 /// Median time of each bench, in ns.
 type Times = BTreeMap<String, f64>;
 
@@ -172,10 +176,10 @@ fn table(rounds: &[(Times, Times)]) -> String {
         let before = sorted(pairs.iter().map(|(old, _)| *old));
         let ratios = sorted(pairs.iter().map(|(old, new)| new / old));
         let (least, greatest) = (ratios[0], ratios[ratios.len() - 1]);
-        // Beyond the spread in one direction: all rounds agree.
-        let verdict = if least > 1.0 {
+        // All rounds agree, and by more than where code happens to lie makes.
+        let verdict = if least > 1.0 + MARGIN {
             " slower in each"
-        } else if greatest < 1.0 {
+        } else if greatest < 1.0 - MARGIN {
             " faster in each"
         } else {
             ""
@@ -216,6 +220,13 @@ mod tests {
         let table = table(&rounds);
         assert!(table.contains("1.200") && table.contains("1.100…1.300") && table.contains("slower in each"), "{table}");
         assert!(!table.contains("only"), "{table}");
+    }
+
+    #[test]
+    fn a_small_difference_is_no_verdict_though_all_rounds_agree() {
+        let round = |ratio: f64| (times(&[("a/b/c", 100.0)]), times(&[("a/b/c", 100.0 * ratio)]));
+        assert!(!table(&[round(1.04), round(1.2)]).contains("in each"));
+        assert!(table(&[round(0.94), round(0.8)]).contains("faster in each"));
     }
 
     #[test]
