@@ -82,13 +82,35 @@ impl From<WireReceipt> for SeenReceipt {
     }
 }
 
+/// A receipt, read from what a node sends.
+#[derive(Deserialize)]
+#[serde(from = "WireReceipt")]
+struct Receipt(SeenReceipt);
+
+impl From<WireReceipt> for Receipt {
+    fn from(wire: WireReceipt) -> Self {
+        Self(wire.into())
+    }
+}
+
+/// The result of `eth_getBlockReceipts`.
+#[derive(Deserialize)]
+pub(super) struct BlockReceipts(Option<Vec<Receipt>>);
+
+impl BlockReceipts {
+    /// The receipts; `None` for null, which means not known yet.
+    pub(super) fn into_seen(self) -> Option<Vec<SeenReceipt>> {
+        // In place: a receipt and what is in it have one layout.
+        self.0.map(|receipts| receipts.into_iter().map(|receipt| receipt.0).collect())
+    }
+}
+
 /// Receipts of a block, from the result of `eth_getBlockReceipts`; `None` for null, which means not known yet.
 ///
 /// # Errors
 /// What the decoder says of a result of another shape.
 pub fn receipts_from_json(json: &str) -> Result<Option<Vec<SeenReceipt>>, serde_json::Error> {
-    let wire: Option<Vec<WireReceipt>> = serde_json::from_str(json)?;
-    Ok(wire.map(|receipts| receipts.into_iter().map(Into::into).collect()))
+    serde_json::from_str::<BlockReceipts>(json).map(BlockReceipts::into_seen)
 }
 
 /// One receipt, from the result of `eth_getTransactionReceipt`; `None` for null, and for one of another block than `block`: the

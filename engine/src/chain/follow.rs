@@ -8,7 +8,7 @@ use netio::{Bell, CallError, Calls, End, Endpoint, Fault, Lane, Room, within};
 use storage::{HeadRow, ReceiptRow, Record};
 use uuid::Uuid;
 
-use super::decode::{Header, receipt_from_json, receipts_from_json};
+use super::decode::{BlockReceipts, Header, receipt_from_json};
 use super::follower::{Follower, Joined, Step, Stored};
 use super::heads::Told;
 use super::nodes::{FAILING_FOR, NodeEvent};
@@ -269,10 +269,7 @@ impl<R: Room> Follow<R> {
     }
 
     pub(super) async fn ask<T: serde::de::DeserializeOwned>(&mut self, method: &str, params: &impl serde::Serialize) -> Result<T, Stop> {
-        self.lane.call(method, params).await.map_err(|error| match &error {
-            CallError::Unanswered { fault, retry_after, .. } => silent(error.to_string(), *retry_after, fault),
-            CallError::Rejected { .. } | CallError::Unreadable { .. } => Stop::of(error.to_string()),
-        })
+        self.lane.call(method, params).await.map_err(|error| stopped(&error))
     }
 
     /// The block's receipts; `None` while the node does not know them.
@@ -280,20 +277,17 @@ impl<R: Room> Follow<R> {
         if *by_hash {
             return self.receipts_one_by_one(header).await;
         }
-        let mut calls = Calls::new();
-        calls.push("eth_getBlockReceipts", &[header.hash]);
-        match self.lane.exchange(&calls).await.ends.pop() {
-            Some(End::Answered(Ok(json))) => {
-                receipts_from_json(json.get()).map_err(|error| Stop::Later(format!("eth_getBlockReceipts cannot be read: {error}")))
-            }
-            Some(End::Answered(Err(error))) if error.code == METHOD_NOT_FOUND => {
+        // Decoded straight from the reply, which may be many MB: a copy of it would cost as much as reading it.
+        match self.lane.call::<BlockReceipts>("eth_getBlockReceipts", &[header.hash]).await {
+            Ok(receipts) => Ok(receipts.into_seen()),
+            Err(CallError::Rejected { error, .. }) if error.code == METHOD_NOT_FOUND => {
                 tracing::info!("the node has no eth_getBlockReceipts; receipts are read by transaction hash, in batches");
                 *by_hash = true;
                 self.receipts_one_by_one(header).await
             }
             // An error about one block is "not known yet" (row B4).
-            Some(End::Answered(Err(_))) | None => Ok(None),
-            Some(End::BeforeSend(fault) | End::Ambiguous(fault)) => Err(unanswered("receipts", self.lane.endpoint(), &fault)),
+            Err(CallError::Rejected { .. }) => Ok(None),
+            Err(error) => Err(stopped(&error)),
         }
     }
 
@@ -368,6 +362,13 @@ impl<R: Room> Follow<R> {
         self.status.set_head(header.number, newest);
         blocks.tell(|| Event::BlockStored { number: header.number, newest }).await;
         Ok(())
+    }
+}
+
+fn stopped(error: &CallError) -> Stop {
+    match error {
+        CallError::Unanswered { fault, retry_after, .. } => silent(error.to_string(), *retry_after, fault),
+        CallError::Rejected { .. } | CallError::Unreadable { .. } => Stop::of(error.to_string()),
     }
 }
 

@@ -20,7 +20,7 @@ use super::counts::Counts;
 use super::end::{CallError, End, Exchange, Fault};
 use super::gate::{Gate, Pass};
 use super::limits::Limits;
-use super::reply::{Answer, Verdict, judge};
+use super::reply::{Answer, Verdict, judge, result};
 use crate::room::Room;
 use crate::wire::Endpoint;
 
@@ -120,6 +120,9 @@ impl<R: Room> Lane<R> {
                 return Err(CallError::unanswered(method, &self.endpoint, fault, retry_after));
             }
         };
+        if let Some(result) = result(&reply, 0) {
+            return Ok(result);
+        }
         let unanswered = |fault| CallError::unanswered(method, &self.endpoint, fault, reply.retry_after);
         match judge(&reply, 0..1) {
             Verdict::Answers(mut answers) => match answers.remove(0) {

@@ -9,6 +9,7 @@
 use std::ops::Range;
 
 use hyper::StatusCode;
+use serde::de::{DeserializeOwned, IgnoredAny};
 use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 
@@ -83,6 +84,26 @@ impl Said<'_> {
     fn call(&self) -> Option<usize> {
         self.id?.get().trim_matches('"').parse().ok()
     }
+}
+
+/// The result of the only call of a request, read from the body in one pass: where it is large, a second one would cost as much. `None`
+/// where anything is out of the ordinary, which [`judge`] tells apart.
+pub(super) fn result<T: DeserializeOwned>(reply: &HttpReply, call: usize) -> Option<T> {
+    #[derive(Deserialize)]
+    #[serde(bound = "T: DeserializeOwned")]
+    struct Plain<T> {
+        id: usize,
+        #[serde(deserialize_with = "given")]
+        result: T,
+        error: Option<IgnoredAny>,
+    }
+    let plain: Plain<T> = serde_json::from_slice(&reply.body).ok().filter(|_| reply.status == StatusCode::OK)?;
+    (plain.id == call && plain.error.is_none()).then_some(plain.result)
+}
+
+/// A result that is left out is none, though it could be null.
+fn given<'de, T: Deserialize<'de>, D: Deserializer<'de>>(deserializer: D) -> Result<T, D::Error> {
+    T::deserialize(deserializer)
 }
 
 fn parse(body: &[u8]) -> Result<Vec<Said<'_>>, String> {
@@ -281,6 +302,21 @@ mod tests {
         assert_eq!(said(200, r#"[{"id":0,"result":1}"#, 2), "malformed");
         assert_eq!(said(200, "  ", 1), "malformed");
         assert_eq!(said(200, "17", 1), "malformed");
+    }
+
+    #[test]
+    fn a_lone_result_is_read_in_one_pass_only_where_nothing_is_out_of_the_ordinary() {
+        let of = |status, body| result::<Option<u64>>(&reply(status, body), 0);
+        assert_eq!(of(200, r#"{"jsonrpc":"2.0","id":0,"result":7}"#), Some(Some(7)));
+        assert_eq!(of(200, r#"{"jsonrpc":"2.0","result":null,"error":null,"id":0}"#), Some(None));
+        for odd in
+            [r#"{"id":0}"#, r#"{"id":1,"result":7}"#, r#"{"id":"0","result":7}"#, r#"{"result":7}"#, r#"[{"id":0,"result":7}]"#, "7", ""]
+        {
+            assert_eq!(of(200, odd), None, "{odd}");
+        }
+        assert_eq!(of(200, r#"{"id":0,"result":7,"error":{"code":-3,"message":"no"}}"#), None);
+        assert_eq!(of(502, r#"{"id":0,"result":7}"#), None);
+        assert_eq!(of(200, r#"{"id":0,"result":"seven"}"#), None);
     }
 
     #[test]
