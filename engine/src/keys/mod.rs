@@ -112,7 +112,7 @@ impl Keyring {
         by_address.reserve(secrets.len());
         let mut order = Vec::with_capacity(secrets.len());
         for (index, mut secret) in secrets.into_iter().enumerate() {
-            let key = SecretKey::from_byte_array(&secret.0);
+            let key = SecretKey::from_byte_array(secret.0);
             secret.0.fill(0);
             let key = key.map_err(|_| KeyError::Secret { position: index + 1 })?;
             let address = address_of(&key);
@@ -137,7 +137,7 @@ impl Keyring {
     /// Signs a 32-byte digest: deterministic nonce (RFC 6979), low `s` (EIP-2).
     pub fn sign(&self, address: &Address, digest: &B256) -> Result<Signature, KeyError> {
         let key = self.0.by_address.get(address).ok_or(KeyError::Unknown { address: *address })?;
-        let signature = SECP256K1.sign_ecdsa_recoverable(&Message::from_digest(digest.0), key);
+        let signature = SECP256K1.sign_ecdsa_recoverable(Message::from_digest(digest.0), key);
         let (recovery, bytes) = signature.serialize_compact();
         Ok(Signature::from_bytes_and_parity(&bytes, i32::from(recovery) & 1 == 1))
     }
