@@ -137,8 +137,9 @@ pub struct Orchestrator {
     pub base: u64,
     /// What is known of the next nonce.
     pub nonce: NonceState,
-    /// Bound, or about to be, by nonce.
-    pub in_flight: VecDeque<InFlight>,
+    /// Bound, or about to be, by nonce. Boxed, so that a queue that grows moves pointers: whole transactions would be copied again and
+    /// again, into memory touched for the first time.
+    pub in_flight: VecDeque<Box<InFlight>>,
     /// How many of them no block holds.
     pub unconfirmed: usize,
     /// What waits.
@@ -205,12 +206,12 @@ impl Orchestrator {
     /// The transaction at a nonce.
     #[must_use]
     pub fn get(&self, nonce: u64) -> Option<&InFlight> {
-        self.in_flight.get(usize::try_from(nonce.checked_sub(self.base)?).ok()?)
+        self.in_flight.get(usize::try_from(nonce.checked_sub(self.base)?).ok()?).map(Box::as_ref)
     }
 
     /// The transaction at a nonce.
     pub fn get_mut(&mut self, nonce: u64) -> Option<&mut InFlight> {
-        self.in_flight.get_mut(usize::try_from(nonce.checked_sub(self.base)?).ok()?)
+        self.in_flight.get_mut(usize::try_from(nonce.checked_sub(self.base)?).ok()?).map(Box::as_mut)
     }
 
     /// Finds the nonce whose attempts include this hash, whichever attempt it is (row A18). Blocks hold an address's
@@ -218,12 +219,12 @@ impl Orchestrator {
     #[must_use]
     pub fn find(&self, hash: &B256) -> Option<u64> {
         let most = if sabotage::on(Sabotage::FirstHashOnly) { 1 } else { usize::MAX };
-        let has = |tx: &&InFlight| tx.attempts.iter().take(most).any(|mark| mark.hash == *hash);
+        let has = |tx: &InFlight| tx.attempts.iter().take(most).any(|mark| mark.hash == *hash);
         let first = self.in_flight.len() - self.unconfirmed;
-        if self.in_flight.get(first).as_ref().is_some_and(has) {
+        if self.in_flight.get(first).is_some_and(|tx| has(tx)) {
             return Some(self.base + first as u64);
         }
-        self.in_flight.iter().position(|tx| has(&tx)).map(|place| self.base + place as u64)
+        self.in_flight.iter().position(|tx| has(tx)).map(|place| self.base + place as u64)
     }
 
     /// The first nonce that no block holds.

@@ -82,7 +82,7 @@ impl Manager {
         let address = &mut self.addresses[number as usize];
         let slot = Slot { address: number, nonce: address.next_nonce() };
         let from = address.address;
-        let mut tx = InFlight::new(id, unsaved);
+        let mut tx = Box::new(InFlight::new(id, unsaved));
         tx.cost = cost(&fees, gas, value);
         address.balance.reserve(tx.cost);
         address.in_flight.push_back(tx);
@@ -304,10 +304,10 @@ impl Manager {
     }
 
     /// Takes everything from this nonce on, none of which has a record on disk, out of the sequence.
-    pub(super) fn discard(&mut self, from: Slot) -> Vec<InFlight> {
+    pub(super) fn discard(&mut self, from: Slot) -> Vec<Box<InFlight>> {
         let address = self.at(from.address);
         let keep = usize::try_from(from.nonce - address.base).expect("in memory");
-        let tail: Vec<InFlight> = address.in_flight.drain(keep..).collect();
+        let tail: Vec<Box<InFlight>> = address.in_flight.drain(keep..).collect();
         debug_assert!(tail.iter().all(|tx| !tx.is_bound()), "a nonce on disk is never given back");
         address.unsent -= tail.iter().filter(|tx| tx.unsent).count();
         // What a rival took does not count already.
@@ -320,7 +320,7 @@ impl Manager {
     }
 
     /// Binds discarded transactions anew, in their order.
-    pub(super) fn rebind(&mut self, number: u32, tail: Vec<InFlight>, now: Now, actions: &mut Vec<Action>) {
+    pub(super) fn rebind(&mut self, number: u32, tail: Vec<Box<InFlight>>, now: Now, actions: &mut Vec<Action>) {
         for tx in tail {
             let Some(unsaved) = tx.unsaved else { continue };
             match unsaved.origin {

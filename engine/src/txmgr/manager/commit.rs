@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use super::super::event::{Action, Counted, Now, ReplyTo, Slot, Waiter};
 use super::super::transaction::{Origin, Work};
-use super::Manager;
+use super::{Manager, take_run};
 use crate::engine::{RETRY_AFTER_MS, SubmitError};
 use crate::sabotage::{self, Sabotage};
 
@@ -54,8 +54,8 @@ impl Manager {
         }
         let ticket = self.next_ticket;
         self.next_ticket += 1;
-        self.pending.push_back(Pending { ticket, saved: std::mem::take(&mut self.saved) });
-        actions.push(Action::Commit { ticket, records: std::mem::take(&mut self.records) });
+        self.pending.push_back(Pending { ticket, saved: take_run(&mut self.saved) });
+        actions.push(Action::Commit { ticket, records: take_run(&mut self.records) });
     }
 
     fn take(&mut self, ticket: u64) -> Option<Pending> {

@@ -91,7 +91,7 @@ impl Manager {
     /// Writes the last record of what is final at `head` and was not ended by its own request.
     pub(super) fn conclude(&mut self, number: u32, head: u64, now: Now, actions: &mut Vec<Action>) {
         let finality = if sabotage::on(Sabotage::DisplacedBeforeFinal) { 1 } else { self.settings.txmgr.finality_depth };
-        let is_final = |tx: &&InFlight| tx.taken_in().is_some_and(|block| block + finality <= head + 1);
+        let is_final = |tx: &InFlight| tx.taken_in().is_some_and(|block| block + finality <= head + 1);
         let address = &self.addresses[number as usize];
         let due = address.in_flight.iter().enumerate().take_while(|(_, tx)| is_final(tx));
         let places: Vec<usize> = due.filter(|(_, tx)| tx.needs_ending() && tx.ending != Ending::Done).map(|(place, _)| place).collect();

@@ -77,7 +77,7 @@ impl Manager {
         // It takes nobody's turn: what is bound above it waits for it.
         let cost = cost(&fees, TRANSFER_GAS, U256::ZERO);
         address.balance.reserve(cost);
-        address.in_flight.push_front(InFlight { unsent: false, cost, ..InFlight::new(id, unsaved) });
+        address.in_flight.push_front(Box::new(InFlight { unsent: false, cost, ..InFlight::new(id, unsaved) }));
         address.unconfirmed += 1;
         self.floors.insert(number);
         let slot = Slot { address: number, nonce };
@@ -89,7 +89,7 @@ impl Manager {
     pub(super) fn unfill(&mut self, number: u32) {
         let address = self.at(number);
         let unsaved = |tx: &InFlight| tx.unsaved.as_ref().is_some_and(|unsaved| unsaved.origin == Origin::Hole);
-        if address.in_flight.front().is_some_and(unsaved) {
+        if address.in_flight.front().is_some_and(|tx| unsaved(tx)) {
             if let Some(filler) = address.in_flight.pop_front().filter(|filler| !filler.taken()) {
                 address.balance.release(filler.cost);
                 address.unconfirmed -= 1;

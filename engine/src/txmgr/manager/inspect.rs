@@ -38,7 +38,7 @@ impl Manager {
     pub fn inspect_transaction(&self, asked: &Asked) -> Option<LiveTransaction> {
         let number = *self.numbers.get(&asked.from)?;
         let address = &self.addresses[number as usize];
-        let tail = || address.in_flight.iter().rev().take_while(|tx| !tx.is_bound()).find(|tx| tx.id == asked.id);
+        let tail = || address.in_flight.iter().rev().take_while(|tx| !tx.is_bound()).find(|tx| tx.id == asked.id).map(Box::as_ref);
         let bound = asked.nonce.and_then(|nonce| address.get(nonce)).filter(|tx| tx.id == asked.id);
         if let Some(tx) = bound.or_else(tail) {
             return Some(LiveTransaction {

@@ -197,7 +197,7 @@ impl Manager {
 
     /// Takes the sign jobs gathered so far; to be signed before the run ends, so that one commit carries the run.
     pub fn sign(&mut self) -> Vec<SignJob> {
-        std::mem::take(&mut self.jobs)
+        take_run(&mut self.jobs)
     }
 
     /// Ends a run: one commit with all its records, and a request for every free lane that has something to send.
@@ -332,4 +332,10 @@ fn lane_of(address: &Address, lanes: usize) -> usize {
     // The last bytes of an address are as good as a hash; placement uses the first ones.
     let tail = u64::from_be_bytes(address[12..20].try_into().expect("eight bytes"));
     usize::try_from(tail % lanes.max(1) as u64).expect("below the number of lanes")
+}
+
+/// Takes what a run has gathered. The next run is likely to gather as much, and a list that grows step by step is copied at each.
+fn take_run<T>(run: &mut Vec<T>) -> Vec<T> {
+    let next = Vec::with_capacity(run.len());
+    std::mem::replace(run, next)
 }

@@ -19,7 +19,7 @@ impl Manager {
         let mut open = i64::try_from(recovered.waiting_count).unwrap_or(i64::MAX);
         for bound in &recovered.bound {
             open += 1;
-            let tx = InFlight::recovered(bound, interval, now);
+            let tx = Box::new(InFlight::recovered(bound, interval, now));
             if let Some(block) = tx.taken_in() {
                 self.touched.entry(block).or_default().insert(number);
             } else {
