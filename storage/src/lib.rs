@@ -32,6 +32,7 @@
 //! happens meanwhile. A read that fails says whether to retry ([`StoreError::Closed`]), to look at the disk ([`StoreError::Io`]), or
 //! that a value is damaged ([`StoreError::Corrupt`]). A directory in use, or one of a newer version, is an [`OpenError`].
 
+mod batch;
 pub mod codec;
 pub mod keys;
 pub mod link;

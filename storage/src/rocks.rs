@@ -4,7 +4,7 @@
 //!   append(expected, records)
 //!      │ is `expected` the last sequence?  no ─► Refused
 //!      ▼
-//!   project each record ─► one WriteBatch, the new sequence in it ─► log, fsync ─► memtables ─► Durable
+//!   project each record ─► one WriteBatch in the order of keys, the new sequence in it ─► log, fsync ─► memtables ─► Durable
 //!                                                                     └─ error ─► Unknown, closed until `reopen`
 //! ```
 //!
@@ -39,6 +39,7 @@ use parking_lot::{Mutex, RwLock, RwLockReadGuard};
 use rocksdb::{ColumnFamily, ColumnFamilyDescriptor, DB, ReadOptions, WaitForCompactOptions, WriteBatch, WriteOptions};
 
 use crate::{
+    batch::Batch,
     keys,
     options::Options,
     project::{Scratch, project},
@@ -113,6 +114,7 @@ struct Log {
     /// Sequence of the last append; `None` from an unknown append until the store has been reopened.
     sequence: Option<u64>,
     scratch: Scratch,
+    batch: Batch,
     /// Capacity for the next batch: what the last one needed.
     capacity: usize,
 }
@@ -128,7 +130,7 @@ impl RocksStore {
         let lock = lock(dir)?;
         let db = open_database(dir, options)?;
         let sequence = last_sequence(&db).map_err(|error| failed(error.to_string()))?;
-        let log = Log { sequence: Some(sequence), scratch: Scratch::default(), capacity: 0 };
+        let log = Log { sequence: Some(sequence), scratch: Scratch::default(), batch: Batch::default(), capacity: 0 };
         Ok(Self(Arc::new(Inner {
             dir: dir.to_owned(),
             options: options.clone(),
@@ -168,15 +170,16 @@ impl RocksStore {
         let Some(db) = db.as_ref() else {
             return Append::Refused(StoreError::Closed);
         };
-        let mut batch = Batch::new(db, log.capacity);
         for record in records {
-            project(record, &mut log.scratch, &mut batch);
+            project(record, &mut log.scratch, &mut log.batch);
         }
-        batch.put(Family::Meta, keys::META_SEQUENCE, &sequence.to_be_bytes());
-        log.capacity = batch.batch.size_in_bytes();
+        log.batch.put(Family::Meta, keys::META_SEQUENCE, &sequence.to_be_bytes());
+        let mut batch = WriteBatch::with_capacity_bytes(log.capacity);
+        log.batch.drain_to(|family| handle(db, family), &mut batch);
+        log.capacity = batch.size_in_bytes();
         let mut synced = WriteOptions::default();
         synced.set_sync(true);
-        match db.write_opt(batch.batch, &synced) {
+        match db.write_opt(batch, &synced) {
             Ok(()) => {
                 self.0.batch_bytes.fetch_add(log.capacity as u64, Ordering::Relaxed);
                 Append::Durable { sequence }
@@ -262,29 +265,6 @@ impl Store for RocksStore {
 
     fn sequence(&self) -> Result<u64, StoreError> {
         self.0.log.lock().sequence.ok_or(StoreError::Closed)
-    }
-}
-
-/// A write batch as the target of a projection.
-struct Batch<'a> {
-    batch: WriteBatch,
-    /// Looked up once for each batch, by `family as usize`.
-    handles: [&'a ColumnFamily; Family::ALL.len()],
-}
-
-impl<'a> Batch<'a> {
-    fn new(db: &'a DB, capacity: usize) -> Self {
-        Self { batch: WriteBatch::with_capacity_bytes(capacity), handles: Family::ALL.map(|family| handle(db, family)) }
-    }
-}
-
-impl Puts for Batch<'_> {
-    fn put(&mut self, family: Family, key: &[u8], value: &[u8]) {
-        self.batch.put_cf(self.handles[family as usize], key, value);
-    }
-
-    fn delete(&mut self, family: Family, key: &[u8]) {
-        self.batch.delete_cf(self.handles[family as usize], key);
     }
 }
 
