@@ -127,10 +127,13 @@ struct SendElement {
     error: Option<RpcError>,
 }
 
+/// A JSON-RPC error.
 #[derive(Deserialize)]
-struct RpcError {
-    code: i64,
-    message: String,
+pub(crate) struct RpcError {
+    /// Code.
+    pub(crate) code: i64,
+    /// Words.
+    pub(crate) message: String,
     data: Option<ErrorData>,
 }
 
@@ -160,12 +163,8 @@ impl RpcError {
 ///
 /// An error means that the reply makes no sense; that is a fault of the engine and not worth a retry.
 pub(crate) fn judge(reply: &Reply, count: usize) -> anyhow::Result<Vec<Verdict>> {
-    if reply.status.is_server_error() || reply.status == StatusCode::TOO_MANY_REQUESTS {
-        return Ok(vec![Verdict::Again(None); count]);
-    }
-    if !reply.status.is_success() {
-        let reason = format!("HTTP {}: {}", reply.status, excerpt(&reply.body));
-        return Ok(vec![Verdict::Refused(reason); count]);
+    if let Some(verdict) = judge_status(reply) {
+        return Ok(vec![verdict; count]);
     }
     let parsed: SendReply =
         serde_json::from_slice(&reply.body).with_context(|| format!("the engine's reply is not JSON-RPC: {}", excerpt(&reply.body)))?;
@@ -186,6 +185,17 @@ pub(crate) fn judge(reply: &Reply, count: usize) -> anyhow::Result<Vec<Verdict>>
         .collect()
 }
 
+/// What an HTTP status alone says of all transactions of a request; `None` where the body must be read.
+pub(crate) fn judge_status(reply: &Reply) -> Option<Verdict> {
+    if reply.status.is_server_error() || reply.status == StatusCode::TOO_MANY_REQUESTS {
+        Some(Verdict::Again(None))
+    } else if reply.status.is_success() {
+        None
+    } else {
+        Some(Verdict::Refused(format!("HTTP {}: {}", reply.status, excerpt(&reply.body))))
+    }
+}
+
 /// The start of a body, for an error message.
 pub(crate) fn excerpt(body: &[u8]) -> String {
     /// Characters that are enough to recognise a reply.
@@ -195,16 +205,24 @@ pub(crate) fn excerpt(body: &[u8]) -> String {
 
 /// The value of metric `name` in Prometheus text, summed over its labels; `None` if it is not there.
 pub(crate) fn metric(text: &str, name: &str) -> Option<f64> {
+    metric_where(text, name, "")
+}
+
+/// The value of metric `name` in Prometheus text, summed over those of its series whose labels contain `label`.
+pub(crate) fn metric_where(text: &str, name: &str, label: &str) -> Option<f64> {
     let mut sum = None;
     for line in text.lines() {
         let Some(rest) = line.strip_prefix(name) else {
             continue;
         };
-        let value = match rest.as_bytes().first() {
-            Some(b' ') => rest,
-            Some(b'{') => rest.rsplit_once('}').map_or("", |(_, value)| value),
+        let (labels, value) = match rest.as_bytes().first() {
+            Some(b' ') => ("", rest),
+            Some(b'{') => rest.rsplit_once('}').unwrap_or_default(),
             _ => continue,
         };
+        if !labels.contains(label) {
+            continue;
+        }
         if let Some(value) = value.split_whitespace().next().and_then(|value| value.parse::<f64>().ok()) {
             sum = Some(sum.unwrap_or(0.0) + value);
         }
@@ -266,6 +284,8 @@ mod tests {
         assert_eq!(metric(text, "open"), Some(12.0));
         assert_eq!(metric(text, "by_shard"), Some(7.5));
         assert_eq!(metric(text, "by"), None);
+        assert_eq!(metric_where(text, "by_shard", "shard=\"1\""), Some(4.5));
+        assert_eq!(metric_where(text, "by_shard", "shard=\"2\""), None);
     }
 
     #[test]

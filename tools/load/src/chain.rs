@@ -3,14 +3,15 @@
 use std::collections::HashMap;
 
 use alloy::consensus::Transaction as _;
-use alloy::primitives::{Address, B256, TxKind, U64, U256};
+use alloy::primitives::{Address, B256, Bytes, U64, U256};
 use alloy::rpc::client::RpcClient;
 use alloy::rpc::json_rpc::{RpcRecv, RpcSend};
 use alloy::rpc::types::{Block, TransactionReceipt};
 use anyhow::{Context, bail};
 use serde::Deserialize;
 
-use crate::plan::Transfer;
+use crate::event::BlockSeen;
+use crate::plan::Call;
 
 /// Calls in one JSON-RPC batch; geth refuses more than 1,000.
 const CALLS_PER_BATCH: usize = 200;
@@ -22,10 +23,8 @@ pub(crate) struct Mined {
     pub(crate) hash: B256,
     /// Nonce of the sender.
     pub(crate) nonce: u64,
-    /// Sender, recipient and value; `None` in place of a contract creation.
-    pub(crate) transfer: Option<Transfer>,
-    /// Sender.
-    pub(crate) from: Address,
+    /// Sender, recipient, value and input.
+    pub(crate) call: Call,
     /// Whether the receipt says that it succeeded.
     pub(crate) success: bool,
 }
@@ -54,15 +53,26 @@ pub(crate) async fn gas_price(node: &RpcClient) -> anyhow::Result<u128> {
     u128::try_from(price).context("eth_gasPrice is beyond 128 bits")
 }
 
-/// How many transactions block `number` holds.
-pub(crate) async fn transaction_count(node: &RpcClient, number: u64) -> anyhow::Result<u64> {
+/// What block `number` holds in sum; `seen_us` is when it was first seen.
+pub(crate) async fn block_seen(node: &RpcClient, number: u64, seen_us: u64) -> anyhow::Result<BlockSeen> {
     #[derive(Debug, Deserialize)]
-    struct Hashes {
+    #[serde(rename_all = "camelCase")]
+    struct Header {
         transactions: Vec<B256>,
+        gas_used: U64,
+        gas_limit: U64,
     }
-    let block: Option<Hashes> = node.request("eth_getBlockByNumber", (U64::from(number), false)).await.context("eth_getBlockByNumber")?;
+    let block: Option<Header> = node.request("eth_getBlockByNumber", (U64::from(number), false)).await.context("eth_getBlockByNumber")?;
     let block = block.with_context(|| format!("the node has no block {number} below its own head"))?;
-    Ok(block.transactions.len() as u64)
+    let transactions = block.transactions.len() as u64;
+    Ok(BlockSeen { number, seen_us, transactions, gas_used: block.gas_used.to(), gas_limit: block.gas_limit.to() })
+}
+
+/// Whether there is code at each of `addresses`, in order.
+pub(crate) async fn have_code(node: &RpcClient, addresses: &[Address]) -> anyhow::Result<Vec<bool>> {
+    let params: Vec<_> = addresses.iter().map(|address| (*address, "latest")).collect();
+    let codes: Vec<Bytes> = call_all(node, "eth_getCode", &params).await?;
+    Ok(codes.iter().map(|code| !code.is_empty()).collect())
 }
 
 /// Makes one call for each element of `params`, in batches, and returns the results in order.
@@ -108,12 +118,9 @@ pub(crate) async fn block(node: &RpcClient, number: u64) -> anyhow::Result<Vec<M
     for transaction in transactions {
         let hash = *transaction.inner.tx_hash();
         let Some(&success) = success.get(&hash) else { bail!("block {number} has no receipt of its transaction {hash}") };
-        let from = transaction.inner.signer();
-        let transfer = match transaction.kind() {
-            TxKind::Call(to) => Some(Transfer { from, to, value: transaction.value() }),
-            TxKind::Create => None,
-        };
-        mined.push(Mined { hash, nonce: transaction.nonce(), transfer, from, success });
+        let call =
+            Call { from: transaction.inner.signer(), to: transaction.to(), value: transaction.value(), input: transaction.input().clone() };
+        mined.push(Mined { hash, nonce: transaction.nonce(), call, success });
     }
     Ok(mined)
 }

@@ -16,7 +16,7 @@ use serde::Serialize;
 
 use crate::cli::FloorOptions;
 use crate::keys;
-use crate::plan::TRANSFER_GAS;
+use crate::scenario::TRANSFER_GAS;
 
 /// Transfers that are timed together.
 const TRANSFERS_PER_BLOCK: u32 = 20;

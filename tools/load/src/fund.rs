@@ -19,8 +19,9 @@ use tokio::time::Instant;
 
 use crate::chain;
 use crate::cli::FundOptions;
+use crate::contracts::{self, Contracts, DEPLOY_GAS};
 use crate::keys;
-use crate::plan::TRANSFER_GAS;
+use crate::scenario::TRANSFER_GAS;
 
 /// A round in which the chain executes nothing for this long has failed.
 const ROUND_PATIENCE: Duration = Duration::from_secs(60);
@@ -64,6 +65,9 @@ pub(crate) async fn fund(options: &FundOptions) -> anyhow::Result<()> {
             round(&node, &mut payers, &terms, &mut poor, options.in_flight).await?;
         }
     }
+    if options.contracts {
+        deploy(&node, options).await?;
+    }
     eprintln!(
         "load: {} addresses hold {} ether or more each; {transfers} transfers; keys in {}",
         addresses.len(),
@@ -71,6 +75,43 @@ pub(crate) async fn fund(options: &FundOptions) -> anyhow::Result<()> {
         options.keys_out.display()
     );
     Ok(())
+}
+
+/// Puts the contracts of the scenarios on the chain, if they are not there: one payer gives the deployer what its gas may cost.
+async fn deploy(node: &RpcClient, options: &FundOptions) -> anyhow::Result<()> {
+    let at = Contracts::new()?;
+    let present = chain::have_code(node, &[at.token, at.storage]).await?;
+    if present == [true, true] {
+        return Ok(());
+    }
+    let deployer = contracts::deployer()?;
+    let nonce = chain::nonces(node, &[deployer.address()]).await?[0];
+    ensure!(
+        nonce == present.iter().take_while(|is_present| **is_present).count() as u64,
+        "the deployer {} has used {nonce} nonces and the contracts {} and {} are not both there; scenarios that call them need another chain",
+        deployer.address(),
+        at.token,
+        at.storage
+    );
+    let chain_id = chain::chain_id(node).await?;
+    let max_fee_per_gas = chain::gas_price(node).await?.saturating_mul(2).saturating_add(TIP);
+    let means = U256::from(max_fee_per_gas) * U256::from(DEPLOY_GAS) * U256::from(2);
+    let terms = Terms { chain_id, max_fee_per_gas, value: means };
+    let mut payers = payers(node, options).await?;
+    round(node, &mut payers, &terms, &mut VecDeque::from([deployer.address()]), 1).await?;
+    let mut deployer = Payer { signer: deployer, nonce };
+    let mut raw = Vec::new();
+    let mut hashes = Vec::new();
+    for code in contracts::init_codes().into_iter().skip(usize::try_from(nonce)?) {
+        let transaction = TxEip1559 { gas_limit: DEPLOY_GAS, to: TxKind::Create, input: code, ..unsigned(deployer.nonce, &terms) };
+        let envelope = sign(&deployer.signer, transaction)?;
+        deployer.nonce += 1;
+        hashes.push(*envelope.tx_hash());
+        raw.push((Bytes::from(envelope.encoded_2718()),));
+    }
+    let _: Vec<B256> = chain::call_all(node, "eth_sendRawTransaction", &raw).await?;
+    wait_for_nonces(node, std::slice::from_ref(&deployer)).await?;
+    check_receipts(node, &hashes).await
 }
 
 async fn payers(node: &RpcClient, options: &FundOptions) -> anyhow::Result<Vec<Payer>> {
@@ -122,17 +163,21 @@ async fn round(node: &RpcClient, payers: &mut [Payer], terms: &Terms, poor: &mut
 }
 
 fn transfer(signer: &Secp256k1Signer, nonce: u64, to: Address, terms: &Terms) -> anyhow::Result<TxEnvelope> {
-    let transaction = TxEip1559 {
+    sign(signer, TxEip1559 { gas_limit: TRANSFER_GAS, to: TxKind::Call(to), value: terms.value, ..unsigned(nonce, terms) })
+}
+
+fn unsigned(nonce: u64, terms: &Terms) -> TxEip1559 {
+    TxEip1559 {
         chain_id: terms.chain_id,
         nonce,
-        gas_limit: TRANSFER_GAS,
         max_fee_per_gas: terms.max_fee_per_gas,
         max_priority_fee_per_gas: TIP.min(terms.max_fee_per_gas),
-        to: TxKind::Call(to),
-        value: terms.value,
         ..TxEip1559::default()
-    };
-    let signature = signer.sign_hash_sync(&transaction.signature_hash()).context("signing a funding transfer")?;
+    }
+}
+
+fn sign(signer: &Secp256k1Signer, transaction: TxEip1559) -> anyhow::Result<TxEnvelope> {
+    let signature = signer.sign_hash_sync(&transaction.signature_hash()).context("signing a funding transaction")?;
     Ok(transaction.into_signed(signature).into())
 }
 

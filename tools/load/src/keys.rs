@@ -52,10 +52,15 @@ pub(crate) fn write(path: &Path, seed: u64, count: u64) -> anyhow::Result<Vec<Ad
     Ok(addresses)
 }
 
-/// The addresses of a key file, in its order. Empty lines and lines that start with `#` are skipped.
+/// The addresses of a key file, in its order.
 pub(crate) fn addresses(path: &Path) -> anyhow::Result<Vec<Address>> {
+    Ok(signers(path)?.iter().map(Secp256k1Signer::address).collect())
+}
+
+/// The keys of a key file, in its order. Empty lines and lines that start with `#` are skipped.
+pub(crate) fn signers(path: &Path) -> anyhow::Result<Vec<Secp256k1Signer>> {
     let text = std::fs::read_to_string(path).with_context(|| format!("reading the key file {}", path.display()))?;
-    let mut addresses = Vec::new();
+    let mut signers = Vec::new();
     for (index, line) in text.lines().enumerate() {
         let line = line.trim();
         if line.is_empty() || line.starts_with('#') {
@@ -65,12 +70,12 @@ pub(crate) fn addresses(path: &Path) -> anyhow::Result<Vec<Address>> {
             line.parse().map_err(|_| anyhow::anyhow!("{}, line {}: not a private key of 32 bytes in hex", path.display(), index + 1))?;
         let signer = Secp256k1Signer::from_bytes(&key)
             .map_err(|_| anyhow::anyhow!("{}, line {}: not a key of the secp256k1 group", path.display(), index + 1))?;
-        addresses.push(signer.address());
+        signers.push(signer);
     }
-    if addresses.is_empty() {
+    if signers.is_empty() {
         bail!("the key file {} holds no key; write one with `load fund`", path.display());
     }
-    Ok(addresses)
+    Ok(signers)
 }
 
 #[cfg(test)]

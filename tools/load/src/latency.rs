@@ -6,9 +6,12 @@ use serde::{Deserialize, Serialize};
 /// Longest latency that is told apart, in µs: one hour. Longer ones count as that.
 const LONGEST_US: u64 = 3_600_000_000;
 
-/// When the engine reached each milestone, in µs since the Unix epoch; null where it no longer knows.
+/// When each milestone was reached, in µs since the Unix epoch; null where nobody knows any more.
 #[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq)]
 pub(crate) struct Timeline {
+    /// The answer was here, by the load's clock; all others are by the engine's where there is one.
+    #[serde(skip)]
+    pub(crate) accepted: Option<u64>,
     /// On disk.
     pub(crate) durable: Option<u64>,
     /// Handed to the node.
@@ -41,6 +44,8 @@ pub(crate) struct Quantiles {
 /// Quantiles of all milestones.
 #[derive(Clone, Debug, Serialize, PartialEq)]
 pub(crate) struct LatencyReport {
+    /// To the answer.
+    pub(crate) accepted: Quantiles,
     /// To disk.
     pub(crate) durable: Quantiles,
     /// To the node.
@@ -78,8 +83,22 @@ impl Milestone {
     }
 }
 
+impl LatencyReport {
+    /// All milestones by name, in their order.
+    pub(crate) fn milestones(&self) -> [(&'static str, &Quantiles); 5] {
+        [
+            ("accepted", &self.accepted),
+            ("durable", &self.durable),
+            ("sent", &self.sent),
+            ("included", &self.included),
+            ("confirmed", &self.confirmed),
+        ]
+    }
+}
+
 /// Collects latencies.
 pub(crate) struct Latencies {
+    accepted: Milestone,
     durable: Milestone,
     sent: Milestone,
     included: Milestone,
@@ -89,11 +108,13 @@ pub(crate) struct Latencies {
 impl Latencies {
     /// Nothing collected yet.
     pub(crate) fn new() -> Self {
-        Self { durable: Milestone::new(), sent: Milestone::new(), included: Milestone::new(), confirmed: Milestone::new() }
+        let [accepted, durable, sent, included, confirmed] = std::array::from_fn(|_| Milestone::new());
+        Self { accepted, durable, sent, included, confirmed }
     }
 
     /// Adds one transaction that was due at `intended_us`.
     pub(crate) fn record(&mut self, intended_us: u64, timeline: &Timeline) {
+        self.accepted.record(intended_us, timeline.accepted);
         self.durable.record(intended_us, timeline.durable);
         self.sent.record(intended_us, timeline.sent);
         self.included.record(intended_us, timeline.included);
@@ -103,6 +124,7 @@ impl Latencies {
     /// The quantiles so far.
     pub(crate) fn report(&self) -> LatencyReport {
         LatencyReport {
+            accepted: self.accepted.quantiles(),
             durable: self.durable.quantiles(),
             sent: self.sent.quantiles(),
             included: self.included.quantiles(),
@@ -119,7 +141,7 @@ mod tests {
     #[test]
     fn latencies_count_from_the_intended_start() {
         let mut latencies = Latencies::new();
-        latencies.record(1_000_000, &Timeline { durable: Some(1_003_000), sent: Some(1_010_000), included: None, confirmed: None });
+        latencies.record(1_000_000, &Timeline { durable: Some(1_003_000), sent: Some(1_010_000), ..Timeline::default() });
         let report = latencies.report();
         assert!((report.durable.max.unwrap() - 3.0).abs() < 0.01);
         assert!((report.sent.p50.unwrap() - 10.0).abs() < 0.02);

@@ -51,6 +51,8 @@ impl Findings {
 pub(crate) struct Execution {
     /// Hash of its first execution.
     pub(crate) hash: B256,
+    /// Block of its first execution.
+    pub(crate) block: u64,
     /// Whether it was executed once only, and succeeded.
     pub(crate) clean: bool,
 }
@@ -80,7 +82,7 @@ impl<'a> Ledger<'a> {
     /// Enters the transactions of block `number`, in their order.
     pub(crate) fn enter(&mut self, number: u64, transactions: &[Mined]) {
         for mined in transactions {
-            let Some(account) = self.accounts.get_mut(&mined.from) else {
+            let Some(account) = self.accounts.get_mut(&mined.call.from) else {
                 continue;
             };
             if mined.nonce < account.base {
@@ -88,8 +90,10 @@ impl<'a> Ledger<'a> {
             }
             if mined.nonce != account.next {
                 self.findings.gaps += 1;
-                self.findings
-                    .tell(format!("block {number}: {} has nonce {}, expected {} of {}", mined.hash, mined.nonce, account.next, mined.from));
+                self.findings.tell(format!(
+                    "block {number}: {} has nonce {}, expected {} of {}",
+                    mined.hash, mined.nonce, account.next, mined.call.from
+                ));
             }
             account.next = mined.nonce + 1;
             self.enter_execution(number, mined);
@@ -97,9 +101,9 @@ impl<'a> Ledger<'a> {
     }
 
     fn enter_execution(&mut self, block: u64, mined: &Mined) {
-        let Some(number) = mined.transfer.as_ref().and_then(|transfer| self.plan.number_of(transfer)) else {
+        let Some(number) = self.plan.number_of(&mined.call) else {
             self.findings.strangers += 1;
-            self.findings.tell(format!("block {block}: {} of {} is not of this run", mined.hash, mined.from));
+            self.findings.tell(format!("block {block}: {} of {} is not of this run", mined.hash, mined.call.from));
             return;
         };
         let slot = &mut self.executed[usize::try_from(number).expect("a number of the plan is an index")];
@@ -109,7 +113,7 @@ impl<'a> Ledger<'a> {
             self.findings.tell(format!("block {block}: {} executes transaction {number} again, first was {}", mined.hash, first.hash));
             return;
         }
-        *slot = Some(Execution { hash: mined.hash, clean: mined.success });
+        *slot = Some(Execution { hash: mined.hash, block, clean: mined.success });
         self.findings.included += 1;
         if !mined.success {
             self.findings.failed += 1;
@@ -126,23 +130,17 @@ impl<'a> Ledger<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::plan::transfers;
 
     const SENDERS: u64 = 2;
 
     fn plan() -> Plan {
-        Plan::new(1, 6, vec![Address::repeat_byte(1), Address::repeat_byte(2)])
+        transfers(1, 6, vec![Address::repeat_byte(1), Address::repeat_byte(2)])
     }
 
     /// Transaction `number` as the chain would show it at the right nonce, from a base of 10.
     fn mined(plan: &Plan, number: u64) -> Mined {
-        let transfer = plan.transfer(number);
-        Mined {
-            hash: B256::with_last_byte(number as u8 + 1),
-            nonce: 10 + number / SENDERS,
-            transfer: Some(transfer),
-            from: transfer.from,
-            success: true,
-        }
+        Mined { hash: B256::with_last_byte(number as u8 + 1), nonce: 10 + number / SENDERS, call: plan.call(number), success: true }
     }
 
     fn score(blocks: &[Vec<Mined>]) -> Findings {
@@ -198,7 +196,8 @@ mod tests {
     #[test]
     fn a_transaction_of_ours_that_nobody_offered_is_a_stranger() {
         let plan = plan();
-        let stranger = Mined { transfer: None, ..mined(&plan, 0) };
+        let mut stranger = mined(&plan, 0);
+        stranger.call.to = None;
         let findings = score(&[vec![stranger]]);
         assert_eq!((findings.included, findings.strangers), (0, 1));
     }
@@ -206,7 +205,8 @@ mod tests {
     #[test]
     fn other_peoples_transactions_and_older_ones_of_ours_are_passed_over() {
         let plan = plan();
-        let other = Mined { from: Address::repeat_byte(9), ..mined(&plan, 0) };
+        let mut other = mined(&plan, 0);
+        other.call.from = Address::repeat_byte(9);
         let older = Mined { nonce: 9, ..mined(&plan, 0) };
         assert_eq!(score(&[vec![other, older]]), Findings::default());
     }

@@ -12,9 +12,11 @@ use parking_lot::Mutex;
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 
-use crate::api::{Client, Verdict, judge};
-use crate::pace::Pace;
-use crate::plan::Plan;
+use crate::api::{Client, Verdict};
+use crate::event::{Answer, Event, Journal};
+use crate::pace::{Clock, Job, Pace};
+use crate::record::Record;
+use crate::target::Target;
 
 /// First delay before a batch is offered again.
 const BACKOFF_FIRST: Duration = Duration::from_millis(20);
@@ -26,15 +28,28 @@ const BACKOFF_LONGEST: Duration = Duration::from_secs(1);
 pub(crate) struct Tally {
     /// Transactions whose request was handed to a live connection at least once.
     pub(crate) sent: AtomicU64,
-    /// Transactions the engine has accepted.
+    /// Transactions that were accepted.
     pub(crate) accepted: AtomicU64,
     /// Requests that had to be repeated, in whole or in part.
     pub(crate) repeated: AtomicU64,
-    /// Refused transactions with the engine's reason, in the order of its answers.
+    /// Connections that wait for an answer now.
+    pub(crate) waiting: AtomicU64,
+    /// Refused transactions with the reasons, in the order of the answers.
     pub(crate) refused: Mutex<Vec<(u64, String)>>,
 }
 
 impl Tally {
+    /// Goes on where a record ends.
+    pub(crate) fn resume(record: &Record) -> Self {
+        Self {
+            sent: AtomicU64::new(record.sent),
+            accepted: AtomicU64::new(record.accepted_us.iter().filter(|at_us| **at_us > 0).count() as u64),
+            repeated: AtomicU64::new(record.repeated),
+            waiting: AtomicU64::new(0),
+            refused: Mutex::new(record.refused.clone()),
+        }
+    }
+
     /// How many transactions were refused, and the first of them with its reason, for a person; `None` if none was.
     pub(crate) fn refusals(&self) -> Option<String> {
         let refused = self.refused.lock();
@@ -66,67 +81,88 @@ impl Backoff {
     }
 }
 
+/// What all connections of a run share.
+pub(crate) struct Common {
+    /// Whom the run drives.
+    pub(crate) target: Target,
+    /// Where batches come from.
+    pub(crate) pace: Arc<Pace>,
+    /// What has been done.
+    pub(crate) tally: Arc<Tally>,
+    /// Where answers are written down.
+    pub(crate) journal: Arc<Journal>,
+    /// The clock of the run.
+    pub(crate) clock: Clock,
+}
+
 /// Offers batches over one connection until none is left.
-pub(crate) async fn work(mut client: Client, plan: Arc<Plan>, pace: Arc<Pace>, tally: Arc<Tally>, jitter_seed: u64) -> anyhow::Result<()> {
+pub(crate) async fn work(mut client: Client, common: Arc<Common>, jitter_seed: u64) -> anyhow::Result<()> {
     let mut backoff = Backoff::new(jitter_seed);
-    while let Some(job) = pace.take().await {
-        let mut open: Vec<u64> = (job.first..job.first + job.count).collect();
-        let mut sent = false;
+    while let Some(mut job) = common.pace.take().await? {
+        // Of a batch that was answered in part before a crash, the record counts all as sent.
+        let mut is_counted = (job.open.len() as u64) < job.batch.count;
         loop {
-            let (refused, at_least) = offer(&mut client, &plan, &tally, &mut open, &mut sent).await?;
-            if refused > 0 {
-                pace.add_refused(refused);
-            }
-            if open.is_empty() {
+            let at_least = offer(&mut client, &common, &mut job, &mut is_counted).await?;
+            if job.open.is_empty() {
                 backoff.reset();
                 break;
             }
-            tally.repeated.fetch_add(1, Ordering::Relaxed);
+            common.tally.repeated.fetch_add(1, Ordering::Relaxed);
             tokio::time::sleep(backoff.step(at_least)).await;
         }
     }
     Ok(())
 }
 
-/// Offers what is open once, and leaves in `open` what must be offered again. Returns how many were refused, and the delay the
-/// engine asks for.
-async fn offer(
-    client: &mut Client,
-    plan: &Plan,
-    tally: &Tally,
-    open: &mut Vec<u64>,
-    sent: &mut bool,
-) -> anyhow::Result<(u64, Option<Duration>)> {
+/// Offers what is open once, and leaves in the job what must be offered again. Returns the delay that the other side asks for.
+async fn offer(client: &mut Client, common: &Common, job: &mut Job, is_counted: &mut bool) -> anyhow::Result<Option<Duration>> {
     if client.connect().await.is_err() {
-        return Ok((0, None));
+        return Ok(None);
     }
-    if !*sent {
-        *sent = true;
-        tally.sent.fetch_add(open.len() as u64, Ordering::Relaxed);
+    let tally = &common.tally;
+    if !std::mem::replace(is_counted, true) {
+        tally.sent.fetch_add(job.open.len() as u64, Ordering::Relaxed);
     }
-    let Ok(reply) = client.post(Bytes::from(plan.request(open))).await else {
-        return Ok((0, None));
+    let body = Bytes::from(common.target.request(&job.open)?);
+    tally.waiting.fetch_add(1, Ordering::Relaxed);
+    let reply = client.post(body).await;
+    tally.waiting.fetch_sub(1, Ordering::Relaxed);
+    let is_repeated = std::mem::replace(&mut job.is_repeated, true);
+    let Ok(reply) = reply else {
+        return Ok(None);
     };
-    let verdicts = judge(&reply, open.len())?;
-    let mut at_least = None;
-    let mut again = Vec::new();
-    let (mut accepted, mut refused) = (0, 0);
-    for (number, verdict) in open.drain(..).zip(verdicts) {
+    let verdicts = common.target.judge(&reply, job.open.len(), is_repeated)?;
+    let (answer, again, at_least) = sort(job, verdicts, common.clock.now_us());
+    let refused = answer.refused.len() as u64;
+    tally.accepted.fetch_add(answer.accepted.iter().map(|(_, count)| count).sum(), Ordering::Relaxed);
+    tally.refused.lock().extend(answer.refused.iter().cloned());
+    common.journal.write(&Event::Answer(answer))?;
+    if refused > 0 {
+        common.pace.add_refused(refused);
+    }
+    job.open = again;
+    Ok(at_least)
+}
+
+/// Sorts the verdicts on the open numbers of a job: what the record is told, what is offered again, and not before which delay.
+fn sort(job: &Job, verdicts: Vec<Verdict>, at_us: u64) -> (Answer, Vec<u64>, Option<Duration>) {
+    let mut answer = Answer { at_us, first: job.batch.first, ..Answer::default() };
+    let (mut again, mut at_least) = (Vec::new(), None);
+    for (&number, verdict) in job.open.iter().zip(verdicts) {
         match verdict {
-            Verdict::Accepted => accepted += 1,
+            Verdict::Accepted => match answer.accepted.last_mut() {
+                Some((first, count)) if *first + *count == number => *count += 1,
+                _ => answer.accepted.push((number, 1)),
+            },
             Verdict::Again(delay) => {
                 at_least = at_least.max(delay);
                 again.push(number);
             }
-            Verdict::Refused(reason) => {
-                refused += 1;
-                tally.refused.lock().push((number, reason));
-            }
+            Verdict::Refused(reason) => answer.refused.push((number, reason)),
         }
     }
-    tally.accepted.fetch_add(accepted, Ordering::Relaxed);
-    *open = again;
-    Ok((refused, at_least))
+    answer.again = again.len() as u64;
+    (answer, again, at_least)
 }
 
 #[cfg(test)]
@@ -142,7 +178,8 @@ mod tests {
     use tokio::net::TcpListener;
 
     use super::*;
-    use crate::pace::{Clock, Regime};
+    use crate::event::Batch;
+    use crate::plan::transfers;
 
     /// A server that refuses whatever it is offered, on the one connection it takes.
     async fn refuse_all(listener: TcpListener) {
@@ -158,14 +195,38 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let client = Client::new(&format!("http://{}", listener.local_addr().unwrap())).unwrap();
         tokio::spawn(refuse_all(listener));
-        let plan = Arc::new(Plan::new(1, 6, vec![Address::repeat_byte(1)]));
-        let pace = Arc::new(Pace::new(Regime::Closed(2), 6, 2, Clock::start()));
+        let dir = tempfile::tempdir().unwrap();
+        let journal = Arc::new(Journal::create(&dir.path().join("record")).unwrap());
+        let plan = Arc::new(transfers(1, 6, vec![Address::repeat_byte(1)]));
+        let clock = Clock::start();
+        let pace = Arc::new(Pace::new(plan.clone(), 2, clock, journal.clone()));
         let tally = Arc::new(Tally::default());
         assert_eq!(tally.refusals(), None);
-        let work = work(client, plan, pace.clone(), tally.clone(), 1);
+        let common = Common { target: Target::Engine(plan), pace: pace.clone(), tally: tally.clone(), journal, clock };
+        let work = work(client, Arc::new(common), 1);
         tokio::time::timeout(Duration::from_secs(30), work).await.expect("the loop has stopped moving").unwrap();
         assert_eq!((pace.handed_out(), pace.refused()), (6, 6));
         assert_eq!(tally.refusals().unwrap(), "6 refused, the first was transaction 0: unknown signer (-32602)");
+        let record = Record::read(&dir.path().join("record"));
+        assert!(format!("{:#}", record.unwrap_err()).contains("`begin`"), "a run writes that line, its connections do not");
+    }
+
+    #[test]
+    fn verdicts_are_sorted_into_runs_of_numbers() {
+        let batch = Batch { first: 10, count: 6, intended_us: 1 };
+        let job = Job { batch, open: (10..16).collect(), is_repeated: false };
+        let delay = Duration::from_millis(7);
+        let verdicts = vec![
+            Verdict::Accepted,
+            Verdict::Accepted,
+            Verdict::Again(Some(delay)),
+            Verdict::Accepted,
+            Verdict::Refused("no".into()),
+            Verdict::Again(None),
+        ];
+        let (answer, again, at_least) = sort(&job, verdicts, 9);
+        let expected = Answer { at_us: 9, first: 10, accepted: vec![(10, 2), (13, 1)], refused: vec![(14, "no".into())], again: 2 };
+        assert_eq!((answer, again, at_least), (expected, vec![12, 15], Some(delay)));
     }
 
     #[test]
