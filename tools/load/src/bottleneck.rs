@@ -53,7 +53,6 @@ pub(crate) struct Bottleneck {
 /// Means over the time in which load was offered.
 #[derive(Clone, Copy, Debug, PartialEq)]
 struct Means {
-    seconds: f64,
     included_per_s: f64,
     source_wait_s: f64,
     engine_wait_s: f64,
@@ -155,7 +154,7 @@ fn means(record: &Record) -> Option<Means> {
     let end = record.samples.iter().position(|sample| sample.offered >= total).map_or(record.samples.len(), |last| last + 1);
     let samples = &record.samples[..end];
     let (first, last) = (samples.first()?, samples.last()?);
-    let seconds = last.at_us.checked_sub(first.at_us).filter(|us| *us > 0)? as f64 / 1e6;
+    last.at_us.checked_sub(first.at_us).filter(|us| *us > 0)?;
     let during = |block: &&BlockSeen| (first.at_us..=last.at_us).contains(&block.seen_us);
     let blocks: Vec<&BlockSeen> = record.blocks.iter().filter(during).collect();
     // Where the blocks of the time hold nothing yet, all of the run must tell the throughput.
@@ -173,7 +172,6 @@ fn means(record: &Record) -> Option<Means> {
         (at1 > at0).then(|| cpu1.saturating_sub(cpu0) as f64 / (at1 - at0) as f64)
     };
     Some(Means {
-        seconds,
         included_per_s,
         source_wait_s: wait_s(&|sample| sample.due.saturating_sub(sample.sent)),
         engine_wait_s: wait_s(&|sample| before_node(sample)),
@@ -202,7 +200,7 @@ fn before_node(sample: &Sample) -> u64 {
 }
 
 /// Mean time between blocks; those before the first come late, when the follower catches up.
-fn interval_s(blocks: &[BlockSeen]) -> Option<f64> {
+pub(crate) fn interval_s(blocks: &[BlockSeen]) -> Option<f64> {
     let (first, last) = (blocks.first()?, blocks.last()?);
     let count = last.number.checked_sub(first.number).filter(|count| *count > 0)?;
     Some((last.seen_us.saturating_sub(first.seen_us)) as f64 / 1e6 / count as f64)

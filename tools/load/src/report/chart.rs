@@ -48,6 +48,8 @@ pub(super) struct Chart {
     pub(super) lines: Vec<Line>,
     /// Labels of x where it is not a number: (place, text).
     pub(super) ticks: Option<Vec<(f64, String)>>,
+    /// Where the x axis ends at least.
+    pub(super) x_end: f64,
     /// Where something began, as (x, name): stages.
     pub(super) marks: Vec<(f64, String)>,
 }
@@ -79,7 +81,7 @@ impl Chart {
         }
         self.legend(&mut out);
         let x_min = known().map(|(x, _)| x).fold(f64::INFINITY, f64::min).min(0.0);
-        let x_max = known().map(|(x, _)| x).fold(f64::NEG_INFINITY, f64::max).max(x_min + 1e-9);
+        let x_max = known().map(|(x, _)| x).fold(self.x_end, f64::max).max(x_min + 1e-9);
         let step = nice(known().map(|(_, y)| y).fold(0.0, f64::max).max(1e-9) / GRID);
         let top = known().map(|(_, y)| y).fold(0.0, f64::max);
         let scale = Scale { x: (x_min, x_max), y_max: ((top / step).ceil() * step).max(step) };
@@ -88,6 +90,7 @@ impl Chart {
         for (index, line) in self.lines.iter().enumerate() {
             draw(&mut out, line, index, &scale, self.unit, self.x_label);
         }
+        self.marks(&mut out, &scale);
         out.push_str("</svg></figure>\n");
         out
     }
@@ -127,6 +130,10 @@ impl Chart {
             let _ = write!(out, r#"<text x="{:.1}" y="{:.0}" class=x>{}</text>"#, scale.x(x), bottom + 16.0, escape(&text));
         }
         let _ = write!(out, r#"<text x="{right}" y="{:.0}" class=xl>{}</text>"#, HEIGHT - 4.0, escape(self.x_label));
+    }
+
+    fn marks(&self, out: &mut String, scale: &Scale) {
+        let bottom = HEIGHT - BOTTOM;
         for (x, name) in self.marks.iter().filter(|(x, _)| (scale.x.0..=scale.x.1).contains(x)) {
             let at = scale.x(*x);
             let _ = write!(
@@ -216,7 +223,7 @@ mod tests {
 
     fn chart(points: Vec<(f64, Option<f64>)>) -> String {
         let lines = vec![Line::new("a<b", points), Line { is_limit: true, ..Line::new("limit", vec![(0.0, Some(4.0))]) }];
-        Chart { title: "t", x_label: "s", unit: "/s", lines, ticks: None, marks: vec![(1.0, "two & more".into())] }.svg()
+        Chart { title: "t", x_label: "s", unit: "/s", lines, ticks: None, x_end: 0.0, marks: vec![(1.0, "two & more".into())] }.svg()
     }
 
     #[test]
@@ -234,9 +241,16 @@ mod tests {
 
     #[test]
     fn a_chart_without_a_point_says_so() {
-        let svg =
-            Chart { title: "t", x_label: "s", unit: "", lines: vec![Line::new("a", vec![(0.0, None)])], ticks: None, marks: Vec::new() }
-                .svg();
+        let svg = Chart {
+            title: "t",
+            x_label: "s",
+            unit: "",
+            lines: vec![Line::new("a", vec![(0.0, None)])],
+            ticks: None,
+            x_end: 0.0,
+            marks: Vec::new(),
+        }
+        .svg();
         assert!(svg.contains("nothing was measured"));
     }
 

@@ -85,7 +85,8 @@ fn charts(series: &Series<'_>, record: &Record, plan: &Plan) -> Vec<Chart> {
         marks.extend(plan.stages().iter().filter_map(begin));
     }
     marks.extend(record.resumed_us.iter().map(|at_us| (series.at_s(*at_us), "resumed".to_owned())));
-    let over_time = |title, unit, lines: Vec<Line>| Chart { title, x_label: "s", unit, lines, ticks: None, marks: marks.clone() };
+    let x_end = series.at_s(record.end_us());
+    let over_time = |title, unit, lines: Vec<Line>| Chart { title, x_label: "s", unit, lines, ticks: None, x_end, marks: marks.clone() };
     let nines = ["0 %", "90 %", "99 %", "99.9 %", "99.99 %", "99.999 %"];
     let percentiles = series.percentiles();
     let widest = percentiles.iter().flat_map(|line| &line.points).map(|(x, _)| *x).fold(0.0, f64::max);
@@ -99,6 +100,7 @@ fn charts(series: &Series<'_>, record: &Record, plan: &Plan) -> Vec<Chart> {
             unit: "ms",
             lines: percentiles,
             ticks: Some(ticks),
+            x_end: 0.0,
             marks: Vec::new(),
         },
         over_time("Gas of the blocks", "million", series.gas()),

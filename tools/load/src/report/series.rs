@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use hdrhistogram::Histogram;
 
 use super::chart::Line;
+use crate::bottleneck::interval_s;
 use crate::event::Sample;
 use crate::latency::Timeline;
 use crate::ledger::Execution;
@@ -13,6 +14,8 @@ use crate::record::Record;
 
 /// A chart over time has about this many points at most.
 const POINTS: f64 = 120.0;
+/// A chart over time has at least about this many points.
+const POINTS_LEAST: f64 = 8.0;
 /// Widths of a point in seconds, the smallest that gives few enough points is taken.
 const WIDTHS_S: [f64; 12] = [0.25, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0, 300.0, 900.0, 3600.0, 14_400.0];
 /// Longest latency told apart, µs: one hour.
@@ -36,7 +39,10 @@ impl<'a> Series<'a> {
     /// `executed` and `told` are indexed by number.
     pub(super) fn new(record: &'a Record, executed: &'a [Option<Execution>], told: &'a [Option<Told>]) -> Self {
         let length_s = record.end_us().saturating_sub(record.begin.at_us) as f64 / 1e6;
-        let width_s = WIDTHS_S.into_iter().find(|width_s| length_s / width_s <= POINTS).unwrap_or(WIDTHS_S[WIDTHS_S.len() - 1]);
+        // Narrower than a block's interval, a point would show blocks and gaps between them in place of a rate.
+        let block_s = interval_s(&record.blocks).unwrap_or(0.0).min(length_s / POINTS_LEAST);
+        let fits = |width_s: &f64| length_s / width_s <= POINTS && *width_s > 0.9 * block_s;
+        let width_s = WIDTHS_S.into_iter().find(fits).unwrap_or(WIDTHS_S[WIDTHS_S.len() - 1]);
         Self { record, executed, told, width_s, points: (length_s / width_s).ceil().max(1.0) as usize }
     }
 
