@@ -14,8 +14,8 @@ use crate::event::{BlockSeen, Sample};
 use crate::record::Record;
 use crate::stage::StagePace;
 
-/// A wait shorter than this is no queue: a sample is 0.5 s after the one before, and gauges are read 0.2 s apart.
-const WAIT_LEAST_S: f64 = 0.3;
+/// A wait shorter than this is no queue: gauges are read every 0.2 s, and the engine shows those of the reading before.
+const WAIT_LEAST_S: f64 = 0.6;
 /// A transaction waits for a block half an interval in the mean; one that comes in bursts, up to this many.
 const BLOCKS_NATURAL: f64 = 1.5;
 /// Blocks as full as this are full: the last transaction rarely fits.

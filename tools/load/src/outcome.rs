@@ -85,43 +85,51 @@ pub(crate) struct StageResult {
     pub(crate) mix: String,
     /// Transactions it offered.
     pub(crate) offered: u64,
-    /// Transactions of it that are in blocks ÷ seconds from its first due time to its last block.
+    /// Transactions of it that are in blocks after its first ÷ seconds from that block to its last: the wait for the first block is
+    /// latency and no lack of throughput. With one block only: all of them ÷ seconds from the first due time.
     pub(crate) tps: f64,
     /// Latencies from the intended start.
     pub(crate) latency_ms: LatencyReport,
 }
 
+/// Transactions that are seen within this time are of one block; several threads note them.
+const ONE_BLOCK_US: u64 = 50_000;
+
 /// A stage being summed up.
 struct StageSum<'a> {
     stage: &'a Stage,
     latencies: Latencies,
-    included: u64,
+    included_us: Vec<u64>,
     first_us: u64,
-    last_us: u64,
 }
 
 impl<'a> StageSum<'a> {
     fn new(stage: &'a Stage) -> Self {
-        Self { stage, latencies: Latencies::new(), included: 0, first_us: u64::MAX, last_us: 0 }
+        Self { stage, latencies: Latencies::new(), included_us: Vec::new(), first_us: u64::MAX }
     }
 
     fn add(&mut self, intended_us: u64, timeline: &Timeline) {
         self.latencies.record(intended_us, timeline);
         self.first_us = self.first_us.min(intended_us);
-        if let Some(included_us) = timeline.included {
-            self.included += 1;
-            self.last_us = self.last_us.max(included_us);
-        }
+        self.included_us.extend(timeline.included);
+    }
+
+    fn tps(&self) -> f64 {
+        let included = || self.included_us.iter().copied();
+        let (Some(first_us), Some(last_us)) = (included().min(), included().max()) else { return 0.0 };
+        let later = included().filter(|at_us| *at_us > first_us + ONE_BLOCK_US).count();
+        let (count, us) =
+            if later > 0 { (later, last_us - first_us) } else { (self.included_us.len(), last_us.saturating_sub(self.first_us)) };
+        count as f64 / (us.max(1) as f64 / 1e6)
     }
 
     fn result(self) -> StageResult {
-        let seconds = self.last_us.saturating_sub(self.first_us) as f64 / 1e6;
         StageResult {
             name: self.stage.name.clone(),
             pace: describe(self.stage.pace),
             mix: self.stage.mix.to_string(),
             offered: self.stage.transactions,
-            tps: if seconds > 0.0 { self.included as f64 / seconds } else { 0.0 },
+            tps: self.tps(),
             latency_ms: self.latencies.report(),
         }
     }
@@ -263,6 +271,20 @@ mod tests {
         let outcome = conclude(&record(2), findings, &[clean(0), clean(1)], &[confirmed(0), confirmed(1)]);
         assert!(outcome.is_exactly_once(), "{outcome:?}");
         assert!((outcome.tps - 1.0).abs() < 1e-9, "two in two seconds");
+    }
+
+    #[test]
+    fn the_wait_for_the_first_block_is_no_lack_of_throughput() {
+        let record = record(2);
+        let mut sum = StageSum::new(&record.begin.stages[0]);
+        let mut add = |included_us| sum.add(1_000_000, &Timeline { included: Some(included_us), ..Timeline::default() });
+        (0..10).for_each(|n| add(3_000_000 + n));
+        (0..10).for_each(|_| add(4_000_000));
+        assert!((sum.tps() - 10.0).abs() < 1e-6, "{}", sum.tps());
+        let mut one = StageSum::new(&record.begin.stages[0]);
+        (0..10).for_each(|_| one.add(1_000_000, &Timeline { included: Some(3_000_000), ..Timeline::default() }));
+        assert!((one.tps() - 5.0).abs() < 1e-6, "{}", one.tps());
+        assert!(StageSum::new(&record.begin.stages[0]).tps() < 1e-9);
     }
 
     #[test]

@@ -83,7 +83,9 @@ impl Chart {
         let x_min = known().map(|(x, _)| x).fold(f64::INFINITY, f64::min).min(0.0);
         let x_max = known().map(|(x, _)| x).fold(self.x_end, f64::max).max(x_min + 1e-9);
         let step = nice(known().map(|(_, y)| y).fold(0.0, f64::max).max(1e-9) / GRID);
-        let top = known().map(|(_, y)| y).fold(0.0, f64::max);
+        // Room for the names of the marks above what is drawn.
+        let room = if self.marks.is_empty() { 1.0 } else { 1.1 };
+        let top = room * known().map(|(_, y)| y).fold(0.0, f64::max);
         let scale = Scale { x: (x_min, x_max), y_max: ((top / step).ceil() * step).max(step) };
         let _ = write!(out, r#"<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{}">"#, escape(self.title));
         self.axes(&mut out, &scale, step);

@@ -112,7 +112,7 @@ fn charts(series: &Series<'_>, record: &Record, plan: &Plan) -> Vec<Chart> {
 
 fn stages(out: &mut String, outcome: &Outcome) {
     out.push_str(
-        "<h2>Stages</h2><table><tr><th>stage<th>pace<th>mix<th>offered<th>TPS<th>to a block: 50 %, ms<th>99 %, ms<th>max, ms</tr>\n",
+        "<h2>Stages</h2><table><tr><th>stage<th>pace<th>mix<th class=n>offered<th class=n>TPS<th class=n>to a block: 50 %, ms<th class=n>99 %, ms<th class=n>max, ms</tr>\n",
     );
     for stage in &outcome.stages {
         let included = &stage.latency_ms.included;
@@ -134,7 +134,7 @@ fn stages(out: &mut String, outcome: &Outcome) {
 
 fn latencies(out: &mut String, report: &LatencyReport) {
     out.push_str(
-        "<h2>Latency from the intended time, ms</h2><table><tr><th>to<th>50 %<th>90 %<th>99 %<th>99.9 %<th>max<th>known<th>unknown</tr>\n",
+        "<h2>Latency from the intended time, ms</h2><table><tr><th>to<th class=n>50 %<th class=n>90 %<th class=n>99 %<th class=n>99.9 %<th class=n>max<th class=n>known<th class=n>unknown</tr>\n",
     );
     for (name, Quantiles { p50, p90, p99, p999, max, known, unknown }) in report.milestones() {
         if *known == 0 {
