@@ -9,7 +9,7 @@ const WIDTH: f64 = 860.0;
 const HEIGHT: f64 = 250.0;
 /// Room for the labels of the axes.
 const LEFT: f64 = 66.0;
-const RIGHT: f64 = 12.0;
+const RIGHT: f64 = 24.0;
 const TOP: f64 = 10.0;
 const BOTTOM: f64 = 36.0;
 /// Lines of the grid, about.
