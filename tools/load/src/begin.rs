@@ -63,6 +63,7 @@ pub(crate) async fn begin(options: &RunOptions, node: &RpcClient, path: &Path) -
     let direct = if options.direct { Some(terms(node).await?) } else { None };
     let first_block = chain::head(node).await?;
     let base_nonces = chain::nonces(node, plan.senders()).await?;
+    let target = target(direct, &base_nonces, &plan, signers, options.sign_beforehand)?;
     let journal = Arc::new(Journal::create(path)?);
     let clock = Clock::start();
     let begin = Begin {
@@ -77,7 +78,6 @@ pub(crate) async fn begin(options: &RunOptions, node: &RpcClient, path: &Path) -
         direct,
     };
     journal.write(&Event::Begin(begin.clone()))?;
-    let target = target(&begin, &plan, signers);
     Ok(Start { plan, target, journal, begin, before: None, clock })
 }
 
@@ -103,12 +103,12 @@ async fn resume(options: &RunOptions, node: &RpcClient, path: &Path) -> anyhow::
         "the chain's head is {head} and the run began at block {}; this is another chain",
         begin.first_block
     );
+    let target = target(begin.direct, &begin.base_nonces, &plan, signers, options.sign_beforehand)?;
     let journal = Arc::new(Journal::reopen(path, record.whole_bytes)?);
     let clock = Clock::start();
     if record.settled_us.is_none() {
         journal.write(&Event::Resumed { at_us: clock.start_us() })?;
     }
-    let target = target(&begin, &plan, signers);
     Ok(Start { plan, target, journal, begin, before: Some(record), clock })
 }
 
@@ -119,11 +119,20 @@ pub(crate) fn check_keys(record: &Record, keys: usize, path: &Path) -> anyhow::R
     Ok(())
 }
 
-fn target(begin: &Begin, plan: &Arc<Plan>, signers: Vec<Secp256k1Signer>) -> Target {
-    match begin.direct {
-        None => Target::Engine(plan.clone()),
-        Some(terms) => Target::Node(Direct::new(plan.clone(), signers, begin.base_nonces.clone(), terms)),
+/// Made before the clock of the run starts, because signing beforehand takes its time.
+fn target(
+    direct: Option<Terms>,
+    base_nonces: &[u64],
+    plan: &Arc<Plan>,
+    signers: Vec<Secp256k1Signer>,
+    sign_beforehand: bool,
+) -> anyhow::Result<Target> {
+    let Some(terms) = direct else { return Ok(Target::Engine(plan.clone())) };
+    let mut node = Direct::new(plan.clone(), signers, base_nonces.to_vec(), terms);
+    if sign_beforehand {
+        node.sign_all()?;
     }
+    Ok(Target::Node(node))
 }
 
 fn addresses(signers: &[Secp256k1Signer]) -> Vec<alloy::primitives::Address> {

@@ -81,6 +81,9 @@ pub(crate) struct RunOptions {
     /// Leave the engine out: sign here, and put transactions into the node's pool.
     #[arg(long, conflicts_with = "api")]
     pub(crate) direct: bool,
+    /// Sign everything before the first transaction is offered, so that the run measures the node alone.
+    #[arg(long, requires = "direct", conflicts_with = "api")]
+    pub(crate) sign_beforehand: bool,
     /// HTTP JSON-RPC address of the chain's node.
     #[arg(long)]
     pub(crate) node: String,
@@ -273,6 +276,8 @@ mod tests {
         assert!(bare(&["--transactions", "1"]).is_err());
         assert!(bare(&["--transactions", "1", "--direct"]).unwrap().direct);
         assert!(run_options(&["--direct"]).is_err());
+        assert!(bare(&["--transactions", "1", "--direct", "--sign-beforehand"]).unwrap().sign_beforehand);
+        assert!(run_options(&["--sign-beforehand"]).is_err(), "the engine signs");
     }
 
     #[test]

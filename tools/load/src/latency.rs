@@ -54,6 +54,8 @@ pub(crate) struct LatencyReport {
     pub(crate) included: Quantiles,
     /// To confirmation.
     pub(crate) confirmed: Quantiles,
+    /// From disk to the node, not from the intended start.
+    pub(crate) durable_to_sent: Quantiles,
 }
 
 /// One milestone's histogram.
@@ -73,6 +75,11 @@ impl Milestone {
             Some(reached_us) => self.histogram.saturating_record(reached_us.saturating_sub(intended_us).max(1)),
             None => self.unknown += 1,
         }
+    }
+
+    /// A step is known where both its ends are.
+    fn record_step(&mut self, from_us: Option<u64>, to_us: Option<u64>) {
+        self.record(from_us.unwrap_or(0), to_us.filter(|_| from_us.is_some()));
     }
 
     fn quantiles(&self) -> Quantiles {
@@ -103,13 +110,14 @@ pub(crate) struct Latencies {
     sent: Milestone,
     included: Milestone,
     confirmed: Milestone,
+    durable_to_sent: Milestone,
 }
 
 impl Latencies {
     /// Nothing collected yet.
     pub(crate) fn new() -> Self {
-        let [accepted, durable, sent, included, confirmed] = std::array::from_fn(|_| Milestone::new());
-        Self { accepted, durable, sent, included, confirmed }
+        let [accepted, durable, sent, included, confirmed, durable_to_sent] = std::array::from_fn(|_| Milestone::new());
+        Self { accepted, durable, sent, included, confirmed, durable_to_sent }
     }
 
     /// Adds one transaction that was due at `intended_us`.
@@ -119,6 +127,7 @@ impl Latencies {
         self.sent.record(intended_us, timeline.sent);
         self.included.record(intended_us, timeline.included);
         self.confirmed.record(intended_us, timeline.confirmed);
+        self.durable_to_sent.record_step(timeline.durable, timeline.sent);
     }
 
     /// The quantiles so far.
@@ -129,6 +138,7 @@ impl Latencies {
             sent: self.sent.quantiles(),
             included: self.included.quantiles(),
             confirmed: self.confirmed.quantiles(),
+            durable_to_sent: self.durable_to_sent.quantiles(),
         }
     }
 }
@@ -155,6 +165,16 @@ mod tests {
         let report = latencies.report();
         assert_eq!((report.durable.known, report.durable.unknown), (1, 1));
         assert_eq!((report.confirmed.known, report.confirmed.unknown, report.confirmed.p50), (0, 2, None));
+    }
+
+    #[test]
+    fn a_step_between_milestones_counts_from_the_first_of_them_and_is_unknown_without_it() {
+        let mut latencies = Latencies::new();
+        latencies.record(1, &Timeline { durable: Some(5_000), sent: Some(9_000), ..Timeline::default() });
+        latencies.record(1, &Timeline { sent: Some(9_000), ..Timeline::default() });
+        let step = latencies.report().durable_to_sent;
+        assert!((step.max.unwrap() - 4.0).abs() < 0.01);
+        assert_eq!((step.known, step.unknown), (1, 1));
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! Whom a run drives: the engine through its JSON-RPC, or a node with transactions that the load signs itself.
 
+use std::borrow::Cow;
 use std::io::Write as _;
 use std::sync::Arc;
 
@@ -32,12 +33,25 @@ pub(crate) struct Direct {
     signers: Vec<Secp256k1Signer>,
     base_nonces: Vec<u64>,
     terms: Terms,
+    /// Transactions that were signed beforehand, by number; empty where each is signed when it is offered.
+    ready: Vec<Box<str>>,
 }
 
 impl Direct {
     /// `signers` and `base_nonces` are in the order of the plan's senders.
     pub(crate) fn new(plan: Arc<Plan>, signers: Vec<Secp256k1Signer>, base_nonces: Vec<u64>, terms: Terms) -> Self {
-        Self { plan, signers, base_nonces, terms }
+        Self { plan, signers, base_nonces, terms, ready: Vec::new() }
+    }
+
+    /// Signs all of the plan now.
+    pub(crate) fn sign_all(&mut self) -> anyhow::Result<()> {
+        self.ready = (0..self.plan.transactions()).map(|number| self.raw(number).map(String::into_boxed_str)).collect::<Result<_, _>>()?;
+        Ok(())
+    }
+
+    /// A transaction as a node takes it.
+    fn raw(&self, number: u64) -> anyhow::Result<String> {
+        Ok(alloy::hex::encode_prefixed(self.signed(number)?))
     }
 
     fn signed(&self, number: u64) -> anyhow::Result<Vec<u8>> {
@@ -64,7 +78,10 @@ impl Direct {
             if index > 0 {
                 body.push(b',');
             }
-            let raw = alloy::hex::encode_prefixed(self.signed(number)?);
+            let raw = match self.ready.get(usize::try_from(number)?) {
+                Some(raw) => Cow::Borrowed(&**raw),
+                None => Cow::Owned(self.raw(number)?),
+            };
             write!(body, r#"{{"jsonrpc":"2.0","id":{index},"method":"eth_sendRawTransaction","params":["{raw}"]}}"#)?;
         }
         body.push(b']');
@@ -164,6 +181,14 @@ mod tests {
         let envelope = TxEnvelope::decode_2718(&mut raw.as_slice()).unwrap();
         assert_eq!((envelope.nonce(), envelope.chain_id()), (7, Some(31337)), "the second of the sender that began at 6");
         assert_eq!(envelope.recover_signer().unwrap(), direct.plan.call(4).from);
+    }
+
+    #[test]
+    fn what_is_signed_beforehand_is_the_same_request() {
+        let mut direct = direct();
+        let request = direct.request(&[3, 9]).unwrap();
+        direct.sign_all().unwrap();
+        assert_eq!((direct.ready.len(), direct.request(&[3, 9]).unwrap()), (10, request));
     }
 
     fn judged(body: &str, count: usize, is_repeated: bool) -> anyhow::Result<Vec<Verdict>> {
