@@ -34,8 +34,9 @@ use tokio::{
 use self::{service::Service, shared::Shared};
 use crate::{Config, Node};
 
-/// Open connections at a time; more wait to be accepted. Below the usual limit of 1,024 descriptors.
-const CONNECTIONS_MAX: usize = 900;
+/// Open connections at a time; more wait to be accepted. Clients that open one for each request and keep it come to a thousand and more.
+/// Where the process may not open as many descriptors, the next connection waits for one.
+const CONNECTIONS_MAX: usize = 4096;
 /// Wait after an accept that failed for lack of descriptors: no event tells when one is free.
 const ACCEPT_RETRY: Duration = Duration::from_millis(10);
 
