@@ -4,6 +4,7 @@
 //! |---|---|---|
 //! | `stages` | time of one stage, by criterion | `cargo bench --workspace --bench stages [-- NAME]` |
 //! | `counts` | instructions of one stage, by gungraun under valgrind | `cargo xtask bench --counts` |
+//! | `end_to_end` | the whole, beside what a user would otherwise do | `cargo xtask bench --end-to-end` |
 //!
 //! Names are `group/function/parameter`, and each bench says which regime it measures. Times are for ratios in one run; instruction
 //! counts repeat, so they have limits that are committed. The allocator is the engine's.
