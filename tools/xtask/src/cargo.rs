@@ -56,6 +56,8 @@ pub(crate) struct Binaries {
     pub(crate) devnet: PathBuf,
     /// The load.
     pub(crate) load: PathBuf,
+    /// The parts of the end-to-end bench that need a process of their own.
+    pub(crate) end_to_end: PathBuf,
 }
 
 /// Builds the binaries, and says where they are.
@@ -67,7 +69,7 @@ pub(crate) fn build_binaries(root: &Path) -> anyhow::Result<Binaries> {
     crate::process::run("cargo build", &command)?;
     let directory = absolute(root, target_dir()?).join("release");
     let binary = |name| directory.join(name);
-    Ok(Binaries { millrace: binary("millrace"), devnet: binary("devnet"), load: binary("load") })
+    Ok(Binaries { millrace: binary("millrace"), devnet: binary("devnet"), load: binary("load"), end_to_end: binary("end_to_end") })
 }
 
 /// Builds an engine on the system's allocator, in a place of its own as [`build_simulator`] does.

@@ -7,7 +7,7 @@
 //! | `check` | format, clippy, docs, unit tests, some simulator seeds |
 //! | `test` | set-up, check, demos and integration tests on devnet, anvil and geth |
 //! | `simulate` | seeds of the simulator |
-//! | `bench` | instruction counts against their limits; two revisions against each other |
+//! | `bench` | instruction counts against their limits; two revisions against each other; the engine against what users would otherwise do |
 //! | `profile` | flamegraphs and an allocation profile of the main job |
 //!
 //! Everything is built into one target directory outside the checkout, because RocksDB takes long to compile and a fresh clone
@@ -47,7 +47,7 @@ enum Command {
     Test,
     /// Run seeds of the simulator.
     Simulate(check::SimulateOptions),
-    /// Instruction counts against their limits, or two revisions against each other.
+    /// Instruction counts against their limits, two revisions against each other, or the engine against what users would otherwise do.
     Bench(bench::BenchOptions),
     /// Flamegraphs for each kind of thread and an allocation profile of the main job, into `profiles/`.
     Profile(profile::ProfileOptions),

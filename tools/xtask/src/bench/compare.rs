@@ -15,6 +15,7 @@ use std::process::{Command, Stdio};
 use anyhow::{Context, ensure};
 use serde::Deserialize;
 
+use super::spread::Spread;
 use crate::cargo::cargo;
 use crate::process::{self, Child};
 
@@ -170,12 +171,12 @@ fn table(rounds: &[(Times, Times)]) -> String {
     let Some((first, _)) = rounds.first() else { return out };
     for name in first.keys() {
         let pairs: Vec<(f64, f64)> = rounds.iter().filter_map(|(old, new)| Some((*old.get(name)?, *new.get(name)?))).collect();
-        if pairs.is_empty() {
+        let (Some(before), Some(ratios)) =
+            (Spread::of(pairs.iter().map(|(old, _)| *old)), Spread::of(pairs.iter().map(|(old, new)| new / old)))
+        else {
             continue;
-        }
-        let before = sorted(pairs.iter().map(|(old, _)| *old));
-        let ratios = sorted(pairs.iter().map(|(old, new)| new / old));
-        let (least, greatest) = (ratios[0], ratios[ratios.len() - 1]);
+        };
+        let Spread { median, least, greatest } = ratios;
         // All rounds agree, and by more than where code happens to lie makes.
         let verdict = if least > 1.0 + MARGIN {
             " slower in each"
@@ -185,20 +186,9 @@ fn table(rounds: &[(Times, Times)]) -> String {
             ""
         };
         let range = format!("{least:.3}…{greatest:.3}");
-        out.push_str(&format!("{name:<48} {:>12.1} {:>8.3} {range:>17}{verdict}\n", median(&before), median(&ratios)));
+        out.push_str(&format!("{name:<48} {:>12.1} {median:>8.3} {range:>17}{verdict}\n", before.median));
     }
     out
-}
-
-fn sorted(values: impl Iterator<Item = f64>) -> Vec<f64> {
-    let mut values: Vec<f64> = values.collect();
-    values.sort_by(f64::total_cmp);
-    values
-}
-
-fn median(sorted: &[f64]) -> f64 {
-    let middle = sorted.len() / 2;
-    if sorted.len() % 2 == 1 { sorted[middle] } else { (sorted[middle - 1] + sorted[middle]) / 2.0 }
 }
 
 #[cfg(test)]

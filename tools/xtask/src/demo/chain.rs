@@ -10,12 +10,13 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, bail};
 
 use super::http;
+use super::options::NodeKind;
 use crate::process::Child;
 
 /// Chain id of all.
 pub(crate) const CHAIN_ID: u64 = nodes::CHAIN_ID;
 /// Gas of a block: 47,000 transfers, so that a full load fills less than half and the base fee falls.
-const BLOCK_GAS: u64 = 1_000_000_000;
+pub(crate) const BLOCK_GAS: u64 = 1_000_000_000;
 /// Balance of each rich account, enough to fund 100,000 addresses.
 const BALANCE_ETHER: u64 = 1_000_000;
 /// How long a chain may take to answer.
@@ -31,13 +32,37 @@ pub(crate) struct Chain {
     pub(crate) url: String,
 }
 
+/// What a chain is started with.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct ChainSize {
+    /// Gas of a block.
+    pub(crate) block_gas: u64,
+    /// Transactions that devnet remembers; the others remember all.
+    pub(crate) history: u64,
+}
+
+impl ChainSize {
+    /// Blocks of the usual size, and a memory of `history` transactions.
+    pub(crate) fn usual(history: u64) -> Self {
+        Self { block_gas: BLOCK_GAS, history }
+    }
+}
+
 impl Chain {
-    /// Starts devnet with blocks of one second, which remembers `transactions`. Its log goes to `room`.
-    pub(crate) fn devnet(binary: &Path, room: &Path, transactions: u64) -> anyhow::Result<Self> {
+    /// Starts `kind` from its program with blocks of one second. Its log, and geth's data, go to `room`.
+    pub(crate) fn start(kind: NodeKind, program: &Path, room: &Path, size: ChainSize) -> anyhow::Result<Self> {
+        match kind {
+            NodeKind::Devnet => Self::devnet(program, room, size),
+            NodeKind::Anvil => Self::anvil(program, room, size.block_gas),
+            NodeKind::Geth => Self::geth(program, room, size.block_gas),
+        }
+    }
+
+    fn devnet(binary: &Path, room: &Path, size: ChainSize) -> anyhow::Result<Self> {
         let mut command = Command::new(binary);
         command.args(["--listen", "127.0.0.1:0", "--block-time-ms", "1000", "--chain-id", &CHAIN_ID.to_string()]);
-        command.args(["--gas-limit", &BLOCK_GAS.to_string(), "--mnemonic", nodes::MNEMONIC, "--accounts", "10"]);
-        command.args(["--balance-ether", &BALANCE_ETHER.to_string(), "--history-transactions", &transactions.to_string()]);
+        command.args(["--gas-limit", &size.block_gas.to_string(), "--mnemonic", nodes::MNEMONIC, "--accounts", "10"]);
+        command.args(["--balance-ether", &BALANCE_ETHER.to_string(), "--history-transactions", &size.history.to_string()]);
         let log = log_file(room, "devnet.log")?;
         let mut child = Child::start_with_output("devnet", &command, Stdio::piped(), log.into())?;
         let stdout = child.take_stdout().context("devnet's output is piped")?;
@@ -50,22 +75,21 @@ impl Chain {
         Self { child, url }.wait_until_it_answers(room, "devnet.log")
     }
 
-    /// Starts anvil with blocks of one second. Its log goes to `room`.
-    pub(crate) fn anvil(binary: &Path, room: &Path) -> anyhow::Result<Self> {
+    fn anvil(binary: &Path, room: &Path, block_gas: u64) -> anyhow::Result<Self> {
         let port = free_port()?;
-        let config = nodes::anvil::Config { gas_limit: Some(BLOCK_GAS), balance_ether: BALANCE_ETHER, first_come_first_served: true };
+        let config = nodes::anvil::Config { gas_limit: Some(block_gas), balance_ether: BALANCE_ETHER, first_come_first_served: true };
         let command = nodes::anvil::command(binary, port, &config);
         let log = log_file(room, "anvil.log")?;
         let child = Child::start_with_output("anvil", &command, Stdio::null(), log.into())?;
         Self { child, url: format!("http://127.0.0.1:{port}") }.wait_until_it_answers(room, "anvil.log")
     }
 
-    /// Starts geth with blocks of one second and room in its pool for the load. Its data and log go to `room`.
-    pub(crate) fn geth(binary: &Path, room: &Path) -> anyhow::Result<Self> {
+    /// With room in its pool for the load.
+    fn geth(binary: &Path, room: &Path, block_gas: u64) -> anyhow::Result<Self> {
         let port = free_port()?;
         let data = room.join("geth");
         let blocks = nodes::geth::Blocks::EverySecond;
-        let config = nodes::geth::Config { blocks, gas_limit: BLOCK_GAS, balance_ether: BALANCE_ETHER, wide_pool: true, fee_cap: false };
+        let config = nodes::geth::Config { blocks, gas_limit: block_gas, balance_ether: BALANCE_ETHER, wide_pool: true, fee_cap: false };
         nodes::geth::prepare(binary, &data, &config)?;
         let command = nodes::geth::command(binary, &data, port, &config);
         let log = log_file(room, "geth.log")?;

@@ -31,7 +31,7 @@ const READY_INTERVAL: Duration = Duration::from_millis(20);
 /// How long a clean stop may take.
 const STOP_PATIENCE: Duration = Duration::from_secs(30);
 /// Any free port of the loopback interface.
-const ANY_PORT: &str = "127.0.0.1:0";
+pub(crate) const ANY_PORT: &str = "127.0.0.1:0";
 /// What the names of the environment variables that are settings of the engine begin with.
 const SETTINGS_PREFIX: &str = "MILLRACE_";
 /// Lines of the log that are shown when the engine ends by itself.
@@ -99,15 +99,10 @@ impl Engine {
     /// Writes a configuration into `room`, starts the engine with it, and waits until it is ready. `command` is the engine's program,
     /// or what runs it and takes its arguments behind its own.
     pub(crate) fn start(mut command: Command, room: &Path, node: &str, keys: &Path, executor: Executor) -> anyhow::Result<Self> {
-        let config = room.join("millrace.toml");
-        let configure = |listen: &str| {
-            std::fs::write(&config, configuration(room, listen, node, keys, executor))
-                .with_context(|| format!("writing {}", config.display()))
-        };
-        configure(ANY_PORT)?;
+        let configure = |listen: &str| write_configuration(room, listen, node, keys, executor);
+        let config = configure(ANY_PORT)?;
         command.arg("run").arg("--config").arg(&config);
-        // The environment wins over the file, and a demo is to run with what its file says.
-        remove_settings(&mut command, std::env::vars_os().map(|(name, _)| name));
+        without_settings(&mut command);
         let child = start_child(&command, room)?;
         let mut engine = Self {
             command,
@@ -230,6 +225,12 @@ fn start_child(command: &Command, room: &Path) -> anyhow::Result<Child> {
     Child::start_with_output("the engine", command, Stdio::null(), log.into())
 }
 
+/// Keeps the settings of this process's environment from `command`: the environment wins over the file, and an engine started here is
+/// to run with what its file says.
+pub(crate) fn without_settings(command: &mut Command) {
+    remove_settings(command, std::env::vars_os().map(|(name, _)| name));
+}
+
 /// Keeps those of the environment's `names` that are settings of the engine from `command`.
 fn remove_settings(command: &mut Command, names: impl Iterator<Item = OsString>) {
     for name in names.filter(|name| name.as_encoded_bytes().starts_with(SETTINGS_PREFIX.as_bytes())) {
@@ -246,6 +247,13 @@ fn executor_in(log: &str) -> Option<Executor> {
         "epoll" => Some(Executor::Epoll),
         _ => None,
     }
+}
+
+/// Writes the settings of an engine whose data is in `room`, and says where.
+pub(crate) fn write_configuration(room: &Path, listen: &str, node: &str, keys: &Path, executor: Executor) -> anyhow::Result<PathBuf> {
+    let path = room.join("millrace.toml");
+    std::fs::write(&path, configuration(room, listen, node, keys, executor)).with_context(|| format!("writing {}", path.display()))?;
+    Ok(path)
 }
 
 fn configuration(room: &Path, listen: &str, node: &str, keys: &Path, executor: Executor) -> String {

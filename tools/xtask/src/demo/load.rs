@@ -30,6 +30,24 @@ pub(crate) struct Load<'a> {
     pub(crate) seed: u64,
 }
 
+/// Whom a run drives.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Target<'a> {
+    /// The engine whose JSON-RPC is there.
+    Engine(&'a str),
+    /// The node itself, with transactions that are signed beforehand.
+    Node,
+}
+
+/// How a run is paced.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Pace {
+    /// At most so many transactions between offer and block.
+    Closed(u64),
+    /// So many a second, whatever becomes of them.
+    Rate(f64),
+}
+
 /// A line of `load run --progress json`.
 #[derive(Clone, Copy, Debug, Deserialize, PartialEq)]
 pub(crate) struct ProgressLine {
@@ -65,29 +83,37 @@ impl Load<'_> {
         process::run("load fund", &command)
     }
 
-    /// Starts a run of `transactions` with at most `outstanding` of them between offer and block.
-    pub(crate) fn run(&self, api: &str, transactions: u64, outstanding: u64) -> anyhow::Result<Run> {
-        let mut command = self.command(&[
-            "run",
-            "--api",
-            api,
-            "--node",
-            self.node,
-            "--seed",
-            &self.seed.to_string(),
-            "--progress",
-            "json",
-            "--no-verify",
-        ]);
-        command.args(["--transactions", &transactions.to_string(), "--outstanding", &outstanding.to_string()]);
+    /// Starts a run of `transactions`.
+    pub(crate) fn run(&self, target: Target<'_>, transactions: u64, pace: Pace) -> anyhow::Result<Run> {
+        let mut command =
+            self.command(&["run", "--node", self.node, "--seed", &self.seed.to_string(), "--progress", "json", "--no-verify"]);
+        match target {
+            Target::Engine(api) => command.args(["--api", api]),
+            Target::Node => command.args(["--direct", "--sign-beforehand"]),
+        };
+        match pace {
+            Pace::Closed(outstanding) => command.args(["--outstanding", &outstanding.to_string()]),
+            Pace::Rate(rate) => command.args(["--rate", &rate.to_string()]),
+        };
+        command.args(["--transactions", &transactions.to_string()]);
         command.arg("--keys").arg(self.keys()).arg("--record").arg(self.record());
         Run::start(&command, transactions)
     }
 
+    /// The part of its gas limit that the fullest block of the run has used.
+    pub(crate) fn fullest_block(&self) -> anyhow::Result<f64> {
+        let record = self.record();
+        let text = std::fs::read_to_string(&record).with_context(|| format!("reading {}", record.display()))?;
+        fullest(&text)?.with_context(|| format!("{} tells of no block", record.display()))
+    }
+
     /// Checks the run against the chain. That not every transaction was executed exactly once is a result here, and no error.
-    pub(crate) fn verify(&self, api: &str) -> anyhow::Result<Verified> {
+    pub(crate) fn verify(&self, target: Target<'_>) -> anyhow::Result<Verified> {
         let result = self.room.join("result.json");
-        let mut command = self.command(&["verify", "--api", api, "--node", self.node]);
+        let mut command = self.command(&["verify", "--node", self.node]);
+        if let Target::Engine(api) = target {
+            command.args(["--api", api]);
+        }
         command.arg("--keys").arg(self.keys()).arg("--record").arg(self.record());
         command.arg("--report").arg(format!("json:{}", result.display()));
         let status = Child::start("load verify", &command)?.wait()?;
@@ -97,6 +123,28 @@ impl Load<'_> {
             .context("load verify wrote a result that this xtask does not know; build both from one commit")?;
         Ok(Verified { result, is_approved: status.success() })
     }
+}
+
+/// The part of its gas limit that the fullest block of a record has used; none if the record has no block.
+fn fullest(record: &str) -> anyhow::Result<Option<f64>> {
+    #[derive(Deserialize)]
+    #[serde(tag = "event", rename_all = "snake_case")]
+    enum Line {
+        Block {
+            gas_used: u64,
+            gas_limit: u64,
+        },
+        #[serde(other)]
+        Other,
+    }
+    let mut fullest = None;
+    for line in record.lines() {
+        if let Line::Block { gas_used, gas_limit } = serde_json::from_str(line).context("the load's record is not of the known form")? {
+            let part = gas_used as f64 / gas_limit as f64;
+            fullest = Some(fullest.map_or(part, |fullest: f64| fullest.max(part)));
+        }
+    }
+    Ok(fullest)
 }
 
 /// CPU time of signing and encoding one transfer on this machine, now, in µs.
@@ -186,5 +234,14 @@ mod tests {
         let line = r#"{"event":"progress","elapsed_s":1.5,"offered":400,"sent":400,"accepted":200,"included":0,"open":null,"repeated":2}"#;
         assert_eq!(parse(line).unwrap(), ProgressLine { elapsed_s: 1.5, accepted: 200, included: 0, open: None });
         assert!(parse("something else").is_err());
+    }
+
+    #[test]
+    fn the_fullest_block_is_found_among_the_lines_of_a_record() {
+        let block = |used: u64| format!(r#"{{"event":"block","number":1,"seen_us":2,"transactions":3,"gas_used":{used},"gas_limit":100}}"#);
+        let record = [block(20), r#"{"event":"settled","at_us":5}"#.to_owned(), block(40), block(30)].join("\n");
+        assert_eq!(fullest(&record).unwrap(), Some(0.4));
+        assert_eq!(fullest("").unwrap(), None);
+        assert!(fullest("nonsense").is_err());
     }
 }

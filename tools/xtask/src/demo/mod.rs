@@ -15,7 +15,7 @@ mod http;
 mod kill;
 pub(crate) mod load;
 pub(crate) mod options;
-mod report;
+pub(crate) mod report;
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -23,10 +23,10 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, ensure};
 
-use self::chain::Chain;
+use self::chain::{Chain, ChainSize};
 use self::engine::Engine;
 use self::kill::Kills;
-use self::load::{Load, Run, sign_floor};
+use self::load::{Load, Pace, Run, Target, sign_floor};
 use self::options::{DemoOptions, Executor, NodeKind};
 use self::report::{Report, Setting};
 use crate::cargo::{self, Binaries};
@@ -45,44 +45,47 @@ const OUTSTANDING_LEAST: u64 = 800;
 pub(crate) fn demo(options: &DemoOptions) -> anyhow::Result<Executor> {
     let root = cargo::workspace_root()?;
     setup::build_tools()?;
-    let foreign = match options.node {
-        NodeKind::Devnet => None,
-        NodeKind::Anvil => Some(setup::anvil(&root)?),
-        NodeKind::Geth => Some(setup::geth()?),
-    };
+    let foreign = foreign(options.node, &root)?;
     let binaries = cargo::build_binaries(&root)?;
+    let chain = foreign.as_ref().unwrap_or(&binaries.devnet);
     let parent = root.join(".millrace");
     std::fs::create_dir_all(&parent).with_context(|| format!("creating {}", parent.display()))?;
     let room = tempfile::Builder::new().prefix("demo-").tempdir_in(&parent).context("creating a directory for the demo")?;
-    let outcome = play(options, &binaries, foreign.as_deref(), room.path());
+    let outcome = play(options, &binaries, chain, room.path());
     if outcome.is_err() {
         eprintln!("xtask: data and logs are kept in {}", room.keep().display());
     }
     outcome
 }
 
-/// `foreign` is the node's program where it is not one of the project's own.
-fn play(options: &DemoOptions, binaries: &Binaries, foreign: Option<&Path>, room: &Path) -> anyhow::Result<Executor> {
+/// The program of a node that is not one of the project's own, installed if it is not there.
+pub(crate) fn foreign(node: NodeKind, root: &Path) -> anyhow::Result<Option<PathBuf>> {
+    match node {
+        NodeKind::Devnet => Ok(None),
+        NodeKind::Anvil => setup::anvil(root).map(Some),
+        NodeKind::Geth => setup::geth().map(Some),
+    }
+}
+
+/// `chain` is the node's program.
+fn play(options: &DemoOptions, binaries: &Binaries, chain: &Path, room: &Path) -> anyhow::Result<Executor> {
     let seed = options.seed.unwrap_or_else(draw_seed);
     let mut kills = Kills::draw(seed, options.kill, options.transactions);
     announce(options, seed, &kills);
 
     let sign_before = sign_floor(&binaries.load)?;
-    let mut chain = match foreign {
-        Some(anvil) if options.node == NodeKind::Anvil => Chain::anvil(anvil, room)?,
-        Some(geth) => Chain::geth(geth, room)?,
-        None => Chain::devnet(&binaries.devnet, room, history(options))?,
-    };
+    let mut chain = Chain::start(options.node, chain, room, ChainSize::usual(history(options.transactions, options.addresses)))?;
     let node = chain.url.clone();
     let load = Load { binary: &binaries.load, room, node: &node, seed };
     load.fund(options.addresses)?;
     let mut engine = Engine::start(Command::new(&binaries.millrace), room, &node, &load.keys(), options.executor)?;
 
-    let run = load.run(&engine.url, options.transactions, outstanding(options))?;
+    let pace = Pace::Closed(outstanding(options));
+    let run = load.run(Target::Engine(&engine.url), options.transactions, pace)?;
     watch(run, &mut chain, &mut engine, &mut kills)?;
     let used = engine.used()?;
     let sign_us = [sign_before, sign_floor(&binaries.load)?];
-    let verified = load.verify(&engine.url)?;
+    let verified = load.verify(Target::Engine(&engine.url))?;
 
     let report = Report::new(&verified.result, &used, sign_us)?;
     let setting = Setting {
@@ -137,8 +140,8 @@ fn outstanding(options: &DemoOptions) -> u64 {
 }
 
 /// What devnet must remember so that verification finds it: the run and the funding, and as much again for what goes wrong.
-fn history(options: &DemoOptions) -> u64 {
-    2 * (options.transactions + options.addresses)
+pub(crate) fn history(transactions: u64, addresses: u64) -> u64 {
+    2 * (transactions + addresses)
 }
 
 fn draw_seed() -> u64 {

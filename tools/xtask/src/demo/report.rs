@@ -23,11 +23,30 @@ pub(crate) struct LoadResult {
     gaps: u64,
     strangers: u64,
     disagreements: u64,
-    tps: f64,
-    latency_ms: Milestones<LoadQuantiles>,
+    /// Confirmed transactions ÷ seconds from the start to the last confirmation.
+    pub(crate) tps: f64,
+    latency_ms: LoadLatencies,
+}
+
+/// Latencies as `load verify` writes them.
+#[derive(Clone, Debug, Deserialize)]
+struct LoadLatencies {
+    #[serde(flatten)]
+    milestones: Milestones<LoadQuantiles>,
+    durable_to_sent: LoadQuantiles,
 }
 
 impl LoadResult {
+    /// The steps of a transaction's way: what each is, and the quantiles. The first two are the engine's own doing.
+    pub(crate) fn steps(&self) -> [(&'static str, &Quantiles); 3] {
+        let LoadLatencies { milestones, durable_to_sent } = &self.latency_ms;
+        [
+            ("request to durable", &milestones.durable.quantiles),
+            ("durable to sent", &durable_to_sent.quantiles),
+            ("request to confirmed, waits for a block", &milestones.confirmed.quantiles),
+        ]
+    }
+
     /// Everything that must not happen to a transaction, by name.
     fn troubles(&self) -> [(&'static str, u64); 8] {
         [
@@ -100,6 +119,15 @@ pub(crate) struct Quantiles {
     max: Option<f64>,
 }
 
+impl Quantiles {
+    /// A cell of ten characters for each, with so many decimals.
+    pub(crate) fn cells(&self, decimals: usize) -> String {
+        let Self { p50, p90, p99, p999, max } = self;
+        let cell = |value: &Option<f64>| value.map_or_else(|| format!("{:>10}", "-"), |value| format!("{value:>10.decimals$}"));
+        [p50, p90, p99, p999, max].map(cell).concat()
+    }
+}
+
 /// The figures of a demo. The fields are the keys of its JSON.
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct Report {
@@ -153,6 +181,7 @@ impl Report {
         let sign_us = sign_us[0].min(sign_us[1]);
         let cpu_us_per_tx = per_tx(used.cpu.micros() as f64);
         let of = |milestone: &LoadQuantiles| milestone.quantiles.clone();
+        let milestones = &load.latency_ms.milestones;
         Ok(Self {
             offered: load.offered,
             sent: load.sent,
@@ -170,10 +199,10 @@ impl Report {
             fsyncs_per_tx: per_tx(counter(used.counters.fsyncs, "millrace_fsyncs_total")?),
             peak_rss_mb: used.peak_memory_kib as f64 / 1024.0,
             latency_ms: Milestones {
-                durable: of(&load.latency_ms.durable),
-                sent: of(&load.latency_ms.sent),
-                included: of(&load.latency_ms.included),
-                confirmed: of(&load.latency_ms.confirmed),
+                durable: of(&milestones.durable),
+                sent: of(&milestones.sent),
+                included: of(&milestones.included),
+                confirmed: of(&milestones.confirmed),
             },
         })
     }
@@ -206,18 +235,14 @@ impl Report {
         ));
         line(rule());
         line(format!("{:<22}{:>10}{:>10}{:>10}{:>10}{:>10}{:>10}", "latency, ms", "p50", "p90", "p99", "p99.9", "max", "unknown"));
-        let milestones = &load.latency_ms;
+        let milestones = &load.latency_ms.milestones;
         for (name, milestone) in [
             ("request to durable", &milestones.durable),
             ("request to sent", &milestones.sent),
             ("request to included", &milestones.included),
             ("request to confirmed", &milestones.confirmed),
         ] {
-            let Quantiles { p50, p90, p99, p999, max } = &milestone.quantiles;
-            let cells: String = [p50, p90, p99, p999, max]
-                .map(|value| value.map_or_else(|| format!("{:>10}", "-"), |value| format!("{value:>10.1}")))
-                .concat();
-            line(format!("{name:<22}{cells}{:>10}", milestone.unknown));
+            line(format!("{name:<22}{}{:>10}", milestone.quantiles.cells(1), milestone.unknown));
         }
         line(rule());
         let [before, after] = sign_us;
@@ -246,7 +271,8 @@ mod tests {
         serde_json::from_value(serde_json::json!({
             "offered": 10, "sent": 10, "accepted": 10, "included": 10, "confirmed": 10, "dropped": 0, "duplicated": 0,
             "repeated": 3, "failed": 0, "refused": 0, "gaps": 0, "strangers": 0, "disagreements": 0, "tps": 123.4,
-            "latency_ms": {"durable": quantiles, "sent": quantiles, "included": quantiles, "confirmed": quantiles},
+            "latency_ms": {"durable": quantiles, "sent": quantiles, "included": quantiles, "confirmed": quantiles,
+                "durable_to_sent": quantiles},
         }))
         .unwrap()
     }

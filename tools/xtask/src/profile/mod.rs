@@ -26,11 +26,11 @@ use self::cpu::{HERTZ, Kind, Recording};
 use self::heap::Heaptrack;
 use self::stacks::Stacks;
 use crate::cargo::{self, Binaries};
-use crate::demo::OUTSTANDING;
-use crate::demo::chain::Chain;
+use crate::demo::chain::{Chain, ChainSize};
 use crate::demo::engine::Engine;
-use crate::demo::load::{Load, sign_floor};
-use crate::demo::options::Executor;
+use crate::demo::load::{Load, Pace, Target, sign_floor};
+use crate::demo::options::{Executor, NodeKind};
+use crate::demo::{OUTSTANDING, history};
 use crate::{setup, usage};
 
 /// Between two looks at a run.
@@ -125,14 +125,14 @@ fn play(
     room: &Path,
     threads: Option<&mut BTreeMap<Kind, Stacks>>,
 ) -> anyhow::Result<Job> {
-    let mut chain = Chain::devnet(&binaries.devnet, room, 2 * (transactions + options.addresses))?;
+    let mut chain = Chain::start(NodeKind::Devnet, &binaries.devnet, room, ChainSize::usual(history(transactions, options.addresses)))?;
     let node = chain.url.clone();
     let load = Load { binary: &binaries.load, room, node: &node, seed: SEED };
     load.fund(options.addresses)?;
     let mut engine = Engine::start(engine, room, &node, &load.keys(), options.executor)?;
     let before = usage::cpu_time(engine.id())?;
     let recording = threads.is_some().then(|| Recording::start(engine.id(), room)).transpose()?;
-    let mut run = load.run(&engine.url, transactions, OUTSTANDING)?;
+    let mut run = load.run(Target::Engine(&engine.url), transactions, Pace::Closed(OUTSTANDING))?;
     while run.next(LOOK_INTERVAL)?.is_some() {
         chain.check_alive()?;
         engine.check_alive()?;
@@ -142,7 +142,7 @@ fn play(
     // Not of a watched engine: verification asks about every transaction, and its allocations are not the job's.
     if let (Some(recording), Some(threads)) = (recording, threads) {
         *threads = recording.finish()?;
-        let verified = load.verify(&engine.url)?;
+        let verified = load.verify(Target::Engine(&engine.url))?;
         ensure!(verified.is_exactly_once(), "the run is no example: {}", verified.verdict());
     }
     engine.stop()?;
