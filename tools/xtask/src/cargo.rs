@@ -44,6 +44,14 @@ fn choose_target_dir(set: Option<PathBuf>, cache: Option<PathBuf>, home: Option<
 pub(crate) fn cargo(root: &Path, arguments: &[&str]) -> anyhow::Result<Command> {
     let mut command = Command::new(program());
     command.args(arguments).current_dir(root).env("CARGO_TARGET_DIR", target_dir()?);
+    // What cargo tells this program of its own package. ring's build script watches it: with it left in place, everything above ring
+    // would be compiled anew each time after a cargo that was started by hand.
+    for (name, _) in std::env::vars_os() {
+        let ours = name.to_str().is_some_and(|name| name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_"));
+        if ours {
+            command.env_remove(name);
+        }
+    }
     Ok(command)
 }
 
