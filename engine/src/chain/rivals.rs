@@ -1,8 +1,9 @@
 //! Who else used a nonce of ours: looked up at the node for the transactions that a block shows and nobody here signed (row B6).
 //!
 //! A receipt names the sender, not the nonce, so the transaction is asked for. An authorization (EIP-7702) takes a nonce of the account
-//! that signed it only if it was valid in its turn: the account's transaction count behind the block tells. A node that does not keep the
-//! states of old blocks cannot tell; then only a count at the head that has not come so far says something, and all else is no evidence.
+//! that signed it only if it was valid in its turn: the account's transaction count behind the block tells. A node that has the block and
+//! does not keep the states of old ones cannot tell; then only a count at the head that has not come so far says something, and all else is
+//! no evidence. A node that does not have the block is behind and says nothing: its head is older than what is asked about.
 
 use alloy::consensus::crypto::secp256k1::recover_signer;
 use alloy::eips::eip7702::SignedAuthorization;
@@ -89,8 +90,17 @@ impl<R: Room> Follow<R> {
             calls.push("eth_getTransactionCount", &(seen.address, U64::from(header.number)));
             calls.push("eth_getTransactionCount", &(seen.address, "latest"));
         }
-        let mut counts = Vec::with_capacity(calls.len());
-        for end in self.lane.exchange(&calls).await.ends {
+        calls.push("eth_getBlockByNumber", &(U64::from(header.number), false));
+        let mut ends = self.lane.exchange(&calls).await.ends;
+        let has_block = match ends.pop() {
+            Some(End::Answered(Ok(json))) => {
+                let block: Option<Header> = serde_json::from_str(json.get()).map_err(|error| unreadable(&error))?;
+                block.is_some_and(|block| block.hash == header.hash)
+            }
+            _ => false,
+        };
+        let mut counts = Vec::with_capacity(ends.len());
+        for end in ends {
             counts.push(match end {
                 End::Answered(Ok(json)) => Ok(serde_json::from_str::<U64>(json.get()).map_err(|error| unreadable(&error))?.to()),
                 End::Answered(Err(error)) => Err(error.to_string()),
@@ -101,12 +111,15 @@ impl<R: Room> Follow<R> {
         }
         let (mut taken, mut open) = (Vec::new(), None);
         for (seen, pair) in named.into_iter().zip(counts.chunks_exact(2)) {
-            match verdict(seen.nonce, &pair[0], &pair[1]) {
+            match verdict(seen.nonce, &pair[0], &pair[1], has_block) {
                 Ok(true) => taken.push(seen),
                 Ok(false) if sabotage::on(Sabotage::AuthorizationsTrusted) => taken.push(seen),
                 Ok(false) => {}
                 Err(error) => open = Some((seen, error)),
             }
+        }
+        if open.is_some() && !has_block {
+            return Err(gone(header));
         }
         let Some((seen, error)) = open else {
             self.untold = Untold::default();
@@ -142,12 +155,13 @@ impl<R: Room> Follow<R> {
     }
 }
 
-/// Whether an authorization took the nonce it names, by the account's counts behind its block and at the head; or why that is not known.
-fn verdict(nonce: u64, behind: &Result<u64, String>, latest: &Result<u64, String>) -> Result<bool, String> {
+/// Whether an authorization took the nonce it names, by the account's counts behind its block and at the head of a node that has that block
+/// or does not; or why that is not known.
+fn verdict(nonce: u64, behind: &Result<u64, String>, latest: &Result<u64, String>, has_block: bool) -> Result<bool, String> {
     match (behind, latest) {
         (Ok(count), _) => Ok(*count > nonce),
-        // A count never falls: what is not used at the head was not used earlier.
-        (Err(_), Ok(count)) if *count <= nonce => Ok(false),
+        // A count never falls: what is not used at a head behind the block was not used in the block.
+        (Err(_), Ok(count)) if *count <= nonce && has_block => Ok(false),
         // Used by now, by whomever: that is no evidence.
         (Err(error), _) => Err(error.clone()),
     }
@@ -179,7 +193,7 @@ fn unreadable(error: &serde_json::Error) -> Stop {
 }
 
 fn gone(header: &Header) -> Stop {
-    Stop::Later(format!("the node does not tell a transaction of its block {}", header.number))
+    Stop::Later(format!("the node does not tell of block {} what it is asked", header.number))
 }
 
 #[cfg(test)]
@@ -214,16 +228,23 @@ mod tests {
     fn a_count_that_a_pruned_node_does_not_tell_is_no_evidence_and_does_not_stop_the_follower() {
         let pruned: Result<u64, String> = Err("missing trie node".into());
         let unknown: Result<bool, String> = Err("missing trie node".into());
-        assert_eq!(verdict(4, &Ok(5), &Ok(9)), Ok(true));
-        assert_eq!(verdict(4, &Ok(4), &Ok(9)), Ok(false));
-        assert_eq!(verdict(4, &pruned, &Ok(4)), Ok(false), "it is unused up to the head");
-        assert_eq!(verdict(4, &pruned, &Ok(5)), unknown, "somebody has used it since");
-        assert_eq!(verdict(4, &pruned, &pruned), unknown);
+        assert_eq!(verdict(4, &Ok(5), &Ok(9), true), Ok(true));
+        assert_eq!(verdict(4, &Ok(4), &Ok(9), true), Ok(false));
+        assert_eq!(verdict(4, &pruned, &Ok(4), true), Ok(false), "it is unused up to the head");
+        assert_eq!(verdict(4, &pruned, &Ok(5), true), unknown, "somebody has used it since");
+        assert_eq!(verdict(4, &pruned, &pruned, true), unknown);
         let mut untold = Untold::default();
         assert_eq!((0..100).filter(|_| untold.ask_again()).count(), GO_ON_AFTER as usize - 1);
         let mut untold = Untold::default();
         let told = (0..100).filter(|_| !untold.ask_again() && untold.is_news()).count();
         assert_eq!(told, 1, "it is said once");
+    }
+
+    #[test]
+    fn the_head_of_a_node_that_does_not_have_the_block_says_nothing_about_what_the_block_took() {
+        let behind: Result<u64, String> = Err("header not found".into());
+        assert_eq!(verdict(4, &behind, &Ok(4), false), Err("header not found".into()));
+        assert_eq!(verdict(4, &Ok(5), &Ok(4), false), Ok(true), "what was told of the block itself counts");
     }
 
     #[test]
