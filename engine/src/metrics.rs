@@ -183,6 +183,8 @@ metrics! {
     included_seconds: Histogram = "millrace_included_seconds", Unit::Seconds;
     /// From the arrival of a submission to its confirmation.
     confirmed_seconds: Histogram = "millrace_confirmed_seconds", Unit::Seconds;
+    /// From the moment in which a transaction's block was seen to its confirmation: writing the block, and the blocks on top of it.
+    seen_to_confirmed_seconds: Histogram = "millrace_seen_to_confirmed_seconds", Unit::Seconds;
 }
 
 impl Metrics {

@@ -452,7 +452,11 @@ fn count(metrics: &Metrics, counted: Counted) {
         }
         Counted::Sent(us) => metrics.sent_seconds.record(seconds(us)),
         Counted::Included(us) => metrics.included_seconds.record(seconds(us)),
-        Counted::Confirmed => metrics.confirmed.increment(1),
+        Counted::Confirmed { accepted_us, seen_us } => {
+            metrics.confirmed.increment(1);
+            metrics.confirmed_seconds.record(seconds(accepted_us));
+            metrics.seen_to_confirmed_seconds.record(seconds(seen_us));
+        }
         Counted::Failed => metrics.failed.increment(1),
         Counted::Displaced => metrics.displaced.increment(1),
         Counted::Resubmitted => metrics.resubmitted.increment(1),

@@ -396,7 +396,12 @@ pub enum Counted {
     /// A block that holds it is on disk; the block was seen this many µs after it was accepted.
     Included(u64),
     /// At the required depth.
-    Confirmed,
+    Confirmed {
+        /// µs since it was accepted.
+        accepted_us: u64,
+        /// µs since its block was seen.
+        seen_us: u64,
+    },
     /// Ended as failed.
     Failed,
     /// Another wallet's transaction took its nonce for good.

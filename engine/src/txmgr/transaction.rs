@@ -136,6 +136,8 @@ pub enum Short {
 pub struct Included {
     /// Number of the block.
     pub block: u64,
+    /// When the block was seen, µs since the epoch.
+    pub seen_at: u64,
     /// The block with this fact is on disk.
     pub stored: bool,
     /// It has been counted as confirmed.
@@ -273,6 +275,7 @@ impl InFlight {
         let closed_by = |receipt: &ReceiptRow| attempts.iter().any(|mark| mark.closing && mark.hash == receipt.transaction_hash);
         let included = bound.receipt.as_ref().map(|receipt| Included {
             block: receipt.block_number,
+            seen_at: receipt.timeline.included_at.unwrap_or(now.unix_us),
             stored: true,
             confirmed: false,
             closing: closed_by(receipt),

@@ -48,7 +48,7 @@ impl Manager {
         let first_time = !tx.taken();
         let attempt = tx.attempts.iter().position(|mark| mark.hash == receipt.transaction_hash).unwrap_or_default();
         let closing = tx.attempts[attempt].closing;
-        tx.included = Some(Included { block: block.number, stored: false, confirmed: false, closing });
+        tx.included = Some(Included { block: block.number, seen_at: block.seen_at, stored: false, confirmed: false, closing });
         if !receipt.success {
             self.gas_price.invalidate();
         }
@@ -114,12 +114,14 @@ impl Manager {
             let Some(included) = tx.included.as_mut() else { continue };
             if !included.stored && included.block <= head {
                 included.stored = true;
-                actions.push(Action::Count(Counted::Included(now.unix_us.saturating_sub(tx.accepted_at))));
+                actions.push(Action::Count(Counted::Included(included.seen_at.saturating_sub(tx.accepted_at))));
             }
             if included.stored && !included.confirmed && included.block + required <= head + 1 {
                 included.confirmed = true;
                 if !included.closing {
-                    actions.push(Action::Count(Counted::Confirmed));
+                    let since = |moment| now.unix_us.saturating_sub(moment);
+                    let (accepted_us, seen_us) = (since(tx.accepted_at), since(included.seen_at));
+                    actions.push(Action::Count(Counted::Confirmed { accepted_us, seen_us }));
                 }
             }
         }

@@ -13,7 +13,9 @@ use storage::{AttemptFees, Fees, Record, Request, TransactionRow};
 use uuid::Uuid;
 
 use super::super::estimate::NoEstimate;
-use super::super::event::{Accept, Action, BoundRow, Event, Now, Recovered, ReplyTo, SeenBlock, SeenReceipt, SendEnd, SignJob, Signed};
+use super::super::event::{
+    Accept, Action, BoundRow, Counted, Event, Now, Recovered, ReplyTo, SeenBlock, SeenReceipt, SendEnd, SignJob, Signed,
+};
 use super::super::gas_price::MarketPrice;
 use super::super::outcome::{Outcome, Reason};
 use super::{Manager, Settings};
@@ -599,4 +601,23 @@ fn on_a_chain_without_gas_prices_a_closing_is_signed_once_and_nothing_is_raised(
     desk.now += Duration::from_secs(2);
     let actions = desk.run([Event::Tick]);
     assert_eq!((bound(&actions).len(), sent(&actions)), (0, closing));
+}
+
+#[test]
+fn times_are_counted_to_the_moment_in_which_the_block_was_seen_and_from_there_to_the_confirmation() {
+    let mut desk = Desk::ready(TxmgrConfig { required_confirmations: 2, ..TxmgrConfig::default() });
+    let actions = desk.submit(1);
+    desk.run([Event::Durable { ticket: ticket(&actions) }]);
+    let times = |actions: &[Action]| {
+        let of = |action: &Action| match action {
+            Action::Count(Counted::Included(us)) => Some((0, *us)),
+            Action::Count(Counted::Confirmed { accepted_us, seen_us }) => Some((*accepted_us, *seen_us)),
+            _ => None,
+        };
+        actions.iter().find_map(of)
+    };
+    // Blocks are seen at 9 µs, and the transaction was accepted at 1 µs.
+    assert_eq!(times(&desk.block(11, &[bound(&actions)[0].1])), Some((0, 8)));
+    desk.now = Duration::from_micros(99);
+    assert_eq!(times(&desk.block(12, &[])), Some((99, 91)));
 }
