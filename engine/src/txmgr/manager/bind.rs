@@ -304,6 +304,7 @@ impl Manager {
     }
 
     /// Takes everything from this nonce on, none of which has a record on disk, out of the sequence.
+    #[allow(clippy::vec_box)] // the boxes are those of the queue it is cut from
     pub(super) fn discard(&mut self, from: Slot) -> Vec<Box<InFlight>> {
         let address = self.at(from.address);
         let keep = usize::try_from(from.nonce - address.base).expect("in memory");
@@ -320,6 +321,7 @@ impl Manager {
     }
 
     /// Binds discarded transactions anew, in their order.
+    #[allow(clippy::vec_box)] // the boxes are those of the queue it was cut from
     pub(super) fn rebind(&mut self, number: u32, tail: Vec<Box<InFlight>>, now: Now, actions: &mut Vec<Action>) {
         for tx in tail {
             let Some(unsaved) = tx.unsaved else { continue };
