@@ -1,15 +1,19 @@
 //! Settings: what an operator can choose, with the defaults users of such systems know.
 //!
 //! ```text
-//! defaults → file (TOML) → environment (MILLRACE_<SECTION>__<KEY>) → --set section.key=value
-//!            checked by itself       each later one wins                    → checked as a whole
+//! defaults → profile → file (TOML) → environment (MILLRACE_<SECTION>__<KEY>) → --set section.key=value
+//!            each checked by itself        each later one wins                    → checked as a whole
 //! ```
 //!
-//! The file is read by itself first, so that an unknown key or a wrong type is reported with file, line and
-//! column; then the three sources are merged; then [`Config::validate`] looks at what they say together.
+//! File and profile are read by themselves first, so that an unknown key or a wrong type is reported with file, line and
+//! column; then the sources are merged; then [`Config::validate`] looks at what they say together.
 //! A setting that cannot work is refused at start with its key, its value and what to do: nothing is adjusted silently.
 
 mod load;
+mod node;
+mod profile;
+mod shards;
+mod show;
 mod validate;
 
 use std::collections::BTreeMap;
@@ -17,18 +21,22 @@ use std::fmt;
 use std::path::PathBuf;
 
 use alloy::primitives::Address;
-use netio::Executor;
 use netio::{Endpoint, EndpointError};
-use serde::Deserialize;
 use serde::de::{self, Deserializer};
+use serde::{Deserialize, Serialize};
 
 pub use crate::txmgr::balance::Unavailable;
 pub use load::ConfigError;
+pub use node::{EndpointConfig, NodeConfig};
+pub use profile::BUILT_IN;
+pub use shards::{Pin, ShardsConfig, WriterConfig};
 
 /// Everything `millrace run` is told.
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Config {
+    /// Tuning profile whose settings stand below all others: one of [`BUILT_IN`], or the path of a file of one's own.
+    pub profile: String,
     /// Directory of the database. Made if it is missing.
     pub data_dir: PathBuf,
     /// What is logged, and how.
@@ -41,14 +49,46 @@ pub struct Config {
     pub keys: KeysConfig,
     /// Threads of the hot path.
     pub shards: ShardsConfig,
+    /// What the submission writer does at once.
+    pub writer: WriterConfig,
+    /// RocksDB's settings.
+    pub storage: storage::Options,
     /// Gas price sources and increases (rows A7, A8).
     pub gas: GasConfig,
     /// The public transaction manager.
     pub txmgr: TxmgrConfig,
 }
 
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            profile: "default".into(),
+            data_dir: PathBuf::new(),
+            log: LogConfig::default(),
+            api: ApiConfig::default(),
+            node: NodeConfig::default(),
+            keys: KeysConfig::default(),
+            shards: ShardsConfig::default(),
+            writer: WriterConfig::default(),
+            storage: storage::Options::default(),
+            gas: GasConfig::default(),
+            txmgr: TxmgrConfig::default(),
+        }
+    }
+}
+
+impl Config {
+    /// All settings as they are in effect, as TOML. Access keys and secrets are not shown.
+    ///
+    /// # Errors
+    /// A path that is no text.
+    pub fn shown(&self) -> Result<String, toml::ser::Error> {
+        toml::to_string(self)
+    }
+}
+
 /// What is logged, and how.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct LogConfig {
     /// Which events: a level, or `target=level` pairs after commas (`info,netio=debug`).
@@ -64,7 +104,7 @@ impl Default for LogConfig {
 }
 
 /// How a log event is written.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum LogFormat {
     /// One line for people.
@@ -74,7 +114,7 @@ pub enum LogFormat {
 }
 
 /// The JSON-RPC interface.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct ApiConfig {
     /// Address to listen on; loopback unless told otherwise. Port 0 picks a free one.
@@ -87,150 +127,31 @@ pub struct ApiConfig {
     pub max_connections: u32,
     /// Threads that read the database for queries, so that no other thread waits for a disk.
     pub readers: usize,
+    /// Questions that may wait for a reader; more are answered with busy.
+    pub reader_queue: usize,
 }
 
 impl Default for ApiConfig {
     fn default() -> Self {
-        Self { listen: "127.0.0.1:7545".into(), max_body_bytes: 10 * 1024 * 1024, max_batch: 1000, max_connections: 256, readers: 2 }
-    }
-}
-
-/// The Ethereum nodes and how they are talked to.
-#[derive(Clone, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct NodeConfig {
-    /// The one node: `http://host:port/path`. Where there are several, they stand in `endpoints` instead.
-    pub url: String,
-    /// Where that node tells of new heads: `ws://host:port/path`. Without it the head is polled.
-    pub ws_url: Option<String>,
-    /// A file with further certificate authorities (PEM) that are trusted for https and wss, beside those of this machine.
-    pub ca_file: Option<PathBuf>,
-    /// Several nodes, the most wanted first. One is used at a time; another one takes over when it fails or falls behind.
-    pub endpoints: Vec<EndpointConfig>,
-    /// Chain id the nodes must have; learned from the first one that is used where it is not given.
-    pub chain_id: Option<u64>,
-    /// Signed transactions also go to every other healthy node. What those answer decides nothing.
-    pub send_to_all: bool,
-    /// A node whose head is further than this behind the best other one is left when that lasts. More than the blocks of one `probe_interval_ms`.
-    pub max_lag_blocks: u64,
-    /// How often a node that is not used now is asked for its head, in milliseconds. One that fell behind is left after three times this, and
-    /// a better one that came back is used again after ten times this.
-    pub probe_interval_ms: u64,
-    /// Connections of each shard that carry transactions; an address always uses the same one.
-    pub connections: usize,
-    /// Most calls in one HTTP request.
-    pub batch_calls: usize,
-    /// Most bytes in one HTTP request.
-    pub batch_bytes: usize,
-    /// How long a reply may take, in milliseconds, before the outcome counts as unknown.
-    pub request_timeout_ms: u64,
-    /// A shard leaves a node alone when so many of its requests in a row, over all connections, found no connection or no reply in time.
-    /// More than `connections` + 3, or a node that restarts is left alone at once.
-    pub breaker_failures: u32,
-    /// How long at first, in milliseconds, less up to half of it by chance; then one request finds out whether the node is back. It doubles
-    /// while that fails.
-    pub breaker_pause_min_ms: u64,
-    /// The longest such pause, in milliseconds.
-    pub breaker_pause_max_ms: u64,
-    /// The longest `Retry-After` that is heeded in full, in milliseconds; a node that wants to be left alone for longer is asked again then.
-    pub retry_after_max_ms: u64,
-    /// How often the head is asked for, in milliseconds.
-    pub poll_interval_ms: u64,
-    /// How often it is asked for while heads come by WebSocket, in milliseconds: for what a head may not have told.
-    pub ws_poll_interval_ms: u64,
-}
-
-impl Default for NodeConfig {
-    fn default() -> Self {
         Self {
-            url: String::new(),
-            ws_url: None,
-            ca_file: None,
-            endpoints: Vec::new(),
-            chain_id: None,
-            send_to_all: false,
-            max_lag_blocks: 5,
-            probe_interval_ms: 1000,
-            connections: 4,
-            batch_calls: 200,
-            batch_bytes: 512 * 1024,
-            request_timeout_ms: 10_000,
-            breaker_failures: 8,
-            breaker_pause_min_ms: 500,
-            breaker_pause_max_ms: 5000,
-            retry_after_max_ms: 60_000,
-            poll_interval_ms: 100,
-            ws_poll_interval_ms: 2000,
+            listen: "127.0.0.1:7545".into(),
+            max_body_bytes: 10 * 1024 * 1024,
+            max_batch: 1000,
+            max_connections: 256,
+            readers: 2,
+            reader_queue: 1024,
         }
-    }
-}
-
-/// One of several nodes.
-#[derive(Clone, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct EndpointConfig {
-    /// `http://host:port/path`.
-    pub url: String,
-    /// Where it tells of new heads: `ws://host:port/path`. Without it the head is polled.
-    #[serde(default)]
-    pub ws_url: Option<String>,
-}
-
-/// Shows the address without its path, where providers put access keys.
-impl fmt::Debug for EndpointConfig {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("EndpointConfig")
-            .field("url", &self.url.parse::<Endpoint>())
-            .field("ws_url", &self.ws_url.as_ref().map(|url| url.parse::<Endpoint>()))
-            .finish()
-    }
-}
-
-impl NodeConfig {
-    /// The nodes, each with the place of its settings, the most wanted first: `url`, or `endpoints`.
-    #[must_use]
-    pub fn nodes(&self) -> Vec<(String, EndpointConfig)> {
-        if self.endpoints.is_empty() {
-            return vec![("node.".into(), EndpointConfig { url: self.url.clone(), ws_url: self.ws_url.clone() })];
-        }
-        let key = |place: usize| format!("node.endpoints[{place}].");
-        self.endpoints.iter().enumerate().map(|(place, endpoint)| (key(place), endpoint.clone())).collect()
-    }
-}
-
-/// Shows addresses without their paths, where providers put access keys.
-impl fmt::Debug for NodeConfig {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("NodeConfig")
-            .field("url", &self.url.parse::<Endpoint>())
-            .field("ws_url", &self.ws_url.as_ref().map(|url| url.parse::<Endpoint>()))
-            .field("ca_file", &self.ca_file)
-            .field("endpoints", &self.endpoints)
-            .field("chain_id", &self.chain_id)
-            .field("send_to_all", &self.send_to_all)
-            .field("max_lag_blocks", &self.max_lag_blocks)
-            .field("probe_interval_ms", &self.probe_interval_ms)
-            .field("connections", &self.connections)
-            .field("batch_calls", &self.batch_calls)
-            .field("batch_bytes", &self.batch_bytes)
-            .field("request_timeout_ms", &self.request_timeout_ms)
-            .field("breaker_failures", &self.breaker_failures)
-            .field("breaker_pause_min_ms", &self.breaker_pause_min_ms)
-            .field("breaker_pause_max_ms", &self.breaker_pause_max_ms)
-            .field("retry_after_max_ms", &self.retry_after_max_ms)
-            .field("poll_interval_ms", &self.poll_interval_ms)
-            .field("ws_poll_interval_ms", &self.ws_poll_interval_ms)
-            .finish()
     }
 }
 
 /// Where signing keys come from: exactly one of a file and a mnemonic.
-#[derive(Clone, Deserialize)]
+#[derive(Clone, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct KeysConfig {
     /// A file with one `0x…` private key a line, or one mnemonic; `#` starts a comment.
     pub file: Option<PathBuf>,
     /// A BIP-39 mnemonic. Give it through the environment rather than in a file that others can read.
+    #[serde(serialize_with = "show::secret")]
     pub mnemonic: Option<String>,
     /// How many addresses are derived from the mnemonic (`m/44'/60'/0'/0/i`).
     pub count: Option<u32>,
@@ -256,27 +177,9 @@ impl fmt::Debug for KeysConfig {
     }
 }
 
-/// Threads of the hot path.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct ShardsConfig {
-    /// Number of shards; one per core where it is not given.
-    pub count: Option<usize>,
-    /// `auto`, `io_uring` (glommio) or `epoll` (tokio).
-    pub executor: Executor,
-    /// Most submissions a shard holds that are not on disk yet; more are refused as busy.
-    pub mailbox: usize,
-}
-
-impl Default for ShardsConfig {
-    fn default() -> Self {
-        Self { count: None, executor: Executor::Auto, mailbox: 8192 }
-    }
-}
-
 /// Gas price sources and increases. The first of these that is given decides: `zero`, the transaction's own price, the fixed price, the
 /// cache, the oracle, the node, the last price that was good.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct GasConfig {
     /// The chain takes no gas price: every transaction is a legacy one at price 0, whatever it names, and none is ever raised. Never
@@ -291,10 +194,10 @@ pub struct GasConfig {
     /// Unit of the oracle's numbers: `wei` or `gwei`.
     pub oracle_unit: PriceUnit,
     /// Fixed price for every transaction that names none: fee cap in wei. Without it the market's price is used.
-    #[serde(deserialize_with = "wei")]
+    #[serde(deserialize_with = "wei", serialize_with = "show::wei")]
     pub max_fee_per_gas: Option<u128>,
     /// Tip that goes with `max_fee_per_gas`, in wei.
-    #[serde(deserialize_with = "wei")]
+    #[serde(deserialize_with = "wei", serialize_with = "show::wei")]
     pub max_priority_fee_per_gas: Option<u128>,
     /// How long a price of the market (oracle or node) is used, in milliseconds; it is asked for anew after half of that.
     pub cache_ms: u64,
@@ -305,10 +208,10 @@ pub struct GasConfig {
     /// Increase of a resubmission, in percent (at least 10, the replacement rule of the pools).
     pub increase_percent: u32,
     /// Fixed increase of a resubmission, in wei, in place of the percentage; never less than the pools' 10 %.
-    #[serde(deserialize_with = "wei")]
+    #[serde(deserialize_with = "wei", serialize_with = "show::wei")]
     pub increase_step_wei: Option<u128>,
     /// No price that millrace chooses goes above this fee cap, in wei. Closing a nonce that can no longer carry its request is exempt.
-    #[serde(deserialize_with = "wei")]
+    #[serde(deserialize_with = "wei", serialize_with = "show::wei")]
     pub cap_max_fee_per_gas: Option<u128>,
     /// A gas estimate is multiplied by this.
     pub limit_factor: f64,
@@ -344,7 +247,7 @@ impl GasConfig {
 }
 
 /// Unit of a price.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum PriceUnit {
     /// 1e-18 of the chain's currency.
@@ -354,9 +257,9 @@ pub enum PriceUnit {
 }
 
 /// An address that is not shown: access keys stand in paths and queries.
-#[derive(Clone, Deserialize)]
+#[derive(Clone, Deserialize, Serialize)]
 #[serde(transparent)]
-pub struct HiddenUrl(pub String);
+pub struct HiddenUrl(#[serde(serialize_with = "show::address")] pub String);
 
 impl fmt::Debug for HiddenUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -365,7 +268,7 @@ impl fmt::Debug for HiddenUrl {
 }
 
 /// The public transaction manager.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct TxmgrConfig {
     /// Transactions of one address that are bound and in no block.
@@ -415,7 +318,7 @@ pub struct TxmgrConfig {
 }
 
 /// What becomes of a displaced transaction (row B6).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Displaced {
     /// Its request is queued again and bound to a fresh nonce.
@@ -460,7 +363,7 @@ impl TxmgrConfig {
 }
 
 /// What is different for one address.
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct AddressConfig {
     /// In place of `txmgr.max_in_flight`.

@@ -55,7 +55,7 @@ struct Cli {
 enum Command {
     /// Run the engine until SIGTERM or SIGINT.
     Run(Settings),
-    /// Check the settings and the keys, and start nothing.
+    /// Check the settings and the keys, show all settings that are in effect, and start nothing.
     CheckConfig(Settings),
 }
 
@@ -98,6 +98,7 @@ fn check_config(settings: &Settings) -> anyhow::Result<()> {
             None => "as the node says".into(),
         }
     )?;
+    writeln!(io::stdout(), "\n# in effect, from the profile, the file, the environment and --set:\n\n{}", config.shown()?)?;
     Ok(())
 }
 

@@ -56,4 +56,4 @@ pub use record::{
 pub use rocks::{OpenError, RocksStore};
 pub use run::run;
 pub use store::{Append, Direction, Family, Pair, Puts, Store, StoreError};
-pub use writer::{Turn, Writer, WriterState, writer};
+pub use writer::{AppendLimits, Turn, Writer, WriterState, writer};

@@ -1,18 +1,21 @@
 //! RocksDB's settings, from a tuning profile.
 //!
-//! A profile is a TOML file in `profiles/`; `profiles/default.toml` is built in and explains each setting. Every setting must be
-//! given and an unknown one is an error, so a profile says all that it means. What durability rests on is not a setting: see
-//! [`rocks`](crate::rocks).
+//! A profile is a TOML file in `profiles/`, and what is here is its section `storage`. `profiles/default.toml` is built in and explains
+//! each setting; what another profile leaves out is as there, and an unknown setting is an error. What durability rests on is not a
+//! setting: see [`rocks`](crate::rocks).
 
-use std::{fs, path::Path};
+use std::{fmt::Display, fs, path::Path};
 
+use figment::{Figment, providers::Serialized};
 use rocksdb::{BlockBasedIndexType, BlockBasedOptions, Cache, DBCompressionType, DBRecoveryMode, LogLevel};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use crate::store::Family;
 
 /// The profile that is built in.
 const DEFAULT: &str = include_str!("../../profiles/default.toml");
+
+const MIB: usize = 1024 * 1024;
 
 /// Why a profile cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -25,7 +28,7 @@ pub enum OptionsError {
         /// The system's reason.
         source: std::io::Error,
     },
-    /// Not TOML, or a setting that is unknown, missing or of the wrong type. The message has line and key.
+    /// Not TOML, or a setting that is unknown or of the wrong type. The message has line and key.
     #[error("storage profile {path}: {reason}")]
     Invalid {
         /// The file.
@@ -36,22 +39,29 @@ pub enum OptionsError {
 }
 
 /// RocksDB's settings; [`Options::default`] is the profile that is built in.
-#[derive(Clone, Debug, PartialEq, Deserialize)]
+///
+/// What is read of a part of them has nothing (0) where the part is silent. That serves to find what is wrong with a part; what is used
+/// has been laid over the built-in profile, and [`Options::problems`] tells of a nothing.
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct Options {
     /// For the database as a whole.
+    #[serde(default)]
     pub database: DatabaseOptions,
     /// For families whose keys arrive in order.
+    #[serde(default)]
     pub ordered: FamilyOptions,
     /// For families whose keys arrive in any order.
+    #[serde(default)]
     pub scattered: FamilyOptions,
     /// For families that are hardly written.
+    #[serde(default)]
     pub small: FamilyOptions,
 }
 
 /// Settings of the database as a whole.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, default)]
 pub struct DatabaseOptions {
     /// Threads for flushes and compactions.
     pub background_threads: u16,
@@ -70,8 +80,8 @@ pub struct DatabaseOptions {
 }
 
 /// Settings of one kind of family.
-#[derive(Clone, Debug, PartialEq, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, default)]
 pub struct FamilyOptions {
     /// Bytes of a memtable before it is flushed.
     pub memtable_bytes: usize,
@@ -94,30 +104,76 @@ pub struct FamilyOptions {
 }
 
 /// Compression of table files.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Compression {
     /// As they are.
+    #[default]
     None,
     /// LZ4: fast, about half for rows, little for hashes.
     Lz4,
 }
 
+/// What is read of a profile here; its other sections are for others.
+#[derive(Deserialize)]
+struct Profile {
+    #[serde(default)]
+    #[allow(dead_code)] // read to find what is wrong with it
+    storage: Options,
+}
+
 impl Default for Options {
     fn default() -> Self {
-        toml::from_str(DEFAULT).expect("the built-in profile is read by a test")
+        layered(&[DEFAULT]).expect("the built-in profile is read by a test")
     }
 }
 
+/// The section `storage` of these profiles, each laid over the one before it.
+fn layered(profiles: &[&str]) -> Result<Options, String> {
+    let mut figment = Figment::new();
+    for profile in profiles {
+        let table: toml::Table = toml::from_str(profile).map_err(|error| error.to_string())?;
+        figment = figment.merge(Serialized::defaults(table));
+    }
+    figment.extract_inner("storage").map_err(|error| error.to_string())
+}
+
 impl Options {
-    /// The profile in the file `path`.
+    /// The section `storage` of the profile in the file `path`, over the profile that is built in.
     ///
     /// # Errors
-    /// When it cannot be read, or a setting is unknown, missing or of the wrong type.
+    /// When it cannot be read, or a setting is unknown or of the wrong type.
     pub fn load(path: &Path) -> Result<Self, OptionsError> {
         let name = || path.display().to_string();
+        let invalid = |reason| OptionsError::Invalid { path: name(), reason };
         let text = fs::read_to_string(path).map_err(|source| OptionsError::Read { path: name(), source })?;
-        toml::from_str(&text).map_err(|error| OptionsError::Invalid { path: name(), reason: error.to_string() })
+        // By itself first: only here are line and column known.
+        toml::from_str::<Profile>(&text).map_err(|error| invalid(error.to_string()))?;
+        layered(&[DEFAULT, &text]).map_err(invalid)
+    }
+
+    /// What RocksDB would not take, or would quietly change: each with its key below `storage`, its value and the bound.
+    #[must_use]
+    pub fn problems(&self) -> Vec<String> {
+        let database = &self.database;
+        let mut problems = Problems::default();
+        problems.within("database.background_threads", database.background_threads, 1, 256);
+        problems.within("database.memtables_bytes_max", database.memtables_bytes_max, MIB, usize::MAX);
+        problems.within("database.wal_bytes_max", database.wal_bytes_max, MIB as u64, u64::MAX);
+        problems.within("database.wal_recycled_files", database.wal_recycled_files, 0, 1024);
+        problems.within("database.block_cache_bytes", database.block_cache_bytes, MIB, usize::MAX);
+        problems.within("database.open_files_max", database.open_files_max, 64, u16::MAX);
+        for (name, family) in [("ordered", &self.ordered), ("scattered", &self.scattered), ("small", &self.small)] {
+            problems.within(&format!("{name}.memtable_bytes"), family.memtable_bytes, 64 * 1024, usize::MAX);
+            problems.within(&format!("{name}.memtables_max"), family.memtables_max, 2, 64);
+            problems.within(&format!("{name}.memtable_filter_ratio"), family.memtable_filter_ratio, 0.0, 0.25);
+            problems.within(&format!("{name}.filter_bits_per_key"), family.filter_bits_per_key, 1.0, 100.0);
+            problems.within(&format!("{name}.block_bytes"), family.block_bytes, 1024, 16 * MIB);
+            problems.within(&format!("{name}.level0_files"), family.level0_files, 1, 20);
+            problems.within(&format!("{name}.level_base_bytes"), family.level_base_bytes, MIB as u64, u64::MAX);
+            problems.within(&format!("{name}.file_bytes"), family.file_bytes, 64 * 1024, u64::MAX);
+        }
+        problems.0
     }
 
     /// The settings of the database for RocksDB.
@@ -191,6 +247,17 @@ impl FamilyOptions {
     }
 }
 
+#[derive(Default)]
+struct Problems(Vec<String>);
+
+impl Problems {
+    fn within<T: PartialOrd + Display + Copy>(&mut self, key: &str, value: T, least: T, most: T) {
+        if !(least..=most).contains(&value) {
+            self.0.push(format!("{key} = {value} must be at least {least} and at most {most}"));
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -198,6 +265,36 @@ mod tests {
     #[test]
     fn the_built_in_profile_is_read() {
         assert!(Options::default().database.memtables_bytes_max > 0);
+    }
+
+    #[test]
+    fn the_built_in_profile_gives_every_setting() {
+        let table: toml::Table = toml::from_str(DEFAULT).expect("TOML");
+        let all = toml::Table::try_from(Options::default()).expect("a table");
+        assert_eq!(table["storage"].as_table().expect("a section"), &all);
+        assert_eq!(Options::default().problems(), [] as [&str; 0]);
+    }
+
+    #[test]
+    fn what_a_profile_leaves_out_is_as_in_the_built_in_one() {
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        let path = directory.path().join("profile.toml");
+        fs::write(&path, "[storage.scattered]\nblock_bytes = 8192\n[shards]\ncount = 1\n").expect("written");
+        let mut expected = Options::default();
+        expected.scattered.block_bytes = 8192;
+        assert_eq!(Options::load(&path).expect("a profile"), expected);
+    }
+
+    #[test]
+    fn what_rocksdb_would_change_is_a_problem_with_its_value() {
+        let mut options = Options::default();
+        options.small.memtables_max = 1;
+        options.scattered.memtable_filter_ratio = 0.5;
+        options.ordered.filter_bits_per_key = f64::NAN;
+        let problems = options.problems().join("; ");
+        for part in ["small.memtables_max = 1", "scattered.memtable_filter_ratio = 0.5", "ordered.filter_bits_per_key = NaN"] {
+            assert!(problems.contains(part), "{part} in {problems}");
+        }
     }
 
     #[test]

@@ -33,11 +33,21 @@ use crate::{
     store::{Append, Store, StoreError},
 };
 
-/// Most records in one append: about 10 ms of work for the store, so that a flood does not delay its own first acks for longer.
-pub const MAX_RECORDS: usize = 2_000;
+/// How much goes into one append, give or take the commit that reaches a limit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AppendLimits {
+    /// Records. A flood delays its own first acks by no more than these take.
+    pub records_max: usize,
+    /// Bytes, by [`Record::weight`]: keeps a batch of large call data well below a memtable.
+    pub bytes_max: usize,
+}
 
-/// Most bytes (by [`Record::weight`]) in one append: keeps a batch of large call data well below a memtable.
-pub const MAX_BYTES: usize = 4 * 1024 * 1024;
+impl Default for AppendLimits {
+    /// About 10 ms of work for the store.
+    fn default() -> Self {
+        Self { records_max: 2_000, bytes_max: 4 * 1024 * 1024 }
+    }
+}
 
 /// What a turn did.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -147,8 +157,8 @@ struct Batch {
 }
 
 impl Batch {
-    fn is_full(&self) -> bool {
-        self.records.len() >= MAX_RECORDS || self.bytes >= MAX_BYTES
+    fn is_full(&self, limits: AppendLimits) -> bool {
+        self.records.len() >= limits.records_max || self.bytes >= limits.bytes_max
     }
 
     fn take(&mut self, port: usize, commit: Commit) {
@@ -171,6 +181,7 @@ pub struct Writer<S> {
     /// The port that the next batch starts with, so that no shard is always last.
     first: usize,
     batch: Batch,
+    limits: AppendLimits,
     /// Sequence of the last append known to be durable.
     sequence: u64,
     /// The batch was appended and its outcome is unknown.
@@ -201,7 +212,17 @@ pub fn writer<S: Store>(store: S, wakes: Vec<Wake>, capacity: usize) -> Result<(
         fsyncs: AtomicU64::new(0),
         bell: Arc::clone(&bell),
     };
-    let writer = Writer { store, ports, first: 0, batch: Batch::default(), sequence, unresolved: false, state: Arc::new(state), bell };
+    let writer = Writer {
+        store,
+        ports,
+        first: 0,
+        batch: Batch::default(),
+        limits: AppendLimits::default(),
+        sequence,
+        unresolved: false,
+        state: Arc::new(state),
+        bell,
+    };
     Ok((writer, links))
 }
 
@@ -231,6 +252,13 @@ impl<S> Writer<S> {
 }
 
 impl<S: Store> Writer<S> {
+    /// The same writer with other limits of an append.
+    #[must_use]
+    pub fn with_limits(mut self, limits: AppendLimits) -> Self {
+        self.limits = limits;
+        self
+    }
+
     /// Counters and health, to share with metrics and readiness.
     #[must_use]
     pub fn state(&self) -> Arc<WriterState> {
@@ -245,7 +273,7 @@ impl<S: Store> Writer<S> {
         assert!(self.bell.set(wake).is_ok(), "a writer is turned by one owner, which sets its bell once");
     }
 
-    /// One group commit: drains all links fairly up to [`MAX_RECORDS`] and [`MAX_BYTES`], appends once, answers, wakes.
+    /// One group commit: drains all links fairly up to its [`AppendLimits`], appends once, answers, wakes.
     pub fn turn(&mut self) -> Turn {
         let turn = if self.unresolved { self.recover() } else { self.commit() };
         self.wake_shards();
@@ -310,7 +338,7 @@ impl<S: Store> Writer<S> {
         let ports = self.ports.len();
         let (mut refused, mut empty) = (false, 0);
         let mut next = self.first;
-        while empty < ports && !self.batch.is_full() {
+        while empty < ports && !self.batch.is_full(self.limits) {
             let port = &mut self.ports[next];
             match port.lane.commits.pop() {
                 Some(commit) if commit.epoch == port.epoch || sabotage::on(Sabotage::StaleCommitWritten) => {

@@ -12,7 +12,7 @@ use figment::value::{Dict, Map, Value};
 use figment::{Figment, Metadata, Profile, Provider};
 use thiserror::Error;
 
-use super::Config;
+use super::{Config, profile};
 use crate::point;
 
 /// Environment variables that begin so are settings: `MILLRACE_API__LISTEN` is `api.listen`.
@@ -53,6 +53,14 @@ pub enum ConfigError {
         /// What is wrong.
         message: String,
     },
+    /// The tuning profile is unknown, or sets what it may not.
+    #[error("profile = \"{named}\": {reason}")]
+    Profile {
+        /// Name or path, as it was given.
+        named: String,
+        /// What is wrong, and what there is.
+        reason: String,
+    },
     /// The settings do not work together; one line for each finding.
     #[error("{}", .0.join("\n"))]
     Invalid(Vec<String>),
@@ -63,7 +71,8 @@ fn key_prefix(key: &str) -> String {
 }
 
 impl Config {
-    /// Reads `file`, then the environment, then `sets` (`section.key=value`); a later one wins. Checks the whole.
+    /// Reads `file`, then the environment, then `sets` (`section.key=value`); a later one wins. Below them is the profile that they name.
+    /// Checks the whole.
     pub fn load(file: &Path, sets: &[String]) -> Result<Self, ConfigError> {
         let text = std::fs::read_to_string(file).map_err(|source| ConfigError::Read { path: file.to_owned(), source })?;
         let environment = std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
@@ -80,21 +89,31 @@ impl Config {
     ) -> Result<Self, ConfigError> {
         check_file::<Self>(file, text)?;
         let table = check_file::<toml::Table>(file, text)?;
-        let mut figment = Figment::from(Serialized::defaults(table));
+        let mut own = Figment::from(Serialized::defaults(table));
         for setting in environment_settings(environment) {
-            figment = figment.merge(setting);
+            own = own.merge(setting);
         }
         for set in sets {
-            figment = figment.merge(Setting::from_flag(set)?);
+            own = own.merge(Setting::from_flag(set)?);
         }
+        let figment = match own.find_value("profile") {
+            Ok(_) => layers(&own.extract_inner::<String>("profile").map_err(|error| setting_error(&error))?)?.merge(own),
+            Err(_) => layers(&Self::default().profile)?.merge(own),
+        };
         let config: Self = figment.extract().map_err(|error| setting_error(&error))?;
         config.validate().map_err(ConfigError::Invalid)?;
         Ok(config)
     }
 }
 
+/// What stands below the operator's own settings.
+fn layers(profile: &str) -> Result<Figment, ConfigError> {
+    let default = profile::read(&Config::default().profile)?;
+    Ok(Figment::from(Serialized::defaults(default)).merge(Serialized::defaults(profile::read(profile)?)))
+}
+
 /// Reads the file by itself: only here are line and column known.
-fn check_file<T: serde::de::DeserializeOwned>(path: &Path, text: &str) -> Result<T, ConfigError> {
+pub(super) fn check_file<T: serde::de::DeserializeOwned>(path: &Path, text: &str) -> Result<T, ConfigError> {
     let fail = |key: String, span: Option<Range<usize>>, message: &str| {
         let (line, column) = position(text, span.map_or(0, |span| span.start));
         let message = redact(&key, message);
@@ -292,6 +311,27 @@ mod tests {
         let unknown = error(&format!("{GOOD}{table}max_inflight = 1\n"), &[], &[]);
         assert!(unknown.contains("unknown field `max_inflight`"), "{unknown}");
         assert!(error(&format!("{GOOD}[txmgr.addresses.\"0x12\"]\nmax_in_flight = 1\n"), &[], &[]).contains("txmgr.addresses"));
+    }
+
+    #[test]
+    fn what_is_in_effect_is_shown_as_settings_without_secrets() {
+        let text = "data_dir = \"d\"\nkeys.mnemonic = \"hush\"\n[[node.endpoints]]\nurl = \"https://a/KEY\"\nws_url = \"wss://a/KEY\"\n[gas]\n\
+                    oracle_url = \"http://b/KEY\"\noracle_max_fee = \"/fast\"\ncap_max_fee_per_gas = 7\n\
+                    [txmgr.addresses.\"0xf39Fd6e51aad88F6F4ce6aB8827279cffFb92266\"]\nmax_in_flight = 3\n";
+        let config = load(text, &[("MILLRACE_SHARDS__PIN", "true")], &["shards.count=3"]).expect("good settings");
+        let shown = config.shown().expect("text");
+        for part in [
+            "profile = \"default\"",
+            "url = \"https://a:443\"",
+            "cap_max_fee_per_gas = \"7\"",
+            "pin = true",
+            "[storage.scattered]",
+            "count = 3",
+        ] {
+            assert!(shown.contains(part), "{part} in {shown}");
+        }
+        assert!(!shown.contains("KEY") && !shown.contains("hush"), "{shown}");
+        check_file::<Config>(Path::new("shown"), &shown).expect("what is shown are settings");
     }
 
     #[test]

@@ -38,6 +38,11 @@ impl Config {
             findings.within("shards.count", count, 1, MAX_SHARDS);
         }
         findings.at_least("shards.mailbox", self.shards.mailbox, 1);
+        findings.at_least("shards.run", self.shards.run, 1);
+        findings.at_least("writer.commits_in_flight", self.writer.commits_in_flight, 1);
+        findings.at_least("writer.records_max", self.writer.records_max, 1);
+        findings.at_least("writer.bytes_max", self.writer.bytes_max, 1);
+        findings.0.extend(self.storage.problems().into_iter().map(|problem| format!("storage.{problem}")));
         if findings.0.is_empty() { Ok(()) } else { Err(findings.0) }
     }
 
@@ -50,6 +55,7 @@ impl Config {
         findings.at_least("api.max_batch", api.max_batch, 1);
         findings.at_least("api.max_connections", api.max_connections, 1);
         findings.within("api.readers", api.readers, 1, 64);
+        findings.at_least("api.reader_queue", api.reader_queue, 1);
     }
 
     fn check_node(&self, findings: &mut Findings) {
@@ -278,6 +284,9 @@ mod tests {
         assert!(findings(|c| c.txmgr.sign_tries = 1).contains("txmgr.sign_tries = 1"));
         assert!(findings(|c| c.keys.sign_timeout_ms = 0).contains("keys.sign_timeout_ms = 0"));
         assert!(findings(|c| c.shards.count = Some(0)).contains("shards.count = 0"));
+        assert!(findings(|c| c.shards.run = 0).contains("shards.run = 0"));
+        assert!(findings(|c| c.writer.records_max = 0).contains("writer.records_max = 0"));
+        assert!(findings(|c| c.storage.small.memtables_max = 0).contains("storage.small.memtables_max = 0"));
         assert!(findings(|c| c.api.listen = "localhost".into()).contains("127.0.0.1:7545"));
         let url = findings(|c| c.node.url = "ftp://host/secret".into());
         assert!(url.contains("node.url") && url.contains("ftp") && !url.contains("secret"), "{url}");

@@ -12,7 +12,7 @@ use storage::{RocksStore, Store, Wake, WriterState, writer};
 
 use super::{Clock, Engine, EngineParts, Ids, Reservations};
 use crate::chain::{ChainStatus, Nodes, Roster};
-use crate::config::{Config, EndpointConfig, NodeConfig};
+use crate::config::{Config, EndpointConfig, NodeConfig, Pin};
 use crate::keys::{Keyring, Signer};
 use crate::metrics::Metrics;
 use crate::readers::Readers;
@@ -20,13 +20,6 @@ use crate::recover;
 use crate::shard::mailbox::Mailbox;
 use crate::shard::{FollowParts, PriceDesk, Shard, ShardParts};
 use crate::txmgr::{Census, Recovered, Settings};
-
-/// Commits of one shard that may be on their way to disk: many more than fit one group commit, few enough to bound memory.
-const COMMITS_IN_THE_AIR: usize = 256;
-/// Questions that may wait for a reader; more are answered with busy.
-const READER_QUEUE: usize = 1024;
-/// From this number of cores on, shards are pinned; below it they would compete with the writer for theirs.
-const PINNED_FROM_CORES: usize = 4;
 
 /// The threads of a running engine.
 pub struct Running {
@@ -120,7 +113,8 @@ pub fn assemble<S: Store>(config: &Config, shards: usize, surroundings: Surround
     let settings = settings(config);
     let bells: Vec<Bell> = (0..shards).map(|_| Bell::new()).collect();
     let wakes = bells.iter().cloned().map(|bell| Arc::new(move || bell.ring()) as Wake).collect();
-    let (writer, links) = writer(store, wakes, COMMITS_IN_THE_AIR).context("cannot start the submission writer")?;
+    let (writer, links) = writer(store, wakes, config.writer.commits_in_flight).context("cannot start the submission writer")?;
+    let writer = writer.with_limits(config.writer.limits());
     let boxes: Vec<_> = bells.iter().map(|bell| Mailbox::new(bell.clone(), config.shards.mailbox)).collect();
     let mailboxes: Vec<Mailbox> = boxes.iter().map(|(mailbox, _, _)| mailbox.clone()).collect();
     let stop = Arc::new(AtomicBool::new(false));
@@ -152,6 +146,7 @@ pub fn assemble<S: Store>(config: &Config, shards: usize, surroundings: Surround
             sign_timeout: Duration::from_millis(config.keys.sign_timeout_ms),
             readers: readers.clone(),
             settings: settings.clone(),
+            run: config.shards.run,
             roster: roster.clone(),
             send_to_all: config.node.send_to_all,
             prices: prices.clone(),
@@ -247,10 +242,15 @@ fn settings(config: &Config) -> Settings {
 pub fn start(config: &Config, metrics: Metrics) -> anyhow::Result<(Engine<RocksStore>, Running)> {
     let keys = Keyring::load(&config.keys)?;
     let executor = netio::choose(config.shards.executor)?;
-    let store = RocksStore::open(Path::new(&config.data_dir), &storage::Options::default())?;
+    let processors = netio::processors();
+    if config.shards.pin == Pin::Always && processors.is_empty() {
+        return Err(anyhow!("shards.pin = true, and the system does not tell which processors this process may use: set it to false"));
+    }
+    let store = RocksStore::open(Path::new(&config.data_dir), &config.storage)?;
     let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-    let shards = config.shards.count.unwrap_or(cores);
-    let (readers, reader_threads) = Readers::threads(store.clone(), config.api.readers, READER_QUEUE).context("cannot start readers")?;
+    let shards = config.shards.count_on(cores);
+    let (readers, reader_threads) =
+        Readers::threads(store.clone(), config.api.readers, config.api.reader_queue).context("cannot start readers")?;
     let clock: Clock = Arc::new(|| SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default());
     // Two starts of one directory cannot overlap, so the low bits of the clock are enough.
     let salt = clock().subsec_nanos() ^ std::process::id();
@@ -261,14 +261,13 @@ pub fn start(config: &Config, metrics: Metrics) -> anyhow::Result<(Engine<RocksS
     let flag = Arc::clone(&stop);
     let persist_retry = Duration::from_millis(config.txmgr.persist_retry_ms);
     let writer = std::thread::Builder::new().name("writer".into()).spawn(move || storage::run(writer, flag, persist_retry))?;
-    let processors = netio::processors();
-    let pin = processors.len() >= PINNED_FROM_CORES;
+    let pin = config.shards.pin.on(processors.len());
     let shards = shards
         .into_iter()
         .enumerate()
         .map(|(number, parts)| shard_thread(number, executor, pin.then(|| processors[number % processors.len()]), parts))
         .collect::<Result<Vec<_>, _>>()?;
-    tracing::info!(shards = shards.len(), ?executor, pinned = pin, "running");
+    tracing::info!(shards = shards.len(), ?executor, pinned = pin, profile = config.profile, "running");
     Ok((engine, Running { stop_shards, bells, shards, readers, reader_threads, writer, writer_state, stop }))
 }
 

@@ -29,8 +29,6 @@ use crate::readers::Readers;
 use crate::sabotage::{self, Sabotage};
 use crate::txmgr::{Action, BlockEffects, Census, Counted, Event, Manager, Now, Recovered, SendEnd, Settings, Signed, Slot, Waiter};
 
-/// A run ends when it has this many signatures to make or submissions taken in: about 5 ms, so that nothing waits longer.
-const RUN: usize = 256;
 /// Tickets of blocks; the manager's count from 1 and never get here.
 const BLOCK_TICKET: u64 = 1 << 63;
 
@@ -50,6 +48,8 @@ pub struct ShardParts<S: Store> {
     pub readers: Readers<S>,
     /// What its manager depends on.
     pub settings: Settings,
+    /// A run ends when it has this many signatures to make or submissions taken in, so that nothing waits longer.
+    pub run: usize,
     /// The nodes.
     pub roster: Roster,
     /// Transactions go to every healthy node.
@@ -93,6 +93,7 @@ pub struct Shard<R: Room, S: Store> {
     signing: Signing,
     readers: Readers<S>,
     manager: Manager,
+    run: usize,
     metrics: Metrics,
     batches: Batches,
     roster: Roster,
@@ -133,6 +134,7 @@ impl<R: Room, S: Store> Shard<R, S> {
             gates,
             prices: parts.prices,
             manager: Manager::new(parts.settings),
+            run: parts.run,
             batches: Batches::new(parts.reservations, parts.held),
             pauses: Pauses::default(),
             mailbox: parts.mailbox,
@@ -181,7 +183,7 @@ impl<R: Room, S: Store> Shard<R, S> {
     fn turn(&mut self) -> bool {
         self.acks();
         self.health();
-        while self.manager.jobs() < RUN
+        while self.manager.jobs() < self.run
             && let Some(home) = self.home.pop()
         {
             match home {
@@ -271,7 +273,7 @@ impl<R: Room, S: Store> Shard<R, S> {
     /// Takes mail in, up to a run; none while commits wait for room at the writer.
     fn mail(&mut self) -> bool {
         let mut taken = 0;
-        while taken < RUN && self.outbox.is_empty() && !self.stopping {
+        while taken < self.run && self.outbox.is_empty() && !self.stopping {
             let Ok(mail) = self.mailbox.try_recv() else { return false };
             match mail {
                 Mail::Submit(batch) => {

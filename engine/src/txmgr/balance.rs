@@ -15,13 +15,13 @@ use std::fmt;
 use std::time::Duration;
 
 use alloy::primitives::U256;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use storage::AttemptFees;
 
 use super::increase::fee_cap;
 
 /// What an address does while the node does not tell its balance (seed 003, `unavailableBalanceHandlingStrategy`).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Unavailable {
     /// It waits; the node is asked again, with backoff and at each head.

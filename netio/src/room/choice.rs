@@ -6,7 +6,7 @@ use std::fmt;
 use std::io;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use super::glommio;
 
@@ -16,7 +16,7 @@ const REMEDY_KERNEL: &str = "run on Linux 5.8 or newer built with CONFIG_IO_URIN
 const FORBIDDEN_SWITCH: &str = "/proc/sys/kernel/io_uring_disabled";
 
 /// The setting `executor`.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Executor {
     /// io_uring where the machine allows it, else epoll.

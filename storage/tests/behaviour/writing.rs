@@ -12,7 +12,7 @@ use std::{
 };
 
 use millrace_storage::{
-    Ack, Commit,
+    Ack, AppendLimits, Commit,
     Outcome::{self, Durable, Refused},
     Record, ShardLink, Store, Turn, Wake, Writer, read, run, writer,
 };
@@ -97,6 +97,24 @@ fn a_batch_is_bounded_and_takes_from_every_shard_in_turn() {
     assert_eq!(acks(&bench.links[0]).len(), 6);
     assert_eq!(bench.writer.turn(), Turn::Wrote);
     assert_eq!(acks(&bench.links[0]), [(6, 0, Durable), (7, 0, Durable)]);
+}
+
+#[test]
+fn the_bounds_of_a_batch_can_be_set() {
+    for (limits, sizes) in [
+        (AppendLimits { records_max: 3, ..AppendLimits::default() }, [3, 2]),
+        // The record that reaches a bound is still taken, so the least bound is one record an append.
+        (AppendLimits { bytes_max: 4 * bound(address(0), 0, 0).weight(), ..AppendLimits::default() }, [4, 1]),
+    ] {
+        let directory = tempfile::tempdir().unwrap();
+        let bench = bench(directory.path(), 1, &[]);
+        let mut writer = bench.writer.with_limits(limits);
+        for number in 0..5 {
+            bench.links[0].submit(commit(number, 0)).unwrap();
+        }
+        assert_eq!([writer.turn(), writer.turn(), writer.turn()], [Turn::Wrote, Turn::Wrote, Turn::Idle]);
+        assert_eq!(*bench.store.sizes.lock().unwrap(), sizes, "{limits:?}");
+    }
 }
 
 #[test]

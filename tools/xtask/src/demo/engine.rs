@@ -98,8 +98,14 @@ pub(crate) struct Engine {
 impl Engine {
     /// Writes a configuration into `room`, starts the engine with it, and waits until it is ready. `command` is the engine's program,
     /// or what runs it and takes its arguments behind its own.
-    pub(crate) fn start(mut command: Command, room: &Path, node: &str, keys: &Path, executor: Executor) -> anyhow::Result<Self> {
-        let configure = |listen: &str| write_configuration(room, listen, node, keys, executor);
+    pub(crate) fn start(
+        mut command: Command,
+        room: &Path,
+        node: &str,
+        keys: &Path,
+        (executor, profile): (Executor, &str),
+    ) -> anyhow::Result<Self> {
+        let configure = |listen: &str| write_configuration(room, listen, node, keys, (executor, profile));
         let config = configure(ANY_PORT)?;
         command.arg("run").arg("--config").arg(&config);
         without_settings(&mut command);
@@ -250,18 +256,26 @@ fn executor_in(log: &str) -> Option<Executor> {
 }
 
 /// Writes the settings of an engine whose data is in `room`, and says where.
-pub(crate) fn write_configuration(room: &Path, listen: &str, node: &str, keys: &Path, executor: Executor) -> anyhow::Result<PathBuf> {
+pub(crate) fn write_configuration(
+    room: &Path,
+    listen: &str,
+    node: &str,
+    keys: &Path,
+    (executor, profile): (Executor, &str),
+) -> anyhow::Result<PathBuf> {
     let path = room.join("millrace.toml");
-    std::fs::write(&path, configuration(room, listen, node, keys, executor)).with_context(|| format!("writing {}", path.display()))?;
+    let settings = configuration(room, listen, node, keys, (executor, profile));
+    std::fs::write(&path, settings).with_context(|| format!("writing {}", path.display()))?;
     Ok(path)
 }
 
-fn configuration(room: &Path, listen: &str, node: &str, keys: &Path, executor: Executor) -> String {
+fn configuration(room: &Path, listen: &str, node: &str, keys: &Path, (executor, profile): (Executor, &str)) -> String {
     // A JSON string is a TOML basic string.
     let quoted = |path: &Path| serde_json::Value::from(path.to_string_lossy()).to_string();
     format!(
-        "data_dir = {}\n\n[api]\nlisten = \"{listen}\"\n\n[node]\nurl = \"{node}\"\nchain_id = {CHAIN_ID}\n\n[keys]\nfile = {}\n\n[shards]\nexecutor = \"{}\"\n",
+        "data_dir = {}\nprofile = {}\n\n[api]\nlisten = \"{listen}\"\n\n[node]\nurl = \"{node}\"\nchain_id = {CHAIN_ID}\n\n[keys]\nfile = {}\n\n[shards]\nexecutor = \"{}\"\n",
         quoted(&room.join(DATA)),
+        quoted(Path::new(profile)),
         quoted(keys),
         executor.name()
     )
@@ -299,8 +313,9 @@ mod tests {
 
     #[test]
     fn the_configuration_quotes_its_paths() {
-        let text = configuration(Path::new("/a \"b\""), "127.0.0.1:7", "http://n", Path::new("/k"), Executor::Epoll);
+        let text = configuration(Path::new("/a \"b\""), "127.0.0.1:7", "http://n", Path::new("/k"), (Executor::Epoll, "laptop"));
         assert!(text.contains(r#"data_dir = "/a \"b\"/data""#), "{text}");
+        assert!(text.contains("profile = \"laptop\""), "{text}");
         assert!(text.contains("executor = \"epoll\"") && text.contains("listen = \"127.0.0.1:7\""), "{text}");
     }
 }

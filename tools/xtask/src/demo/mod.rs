@@ -78,7 +78,7 @@ fn play(options: &DemoOptions, binaries: &Binaries, chain: &Path, room: &Path) -
     let node = chain.url.clone();
     let load = Load { binary: &binaries.load, room, node: &node, seed };
     load.fund(options.addresses)?;
-    let mut engine = Engine::start(Command::new(&binaries.millrace), room, &node, &load.keys(), options.executor)?;
+    let mut engine = Engine::start(Command::new(&binaries.millrace), room, &node, &load.keys(), (options.executor, &options.profile))?;
 
     let pace = Pace::Closed(outstanding(options));
     let run = load.run(Target::Engine(&engine.url), options.transactions, pace)?;
@@ -92,6 +92,7 @@ fn play(options: &DemoOptions, binaries: &Binaries, chain: &Path, room: &Path) -
         node: options.node.name(),
         addresses: options.addresses,
         executor: named(options.executor, engine.executor),
+        profile: options.profile.clone(),
         kills: options.kill,
         seed,
         cores: std::thread::available_parallelism().map_or(1, usize::from),

@@ -5,6 +5,9 @@ use std::str::FromStr;
 
 use clap::{Args, ValueEnum};
 
+/// The engine's own.
+pub(crate) const DEFAULT_PROFILE: &str = "default";
+
 /// Options of `cargo xtask demo`.
 #[derive(Args, Clone, Debug)]
 pub(crate) struct DemoOptions {
@@ -26,6 +29,9 @@ pub(crate) struct DemoOptions {
     /// What the engine's shards run on.
     #[arg(long, value_enum, default_value_t = Executor::Auto)]
     pub(crate) executor: Executor,
+    /// The engine's tuning profile: a name, or the path of a file.
+    #[arg(long, default_value = DEFAULT_PROFILE)]
+    pub(crate) profile: String,
     /// Also write the figures, as `json:PATH`.
     #[arg(long)]
     pub(crate) report: Option<ReportTarget>,
@@ -34,7 +40,7 @@ pub(crate) struct DemoOptions {
 impl DemoOptions {
     /// A short demo for `cargo xtask test`.
     pub(crate) fn small(node: NodeKind, transactions: u64, kill: u32, executor: Executor) -> Self {
-        Self { transactions, addresses: 64, node, kill, seed: None, executor, report: None }
+        Self { transactions, addresses: 64, node, kill, seed: None, executor, profile: DEFAULT_PROFILE.to_owned(), report: None }
     }
 }
 
@@ -124,9 +130,11 @@ mod tests {
 
     #[test]
     fn every_option_is_taken() {
-        let line = ["--node", "anvil", "--executor", "io_uring", "--kill", "5", "--seed", "9", "--report", "json:r.json"];
+        let line =
+            ["--node", "anvil", "--executor", "io_uring", "--kill", "5", "--seed", "9", "--profile", "laptop", "--report", "json:r.json"];
         let options = parse(&line).unwrap();
         assert_eq!((options.node, options.executor, options.kill, options.seed), (NodeKind::Anvil, Executor::IoUring, 5, Some(9)));
+        assert_eq!(options.profile, "laptop");
         assert_eq!(options.report, Some(ReportTarget(PathBuf::from("r.json"))));
     }
 

@@ -158,6 +158,8 @@ pub(crate) struct Setting {
     pub(crate) addresses: u64,
     /// The executor that ran, for a person.
     pub(crate) executor: String,
+    /// The engine's tuning profile.
+    pub(crate) profile: String,
     /// Kills asked for and done.
     pub(crate) kills: u32,
     /// The seed.
@@ -211,14 +213,14 @@ impl Report {
     pub(crate) fn table(&self, verified: &Verified, setting: &Setting) -> String {
         let load = &verified.result;
         let mut table = String::new();
-        let Setting { node, addresses, executor, kills, seed, cores, sign_us } = setting;
+        let Setting { node, addresses, executor, profile, kills, seed, cores, sign_us } = setting;
         let mut line = |text: String| {
             writeln!(table, "{}", text.trim_end()).expect("writing to a String cannot fail");
         };
         let rule = || "─".repeat(84);
         line(rule());
         line(format!("millrace demo   {} transfers from {addresses} addresses into {node}, blocks of 1 s", self.offered));
-        line(format!("                executor {executor}, {kills} kills, seed {seed}"));
+        line(format!("                executor {executor}, profile {profile}, {kills} kills, seed {seed}"));
         line(format!("                {cores} CPU cores, shared by engine, chain and load"));
         line(rule());
         line(format!(
@@ -365,7 +367,16 @@ mod tests {
 
     fn setting() -> Setting {
         let executor = "io_uring (auto)".to_owned();
-        Setting { node: "devnet", addresses: 64, executor, kills: 5, seed: 99, cores: 2, sign_us: [17.0, 19.0] }
+        Setting {
+            node: "devnet",
+            addresses: 64,
+            executor,
+            profile: "default".to_owned(),
+            kills: 5,
+            seed: 99,
+            cores: 2,
+            sign_us: [17.0, 19.0],
+        }
     }
 
     #[test]
@@ -383,7 +394,7 @@ mod tests {
         for expected in [
             "devnet",
             "64 addresses",
-            "executor io_uring (auto), 5 kills, seed 99",
+            "executor io_uring (auto), profile default, 5 kills, seed 99",
             "2 CPU cores",
             "before 17.0, after 19.0",
             "exactly once",

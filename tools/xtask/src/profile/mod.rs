@@ -29,7 +29,7 @@ use crate::cargo::{self, Binaries};
 use crate::demo::chain::{Chain, ChainSize};
 use crate::demo::engine::Engine;
 use crate::demo::load::{Load, Pace, Target, sign_floor};
-use crate::demo::options::{Executor, NodeKind};
+use crate::demo::options::{DEFAULT_PROFILE, Executor, NodeKind};
 use crate::demo::{OUTSTANDING, history};
 use crate::{setup, usage};
 
@@ -129,7 +129,7 @@ fn play(
     let node = chain.url.clone();
     let load = Load { binary: &binaries.load, room, node: &node, seed: SEED };
     load.fund(options.addresses)?;
-    let mut engine = Engine::start(engine, room, &node, &load.keys(), options.executor)?;
+    let mut engine = Engine::start(engine, room, &node, &load.keys(), (options.executor, DEFAULT_PROFILE))?;
     let before = usage::cpu_time(engine.id())?;
     let recording = threads.is_some().then(|| Recording::start(engine.id(), room)).transpose()?;
     let mut run = load.run(Target::Engine(&engine.url), transactions, Pace::Closed(OUTSTANDING))?;

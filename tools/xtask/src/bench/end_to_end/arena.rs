@@ -13,7 +13,7 @@ use crate::cargo::Binaries;
 use crate::demo::chain::{BLOCK_GAS, Chain, ChainSize};
 use crate::demo::engine::{ANY_PORT, Engine, write_configuration};
 use crate::demo::load::{Load, Pace, Run, Target};
-use crate::demo::options::Executor;
+use crate::demo::options::{DEFAULT_PROFILE, Executor};
 use crate::demo::report::{Quantiles, Verified};
 use crate::demo::{OUTSTANDING, history};
 
@@ -115,7 +115,7 @@ impl<'a> Arena<'a> {
         }
         let transactions = self.options.transactions;
         let run: Embedded = self.on_a_chain(transactions, |stage, load| {
-            let config = write_configuration(stage.room, ANY_PORT, stage.node, &load.keys(), executor)?;
+            let config = write_configuration(stage.room, ANY_PORT, stage.node, &load.keys(), (executor, DEFAULT_PROFILE))?;
             let mut arguments = vec!["embedded".to_owned()];
             let (config, keys) = (config.display().to_string(), load.keys().display().to_string());
             let (count, outstanding) = (transactions.to_string(), OUTSTANDING.to_string());
@@ -161,7 +161,8 @@ impl<'a> Arena<'a> {
 
     fn serve(&self, executor: Executor, transactions: u64, pace: Pace) -> anyhow::Result<(Sample, Verified)> {
         self.on_a_chain(transactions, |mut stage, load| {
-            let mut engine = Engine::start(Command::new(&self.binaries.millrace), stage.room, stage.node, &load.keys(), executor)?;
+            let mut engine =
+                Engine::start(Command::new(&self.binaries.millrace), stage.room, stage.node, &load.keys(), (executor, DEFAULT_PROFILE))?;
             let before = engine.used()?;
             let run = load.run(Target::Engine(&engine.url), transactions, pace)?;
             follow(run, || stage.chain.check_alive().and_then(|()| engine.check_alive()))?;
