@@ -16,12 +16,13 @@
 //!
 //! Every decision is a state machine without I/O, clock or lock: [`txmgr`] and [`chain::Follower`]. [`shard`] feeds them and
 //! carries out what they ask, on any [`netio::Room`]; so the same code runs on io_uring, on epoll and under the simulator.
-//! [`recover`] reads what is open when the engine starts, [`readers`] what others ask later. [`sabotage`] and [`point`] serve the
+//! [`doctor`] looks at the machine before any of that. [`recover`] reads what is open when the engine starts, [`readers`] what others ask later. [`sabotage`] and [`point`] serve the
 //! simulator and are nothing without the features of those names.
 
 pub mod api;
 pub mod chain;
 pub mod config;
+pub mod doctor;
 pub mod engine;
 pub mod keys;
 pub mod metrics;

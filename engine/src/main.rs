@@ -20,6 +20,7 @@ use anyhow::{Context, anyhow};
 use clap::{Args, Parser, Subcommand};
 use engine::api::{self, Api};
 use engine::config::{Config, LogConfig, LogFormat};
+use engine::doctor;
 use engine::engine::{Engine, Running};
 use engine::keys::Keyring;
 use engine::metrics::Metrics;
@@ -57,6 +58,17 @@ enum Command {
     Run(Settings),
     /// Check the settings and the keys, show all settings that are in effect, and start nothing.
     CheckConfig(Settings),
+    /// Look at this machine as the engine would find it, and say what to change. Exit code 1 if something keeps it from running well.
+    Doctor(DoctorOptions),
+}
+
+#[derive(Args)]
+struct DoctorOptions {
+    #[command(flatten)]
+    settings: Settings,
+    /// Print JSON in place of a table.
+    #[arg(long)]
+    json: bool,
 }
 
 #[derive(Args)]
@@ -72,11 +84,13 @@ struct Settings {
 fn main() -> ExitCode {
     let cli = Cli::parse();
     let result = match cli.command {
-        Command::Run(settings) => run(&settings),
-        Command::CheckConfig(settings) => check_config(&settings),
+        Command::Run(settings) => run(&settings).map(|()| true),
+        Command::CheckConfig(settings) => check_config(&settings).map(|()| true),
+        Command::Doctor(options) => examine(&options),
     };
     match result {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
         Err(error) => {
             // Where standard error is closed there is nobody to tell.
             let _ = writeln!(io::stderr(), "millrace: {error:#}");
@@ -100,6 +114,18 @@ fn check_config(settings: &Settings) -> anyhow::Result<()> {
     )?;
     writeln!(io::stdout(), "\n# in effect, from the profile, the file, the environment and --set:\n\n{}", config.shown()?)?;
     Ok(())
+}
+
+/// `false` if something is wrong with the machine.
+fn examine(options: &DoctorOptions) -> anyhow::Result<bool> {
+    let config = Config::load(&options.settings.config, &options.settings.set)?;
+    let report = doctor::examine(&config);
+    if options.json {
+        writeln!(io::stdout(), "{}", serde_json::to_string_pretty(&report)?)?;
+    } else {
+        writeln!(io::stdout(), "{report}")?;
+    }
+    Ok(!report.has_problem())
 }
 
 fn run(settings: &Settings) -> anyhow::Result<()> {

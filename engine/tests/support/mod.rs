@@ -15,7 +15,7 @@ use std::ffi::OsString;
 use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::time::{Duration, Instant};
 
 use flume::{Receiver, RecvTimeoutError};
@@ -143,6 +143,11 @@ pub(crate) fn failure(subcommand: &str, config: &Path) -> String {
     let said = process.rest_of_the_log();
     assert_eq!(process.wait().code(), Some(1), "{said}");
     said
+}
+
+/// Runs a process that ends by itself; how it ended, and what it said on either stream.
+pub(crate) fn said(arguments: &[&str], config: &Path) -> Output {
+    command(arguments, config).stdout(Stdio::piped()).output().expect("the built binary")
 }
 
 /// Runs the engine on a free port.
