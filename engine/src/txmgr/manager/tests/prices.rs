@@ -80,7 +80,7 @@ fn another_hash_than_ours_is_shown_counted_once_and_asked_for_again_at_growing_i
     let (pauses, rows, actions) = pauses(&mut desk, Reason::OtherHash, 3);
     assert!(pauses[1] > pauses[0] && pauses[2] >= Duration::from_secs(10), "{pauses:?}");
     assert!(rows.is_empty(), "the same bytes");
-    let counted = |action: &&Action| matches!(action, Action::Count(crate::txmgr::Counted::Held));
+    let counted = |action: &&Action| matches!(action, Action::Count(Counted::Held));
     assert_eq!(actions.iter().filter(counted).count(), 1);
     let asked = crate::txmgr::inspect::Asked { from: FROM, id: Uuid::from_u128(1), nonce: Some(7) };
     let held = |desk: &Desk| desk.manager.inspect_transaction(&asked).and_then(|live| live.held).unwrap_or_default();
