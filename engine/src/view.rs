@@ -28,6 +28,7 @@ pub(crate) mod testing;
 use std::collections::BTreeMap;
 
 use alloy::primitives::B256;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use storage::{AttemptRow, FailureRow, ReceiptRow, RivalRow, Store, StoreError, TransactionRow, read};
 use uuid::Uuid;
@@ -36,7 +37,7 @@ use crate::txmgr::inspect::{Asked, LiveTransaction};
 use crate::txmgr::stage::Stage;
 
 /// The state of a transaction, in the names that users of such systems know.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, JsonSchema, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Status {
     /// Accepted; has no nonce yet.
@@ -77,7 +78,7 @@ pub struct TransactionView {
 }
 
 /// The state of an attempt, in the names that users of such systems know.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, JsonSchema, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum AttemptStatus {
     /// Signed and on disk; no node is known to have it.

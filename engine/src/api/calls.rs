@@ -8,80 +8,60 @@
 //!
 //! The sends of a body are made first, so a look-up in the same batch finds what was sent in it.
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{SystemTime, UNIX_EPOCH};
 use std::vec;
 
 use alloy::primitives::Address;
+use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::value::RawValue;
 use storage::Store;
 use uuid::Uuid;
 
 use super::envelope::{Body, Call, Request};
-use super::error::{INTERNAL, INVALID_REQUEST, METHOD_NOT_FOUND, RpcError};
+use super::error::{INTERNAL, INVALID_REQUEST, RpcError};
+use super::look::Look;
+use super::methods::Args;
 use super::params::PauseEnd;
-use super::render::{Full, Receipt, SigningAddress, Transaction, Transactions};
-use super::{Api, envelope, params};
+use super::render::SigningAddress;
+use super::{Api, envelope, methods, schema};
 use crate::engine::{Submission, SubmitError};
-use crate::query::{Query, QueryError};
-use crate::view::TransactionView;
 
 /// Look-ups of a batch end with an error once its reply is this long: a small request must not make a huge reply.
 const MAX_REPLY_BYTES: usize = 64 * 1024 * 1024;
 /// What one reply takes, about, to make room for it at once.
 const REPLY_BYTES: usize = 96;
 
-/// How long a shard is waited for when it is asked about a transaction; many runs of it.
-const LIVE_WAIT: Duration = Duration::from_millis(500);
-
-/// The methods, as an unknown one is told.
-const METHODS: &str = "ptx_sendTransaction, ptx_sendTransactions, ptx_getTransaction, ptx_getTransactionFull, \
-     ptx_getTransactionByIdempotencyKey, ptx_getTransactionReceipt, ptx_queryTransactions, ptx_getAddress, ptx_pauseAddress, \
-     ptx_resumeAddress, ptx_clearGasPriceCache";
-
 /// What is to be done for one request.
-enum Plan {
+pub(super) enum Plan {
     Refused(RpcError),
     /// The next submission is its.
     Send,
     /// For each element: the next submission is its, or why there is none.
     SendMany(Vec<Result<(), RpcError>>),
     Look(Look),
+    /// The answer is known.
+    Known(&'static RawValue),
     ClearGasPrice,
     Signer(Signer),
 }
 
-/// A question to the store.
-enum Look {
-    Transaction(Uuid),
-    Full(Uuid),
-    ByKey(String),
-    Receipt(Uuid),
-    Query(Query),
-}
-
 /// A question or an order about a signing address.
-enum Signer {
+pub(super) enum Signer {
     Show(Address),
     Pause(Address, PauseEnd),
     Resume(Address),
 }
 
-/// What a reader found.
-enum Found {
-    /// The answer.
-    Answer(Box<RawValue>),
-    /// An open transaction, of which its shard knows more; and whether all of it is asked for.
-    Open(Box<TransactionView>, bool),
-}
-
 type Outcomes = vec::IntoIter<Result<Uuid, SubmitError>>;
 
 /// An element of the reply to `ptx_sendTransactions`.
-#[derive(Serialize)]
+#[derive(JsonSchema, Serialize)]
 #[serde(rename_all = "snake_case")]
-enum Sent {
-    Id(Uuid),
+pub(super) enum Sent {
+    /// It is on disk.
+    Id(#[schemars(with = "schema::Id")] Uuid),
+    /// It was not accepted.
     Error(RpcError),
 }
 
@@ -158,33 +138,8 @@ fn close(mut out: Vec<u8>, batch: bool) -> Vec<u8> {
 
 fn plan(call: Result<Call<'_>, RpcError>, most: usize, submissions: &mut Vec<Submission>) -> Plan {
     let planned = call.and_then(|call| {
-        let params = call.params;
-        Ok(match call.method.as_ref() {
-            "ptx_sendTransaction" => {
-                submissions.push(params::transaction(params)?);
-                Plan::Send
-            }
-            "ptx_sendTransactions" => {
-                let elements = params::transactions(params, most)?.into_iter();
-                Plan::SendMany(elements.map(|element| element.map(|submission| submissions.push(submission))).collect())
-            }
-            "ptx_getTransaction" => Plan::Look(Look::Transaction(params::id(params)?)),
-            "ptx_getTransactionFull" => Plan::Look(Look::Full(params::id(params)?)),
-            "ptx_getTransactionByIdempotencyKey" => Plan::Look(Look::ByKey(params::key(params)?)),
-            "ptx_getTransactionReceipt" => Plan::Look(Look::Receipt(params::id(params)?)),
-            "ptx_clearGasPriceCache" => Plan::ClearGasPrice,
-            "ptx_getAddress" => Plan::Signer(Signer::Show(params::signing_address(params)?)),
-            "ptx_pauseAddress" => {
-                let (address, end) = params::pause(params)?;
-                Plan::Signer(Signer::Pause(address, end))
-            }
-            "ptx_resumeAddress" => Plan::Signer(Signer::Resume(params::signing_address(params)?)),
-            "ptx_queryTransactions" => Plan::Look(Look::Query(params::query(params)?)),
-            other => {
-                let message = format!("unknown method \"{}\"; there are {METHODS}", super::quantity::shortened(other));
-                return Err(RpcError::new(METHOD_NOT_FOUND, message));
-            }
-        })
+        let method = methods::find(call.method.as_ref())?;
+        (method.plan)(Args { params: call.params, most, submissions })
     });
     planned.unwrap_or_else(Plan::Refused)
 }
@@ -215,6 +170,7 @@ async fn carry_out<S: Store>(api: &Api<S>, plan: Plan, id: Option<&RawValue>, ou
                 .collect();
             write_reply(out, id, Ok(&sent));
         }
+        Plan::Known(answer) => write_reply(out, id, Ok(answer)),
         Plan::ClearGasPrice => {
             api.engine.clear_gas_price().await;
             write_reply(out, id, Ok(true));
@@ -228,7 +184,7 @@ async fn carry_out<S: Store>(api: &Api<S>, plan: Plan, id: Option<&RawValue>, ou
                 let message = format!("the replies of this batch are over {MAX_REPLY_BYTES} bytes; ask in smaller batches");
                 Err(RpcError::new(INVALID_REQUEST, message))
             } else {
-                look_up(api, look).await
+                look.up(api).await
             };
             let result = result.inspect_err(|_| errors.increment(1));
             write_reply(out, id, result.as_deref());
@@ -241,32 +197,6 @@ fn next(outcomes: &mut Outcomes) -> Result<Uuid, RpcError> {
     match outcomes.next() {
         Some(outcome) => outcome.map_err(RpcError::from),
         None => Err(RpcError::new(INTERNAL, "the engine answered fewer submissions than it was given")),
-    }
-}
-
-/// Asks a reader; the answer is written as JSON there, off the control thread.
-async fn look_up<S: Store>(api: &Api<S>, look: Look) -> Result<Box<RawValue>, RpcError> {
-    let required = api.required_confirmations;
-    match api.engine.readers().run(move |store| look.answer(store, required)).await?? {
-        Found::Answer(answer) => Ok(answer),
-        Found::Open(mut view, full) => {
-            // A shard that is busy for so long is not waited for: what is on disk is true as well.
-            view.live = tokio::time::timeout(LIVE_WAIT, api.engine.live(view.asked())).await.unwrap_or_default();
-            shown(&view, full)
-        }
-    }
-}
-
-fn shown(view: &TransactionView, full: bool) -> Result<Box<RawValue>, RpcError> {
-    if full { json(Some(Full::from(view))) } else { json(Some(Transaction::from(view))) }
-}
-
-/// An open transaction is shown once its shard has been asked; any other one at once.
-fn found(view: Option<TransactionView>, full: bool) -> Result<Found, RpcError> {
-    match view {
-        Some(view) if view.is_open() => Ok(Found::Open(Box::new(view), full)),
-        Some(view) => shown(&view, full).map(Found::Answer),
-        None => json(()).map(Found::Answer),
     }
 }
 
@@ -293,32 +223,6 @@ impl Signer {
         };
         Ok(api.engine.address(address).await?.into())
     }
-}
-
-impl Look {
-    fn answer<S: Store>(&self, store: &S, required: u64) -> Result<Found, RpcError> {
-        match self {
-            Self::Transaction(id) => found(TransactionView::read(store, *id, required)?, false),
-            Self::Full(id) => found(TransactionView::read(store, *id, required)?, true),
-            Self::ByKey(key) => {
-                let view = match storage::read::by_key(store, key)? {
-                    Some((id, _)) => TransactionView::read(store, id, required)?,
-                    None => None,
-                };
-                found(view, false)
-            }
-            Self::Receipt(id) => json(storage::read::receipt(store, *id)?.as_ref().map(Receipt::from)).map(Found::Answer),
-            Self::Query(query) => match query.run(store, required) {
-                Ok(page) => json(Transactions::from(&page)).map(Found::Answer),
-                Err(QueryError::Store(error)) => Err(error.into()),
-                Err(error) => Err(RpcError::params(error.to_string())),
-            },
-        }
-    }
-}
-
-fn json(value: impl Serialize) -> Result<Box<RawValue>, RpcError> {
-    serde_json::value::to_raw_value(&value).map_err(RpcError::internal)
 }
 
 fn write_reply<T: Serialize>(out: &mut Vec<u8>, id: &RawValue, result: Result<T, &RpcError>) {

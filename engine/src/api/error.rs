@@ -9,10 +9,12 @@
 
 use std::fmt::Display;
 
+use schemars::JsonSchema;
 use serde::Serialize;
 use storage::StoreError;
 use uuid::Uuid;
 
+use super::schema;
 use crate::engine::SubmitError;
 use crate::readers::ReadError;
 
@@ -31,7 +33,7 @@ pub(super) const READ_RETRY_MS: u64 = 50;
 const RESTART_RETRY_MS: u64 = 1000;
 
 /// The `error` member of a reply.
-#[derive(Debug, Serialize)]
+#[derive(Debug, JsonSchema, Serialize)]
 pub(super) struct RpcError {
     pub(super) code: i32,
     pub(super) message: String,
@@ -40,7 +42,7 @@ pub(super) struct RpcError {
 }
 
 /// What a program needs to act on an error.
-#[derive(Debug, Serialize)]
+#[derive(Debug, JsonSchema, Serialize)]
 #[serde(untagged)]
 pub(super) enum ErrorData {
     Retry {
@@ -48,6 +50,7 @@ pub(super) enum ErrorData {
         retry_after_ms: u64,
     },
     Existing {
+        #[schemars(with = "schema::Id")]
         id: Uuid,
     },
 }

@@ -1,7 +1,7 @@
 //! The public interface: JSON-RPC 2.0 over HTTP, with health and metrics beside it, on one port.
 //!
 //! ```text
-//! connection (http) ─ POST / ─► envelope ─► params ─► calls ─ sends of the whole body, together ─► Engine::submit
+//! connection (http) ─ POST / ─► envelope ─► methods ─► params ─► calls ─ sends of the whole body, together ─► Engine::submit
 //!      │                                       │                                                      on disk, or why not
 //!      │                                       └─ look-ups ─► Readers ─► view ─► render
 //!      ├─ GET /livez    the process works
@@ -21,9 +21,12 @@ mod calls;
 mod envelope;
 mod error;
 mod http;
+mod look;
+mod methods;
 mod params;
 mod quantity;
 mod render;
+mod schema;
 
 use std::rc::Rc;
 

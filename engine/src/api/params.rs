@@ -7,6 +7,7 @@ use std::borrow::Cow;
 
 use alloy::hex;
 use alloy::primitives::{Address, B256, Bytes, U256};
+use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use storage::{Direction, Fees, Request};
@@ -15,6 +16,7 @@ use uuid::Uuid;
 use super::envelope::{Bounded, bounded};
 use super::error::RpcError;
 use super::quantity::{Quantity, Text, shortened};
+use super::schema;
 use crate::engine::Submission;
 use crate::query::{Cursor, DEFAULT_PAGE, MAX_PAGE, Query};
 use crate::view::Status;
@@ -23,31 +25,46 @@ use crate::view::Status;
 const MAX_IDEMPOTENCY_KEY_BYTES: usize = 256;
 
 /// A transaction as callers write it.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(super) struct TransactionParams<'a> {
+    /// Signing address; must be given.
     #[serde(borrow)]
+    #[schemars(with = "schema::Address", required)]
     from: Option<Text<'a>>,
+    /// Called address; without it a contract is created.
     #[serde(borrow)]
+    #[schemars(with = "Option<schema::Address>")]
     to: Option<Text<'a>>,
+    /// Wei sent along.
     #[serde(borrow)]
     value: Option<Quantity<'a>>,
+    /// Call data, or the init code of a creation.
     #[serde(borrow)]
+    #[schemars(with = "Option<schema::Hex>")]
     data: Option<Text<'a>>,
     /// What newer clients call `data`.
     #[serde(borrow)]
+    #[schemars(with = "Option<schema::Hex>")]
     input: Option<Text<'a>>,
+    /// Gas limit; without it the node's estimate is used.
     #[serde(borrow)]
     gas: Option<Quantity<'a>>,
+    /// Fixed price in wei of a legacy transaction; never raised.
     #[serde(borrow)]
     gas_price: Option<Quantity<'a>>,
+    /// Fixed fee cap in wei, with the tip; never raised. Without a price the market's is used, and raised where it must be.
     #[serde(borrow)]
     max_fee_per_gas: Option<Quantity<'a>>,
+    /// Fixed tip in wei, with the fee cap.
     #[serde(borrow)]
     max_priority_fee_per_gas: Option<Quantity<'a>>,
+    /// The chain the caller believes to be on; another one than the engine's is refused.
     #[serde(borrow)]
     chain_id: Option<Quantity<'a>>,
+    /// 1 to 256 bytes. The same key with the same transaction gives the same id, however often it is sent.
     #[serde(borrow)]
+    #[schemars(length(min = 1, max = 256))]
     idempotency_key: Option<Text<'a>>,
 }
 
@@ -174,17 +191,29 @@ pub(super) fn id(params: Option<&RawValue>) -> Result<Uuid, RpcError> {
         .map_err(|_| RpcError::params(format!("id: \"{}\" is no UUID; give an id that ptx_sendTransaction returned", shortened(&text.0))))
 }
 
+/// `[]`, or no parameters at all.
+pub(super) fn none(params: Option<&RawValue>) -> Result<(), RpcError> {
+    let Some(params) = params else { return Ok(()) };
+    parse::<[(); 0]>(params.get()).map(drop).map_err(|error| RpcError::params(format!("params: {error}; this method takes none")))
+}
+
 /// `[address]`.
 pub(super) fn signing_address(params: Option<&RawValue>) -> Result<Address, RpcError> {
     address("address", &single::<Text<'_>>(params, "[address]")?.0)
 }
 
-#[derive(Debug, Deserialize)]
+/// A pause as callers write it.
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-struct PauseParams<'a> {
+pub(super) struct PauseParams<'a> {
+    /// Signing address.
     #[serde(borrow)]
+    #[schemars(with = "schema::Address")]
     address: Text<'a>,
+    /// When the pause ends, ms since the Unix epoch.
     until_ms: Option<u64>,
+    /// When the pause ends, ms from now; without either it has no end.
+    #[schemars(range(min = 1))]
     for_ms: Option<u64>,
 }
 
@@ -218,23 +247,34 @@ pub(super) fn key(params: Option<&RawValue>) -> Result<String, RpcError> {
     idempotency_key(single::<Text<'_>>(params, "[idempotencyKey]")?.0)
 }
 
-#[derive(Debug, Default, Deserialize)]
+/// A query as callers write it.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
-struct QueryParams<'a> {
+pub(super) struct QueryParams<'a> {
+    /// Only of this signing address.
     #[serde(borrow)]
+    #[schemars(with = "Option<schema::Address>")]
     from: Option<Text<'a>>,
+    /// Only with this status.
     status: Option<Status>,
+    /// Only the one that has an attempt with this hash.
     #[serde(borrow)]
+    #[schemars(with = "Option<schema::Hash>")]
     hash: Option<Text<'a>>,
+    /// Only those whose idempotency key begins so, by key.
     #[serde(borrow)]
     idempotency_key_prefix: Option<Text<'a>>,
+    /// Oldest first, which is the default, or newest first.
     sort: Option<Sort>,
+    /// Most on the page, 100 unless it is given.
+    #[schemars(range(min = 1, max = 1000))]
     limit: Option<usize>,
+    /// Where the page before ended.
     #[serde(borrow)]
     cursor: Option<Text<'a>>,
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 enum Sort {
     Asc,

@@ -4,10 +4,12 @@
 //! counts (generation, attempt, times) is a JSON integer. Times are µs since the Unix epoch by the engine's clock.
 
 use alloy::primitives::{Address, B256, Bytes, U64, U128, U256};
+use schemars::JsonSchema;
 use serde::Serialize;
 use storage::{AttemptFees, AttemptRow, ReceiptRow, RivalRow};
 use uuid::Uuid;
 
+use super::schema;
 use crate::query::Page;
 use crate::txmgr::inspect::AddressView;
 use crate::txmgr::orchestrator::state::State;
@@ -15,21 +17,29 @@ use crate::txmgr::stage::Stage;
 use crate::view::{AttemptStatus, Status, TransactionView};
 
 /// The object of `ptx_getTransaction`.
-#[derive(Serialize)]
+#[derive(JsonSchema, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Transaction<'a> {
+    #[schemars(with = "schema::Id")]
     id: Uuid,
     idempotency_key: Option<&'a str>,
+    #[schemars(with = "schema::Address")]
     from: Address,
+    #[schemars(with = "Option<schema::Address>")]
     to: Option<Address>,
+    #[schemars(with = "schema::HexQuantity")]
     value: U256,
+    #[schemars(with = "schema::Hex")]
     data: &'a Bytes,
     /// Signed limit; before signing the one that was asked for, if any.
+    #[schemars(with = "Option<schema::HexQuantity>")]
     gas: Option<U64>,
+    #[schemars(with = "Option<schema::HexQuantity>")]
     nonce: Option<U64>,
     status: Status,
     stage: Stage,
     /// Of the attempt that was mined, else of the newest that carries the request.
+    #[schemars(with = "Option<schema::Hash>")]
     transaction_hash: Option<B256>,
     generation: u16,
     created: u64,
@@ -40,7 +50,7 @@ pub(super) struct Transaction<'a> {
 }
 
 /// The object of `ptx_getTransactionFull`.
-#[derive(Serialize)]
+#[derive(JsonSchema, Serialize)]
 pub(super) struct Full<'a> {
     #[serde(flatten)]
     transaction: Transaction<'a>,
@@ -55,18 +65,22 @@ pub(super) struct Full<'a> {
     timeline: Timeline,
 }
 
-#[derive(Serialize)]
+#[derive(JsonSchema, Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Attempt {
     generation: u16,
     attempt: u16,
     status: AttemptStatus,
+    #[schemars(with = "schema::Hash")]
     hash: B256,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<schema::HexQuantity>")]
     gas_price: Option<U128>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<schema::HexQuantity>")]
     max_fee_per_gas: Option<U128>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<schema::HexQuantity>")]
     max_priority_fee_per_gas: Option<U128>,
     /// Set on a self-send that closes the nonce: why the request itself can never be mined.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -75,31 +89,42 @@ struct Attempt {
 }
 
 /// Another wallet's transaction at a nonce this one was bound to.
-#[derive(Serialize)]
+#[derive(JsonSchema, Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Rival {
+    #[schemars(with = "schema::HexQuantity")]
     nonce: U64,
+    #[schemars(with = "schema::Hash")]
     transaction_hash: B256,
+    #[schemars(with = "schema::HexQuantity")]
     block_number: U64,
+    #[schemars(with = "schema::Hash")]
     block_hash: B256,
 }
 
 /// The object of `ptx_getTransactionReceipt`.
-#[derive(Serialize)]
+#[derive(JsonSchema, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Receipt {
+    #[schemars(with = "schema::Hash")]
     transaction_hash: B256,
+    #[schemars(with = "schema::HexQuantity")]
     block_number: U64,
+    #[schemars(with = "schema::Hash")]
     block_hash: B256,
+    #[schemars(with = "schema::HexQuantity")]
     transaction_index: U64,
     success: bool,
+    #[schemars(with = "schema::HexQuantity")]
     gas_used: U64,
+    #[schemars(with = "schema::HexQuantity")]
     effective_gas_price: U128,
+    #[schemars(with = "Option<schema::Address>")]
     contract_address: Option<Address>,
 }
 
 /// When each step was reached; `null` where it was not, or where the engine did not see it.
-#[derive(Serialize)]
+#[derive(JsonSchema, Serialize)]
 struct Timeline {
     received: u64,
     durable: Option<u64>,
@@ -109,16 +134,17 @@ struct Timeline {
 }
 
 /// The object of `ptx_queryTransactions`.
-#[derive(Serialize)]
+#[derive(JsonSchema, Serialize)]
 pub(super) struct Transactions<'a> {
     transactions: Vec<Full<'a>>,
     cursor: Option<String>,
 }
 
 /// The object of `ptx_getAddress`, `ptx_pauseAddress` and `ptx_resumeAddress`.
-#[derive(Serialize)]
+#[derive(JsonSchema, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct SigningAddress {
+    #[schemars(with = "schema::Address")]
     address: Address,
     state: State,
     /// Why it binds nothing now.
@@ -128,6 +154,7 @@ pub(super) struct SigningAddress {
     slot: bool,
     /// How many stand before it.
     place_in_line: Option<usize>,
+    #[schemars(with = "Option<schema::HexQuantity>")]
     next_nonce: Option<U64>,
     /// Most that may be bound and in no block, now and by configuration.
     window: usize,

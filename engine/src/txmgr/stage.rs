@@ -12,10 +12,11 @@
 //!
 //! Priority is the order of the checks in [`next_stage`]; it is the order of the seed.
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 /// Where a transaction stands in the pipeline.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, JsonSchema, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub enum Stage {
     /// Accepted and waiting to be looked at.

@@ -13,10 +13,11 @@
 //! | `paused` | by hand: nothing new is bound | until another wants it |
 //! | `stopped` | nothing to bind or to send; what is bound is tracked all the same | no |
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 /// State of an orchestrator.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, JsonSchema, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum State {
     /// Made; stands in line for a slot.

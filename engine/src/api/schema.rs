@@ -1,0 +1,84 @@
+//! JSON schemas of what crosses the interface, for the document at `rpc.discover`.
+//!
+//! Structures derive theirs from the very types that are read and written, so the two cannot drift; here is what stands in the leaves.
+//! Parameters are described as they are read, results as they are written. Every schema stands by itself, without references: a reader of
+//! the document needs no second look, and JSON Schema draft 7 is what OpenRPC asks for.
+
+use std::borrow::Cow;
+
+use schemars::generate::SchemaSettings;
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+
+use super::quantity::{Quantity, Text};
+
+/// Gives a type's schema.
+pub(super) type SchemaOf = fn(&mut SchemaGenerator) -> Schema;
+
+/// The schema of `T`, as an entry of the table of methods names it.
+pub(super) fn of<T: JsonSchema>(generator: &mut SchemaGenerator) -> Schema {
+    generator.subschema_for::<T>()
+}
+
+/// Makes schemas of parameters.
+pub(super) fn of_params() -> SchemaGenerator {
+    settings().for_deserialize().into_generator()
+}
+
+/// Makes schemas of results.
+pub(super) fn of_results() -> SchemaGenerator {
+    settings().for_serialize().into_generator()
+}
+
+fn settings() -> SchemaSettings {
+    SchemaSettings::draft07().with(|settings| {
+        settings.inline_subschemas = true;
+        settings.meta_schema = None;
+    })
+}
+
+/// Declares a text that has a form.
+macro_rules! text {
+    ($name:ident, $title:literal, $pattern:literal) => {
+        #[doc = concat!("A text: ", $title, ".")]
+        pub(super) struct $name;
+
+        impl JsonSchema for $name {
+            fn schema_name() -> Cow<'static, str> {
+                stringify!($name).into()
+            }
+
+            fn json_schema(_: &mut SchemaGenerator) -> Schema {
+                json_schema!({ "title": $title, "type": "string", "pattern": $pattern })
+            }
+        }
+    };
+}
+
+text!(Address, "an address", "^0x[0-9a-fA-F]{40}$");
+text!(Hash, "32 bytes", "^0x[0-9a-fA-F]{64}$");
+text!(Hex, "bytes", "^0x([0-9a-fA-F]{2})*$");
+text!(HexQuantity, "a quantity", "^0x(0|[1-9a-f][0-9a-f]*)$");
+text!(Id, "an id of a transaction: a UUID", "^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$");
+
+impl JsonSchema for Text<'_> {
+    fn schema_name() -> Cow<'static, str> {
+        "Text".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "type": "string" })
+    }
+}
+
+impl JsonSchema for Quantity<'_> {
+    fn schema_name() -> Cow<'static, str> {
+        "Quantity".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "title": "a quantity",
+            "anyOf": [{ "type": "string", "pattern": "^(0x[0-9a-fA-F]+|[0-9]+)$" }, { "type": "integer", "minimum": 0 }]
+        })
+    }
+}

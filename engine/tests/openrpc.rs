@@ -1,0 +1,115 @@
+//! The document at `rpc.discover`, held against an engine that runs on a chain: every example of it is called, in its order.
+
+#![allow(clippy::expect_used, clippy::unwrap_used)]
+
+mod support;
+
+use std::collections::BTreeMap;
+
+use serde_json::{Value, json};
+use support::error_of;
+use support::node::text;
+use support::world::World;
+
+/// What stands in an example and is different in every run, and what it is in this one.
+#[derive(Default)]
+struct Names(BTreeMap<String, String>);
+
+impl Names {
+    /// Learns the ids and hashes of this run from an answer, beside the one that the document shows.
+    fn learn(&mut self, shown: &Value, real: &Value) {
+        match (shown, real) {
+            (Value::String(shown), Value::String(real)) if is_name(shown) && is_name(real) => {
+                self.0.insert(shown.clone(), real.clone());
+            }
+            (Value::Array(shown), Value::Array(real)) => shown.iter().zip(real).for_each(|(shown, real)| self.learn(shown, real)),
+            (Value::Object(shown), Value::Object(real)) => {
+                shown.iter().for_each(|(key, shown)| self.learn(shown, real.get(key).unwrap_or(&Value::Null)));
+            }
+            _ => {}
+        }
+    }
+
+    /// Parameters of an example, as they are in this run.
+    fn put_into(&self, value: &mut Value) {
+        match value {
+            Value::String(text) => {
+                if let Some(real) = self.0.get(text) {
+                    real.clone_into(text);
+                }
+            }
+            Value::Array(values) => values.iter_mut().for_each(|value| self.put_into(value)),
+            Value::Object(members) => members.values_mut().for_each(|value| self.put_into(value)),
+            _ => {}
+        }
+    }
+}
+
+/// Ids are UUIDs, hashes 32 bytes.
+fn is_name(text: &str) -> bool {
+    let uuid = text.len() == 36 && text.split('-').map(str::len).eq([8, 4, 4, 4, 12]);
+    uuid || (text.len() == 66 && text.starts_with("0x"))
+}
+
+#[track_caller]
+fn fits(what: &str, schema: &Value, value: &Value) {
+    let validator = jsonschema::draft7::new(schema).unwrap_or_else(|error| panic!("{what}: its schema is none: {error}"));
+    let misfits: Vec<_> = validator.iter_errors(value).map(|error| format!("{}: {error}", error.instance_path())).collect();
+    assert!(misfits.is_empty(), "{what}: {misfits:#?}\nin {value:#}\nby {schema:#}");
+}
+
+#[test]
+fn every_method_has_an_example_that_works_and_fits_its_schemas() {
+    let world = World::start("epoll", "").expect("epoll runs anywhere");
+    world.flow();
+    let document = world.millrace().call("rpc.discover", &json!([]))["result"].clone();
+    let mut names = Names::default();
+    for method in document["methods"].as_array().expect("methods") {
+        let name = text(&method["name"]);
+        let example = &method["examples"][0];
+        let (params, given) = (method["params"].as_array().expect("params"), example["params"].as_array().expect("an example"));
+        let mut arguments = Vec::new();
+        for (param, given) in params.iter().zip(given) {
+            assert_eq!(param["name"], given["name"], "{name}");
+            fits(&format!("{name}: {}", param["name"]), &param["schema"], &given["value"]);
+            let mut argument = given["value"].clone();
+            names.put_into(&mut argument);
+            arguments.push(argument);
+        }
+        let required = params.iter().filter(|param| param["required"] == true).count();
+        assert!(given.len() >= required, "{name}: a parameter is missing in the example");
+        let shown = &example["result"]["value"];
+        let schema = &method["result"]["schema"];
+        fits(&format!("{name}: the result shown"), schema, shown);
+        let reply = world.millrace().call(&name, &json!(arguments));
+        let result = reply.get("result").unwrap_or_else(|| panic!("{name}: {reply}"));
+        fits(&format!("{name}: the result"), schema, result);
+        assert_eq!(result.is_null(), shown.is_null(), "{name}: the example does not show what comes: {result}");
+        names.learn(shown, result);
+        if name == "ptx_sendTransaction" {
+            world.wait_for_status(&text(result), "confirmed");
+        }
+    }
+}
+
+#[test]
+fn the_document_is_openrpc_and_names_every_method() {
+    let world = World::start("epoll", "").expect("epoll runs anywhere");
+    let document = world.millrace().call("rpc.discover", &json!([]))["result"].clone();
+    assert_eq!(document["openrpc"], "1.3.2");
+    assert_eq!(document["info"]["title"], "millrace");
+    let (_, message) = error_of(&world.millrace().call("nothing", &json!([])));
+    let methods = document["methods"].as_array().expect("methods");
+    for method in methods {
+        assert!(message.contains(method["name"].as_str().expect("a name")), "{message}");
+        assert!(method["summary"].as_str().is_some_and(|summary| summary.ends_with('.')), "{method}");
+        for param in method["params"].as_array().expect("params") {
+            assert!(param["schema"].is_object() && param["summary"].is_string(), "{method}");
+        }
+    }
+    assert_eq!(message.matches(", ").count() + 1, methods.len(), "{message}");
+    // Every parameter of a method is described, those inside an object too.
+    let sent = methods.iter().find(|method| method["name"] == "ptx_sendTransaction").expect("there");
+    let fields = sent["params"][0]["schema"]["properties"].as_object().expect("fields");
+    assert!(fields.values().all(|field| field["description"].is_string()), "{fields:#?}");
+}
