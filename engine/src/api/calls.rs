@@ -18,20 +18,19 @@ use serde_json::value::RawValue;
 use storage::Store;
 use uuid::Uuid;
 
-use super::envelope::{Body, Call, Request};
-use super::error::{INTERNAL, INVALID_REQUEST, RpcError};
+use crate::jsonrpc::envelope::{Body, Call, Request};
+use crate::jsonrpc::error::{INTERNAL, INVALID_REQUEST, RpcError};
 use super::look::Look;
 use super::methods::Args;
 use super::params::PauseEnd;
 use super::render::SigningAddress;
-use super::{Api, envelope, methods, schema};
+use super::{Api, methods};
+use crate::jsonrpc::reply::{REPLY_BYTES, close, error_reply, write_reply};
+use crate::jsonrpc::{envelope, schema};
 use crate::engine::{Submission, SubmitError};
 
 /// Look-ups of a batch end with an error once its reply is this long: a small request must not make a huge reply.
 const MAX_REPLY_BYTES: usize = 64 * 1024 * 1024;
-/// What one reply takes, about, to make room for it at once.
-const REPLY_BYTES: usize = 96;
-
 /// What is to be done for one request.
 pub(super) enum Plan {
     Refused(RpcError),
@@ -77,13 +76,6 @@ pub(super) async fn answer<S: Store>(api: &Api<S>, body: &[u8]) -> Vec<u8> {
     }
 }
 
-/// A whole reply that is one error to nobody in particular.
-pub(super) fn error_reply(error: &RpcError) -> Vec<u8> {
-    let mut out = Vec::with_capacity(REPLY_BYTES + error.message.len());
-    write_reply(&mut out, RawValue::NULL, Err::<(), _>(error));
-    out
-}
-
 /// What a body asks to be sent, as the engine would be given it: everything between the socket and [`Engine::submit`](crate::Engine::submit).
 /// For whoever looks at the decoder without a server: benches and fuzzers.
 ///
@@ -122,18 +114,6 @@ async fn answer_all<S: Store>(api: &Api<S>, requests: Vec<Request<'_>>, batch: b
         }
     }
     close(out, batch)
-}
-
-/// Ends the list of replies, or takes the one reply out of it.
-fn close(mut out: Vec<u8>, batch: bool) -> Vec<u8> {
-    match (out.is_empty(), batch) {
-        (true, _) => {}
-        (false, true) => out.push(b']'),
-        (false, false) => {
-            out.remove(0);
-        }
-    }
-    out
 }
 
 fn plan(call: Result<Call<'_>, RpcError>, most: usize, submissions: &mut Vec<Submission>) -> Plan {
@@ -225,55 +205,14 @@ impl Signer {
     }
 }
 
-fn write_reply<T: Serialize>(out: &mut Vec<u8>, id: &RawValue, result: Result<T, &RpcError>) {
-    out.extend_from_slice(b"{\"jsonrpc\":\"2.0\",\"id\":");
-    out.extend_from_slice(id.get().as_bytes());
-    let written = match result {
-        Ok(result) => {
-            out.extend_from_slice(b",\"result\":");
-            serde_json::to_writer(&mut *out, &result)
-        }
-        Err(error) => {
-            out.extend_from_slice(b",\"error\":");
-            serde_json::to_writer(&mut *out, error)
-        }
-    };
-    written.expect("these types have string keys, and a Vec takes every byte");
-    out.push(b'}');
-}
-
 #[cfg(test)]
 mod tests {
-    use super::super::error::BUSY;
     use super::*;
-
-    #[test]
-    fn a_reply_repeats_the_id_as_it_was_written() {
-        let id = RawValue::from_string("\"a\\u0062\"".into()).expect("JSON");
-        let mut out = Vec::new();
-        write_reply(&mut out, &id, Ok(Uuid::nil()));
-        let text = String::from_utf8(out).expect("UTF-8");
-        assert_eq!(text, r#"{"jsonrpc":"2.0","id":"a\u0062","result":"00000000-0000-0000-0000-000000000000"}"#);
-    }
-
-    #[test]
-    fn an_error_carries_its_code_message_and_data() {
-        let text = String::from_utf8(error_reply(&RpcError::busy("full", 20))).expect("UTF-8");
-        let expected = format!(r#"{{"jsonrpc":"2.0","id":null,"error":{{"code":{BUSY},"message":"full","data":{{"retryAfterMs":20}}}}}}"#);
-        assert_eq!(text, expected);
-    }
 
     #[test]
     fn an_element_of_a_list_is_an_id_or_an_error() {
         let sent = [Sent::Id(Uuid::nil()), Sent::Error(RpcError::params("no"))];
         let text = serde_json::to_string(&sent).expect("JSON");
         assert_eq!(text, r#"[{"id":"00000000-0000-0000-0000-000000000000"},{"error":{"code":-32602,"message":"no"}}]"#);
-    }
-
-    #[test]
-    fn a_batch_is_a_list_and_silence_is_empty() {
-        assert_eq!(close(b"[1,2".to_vec(), true), b"[1,2]");
-        assert_eq!(close(b"[1".to_vec(), false), b"1");
-        assert_eq!(close(Vec::new(), true), b"");
     }
 }

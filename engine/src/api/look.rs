@@ -8,7 +8,7 @@ use storage::Store;
 use uuid::Uuid;
 
 use super::Api;
-use super::error::RpcError;
+use crate::jsonrpc::error::RpcError;
 use super::render::{Full, Receipt, Transaction, Transactions};
 use crate::query::{Query, QueryError};
 use crate::view::TransactionView;

@@ -1,7 +1,7 @@
 //! The public interface: JSON-RPC 2.0 over HTTP, with health and metrics beside it, on one port.
 //!
 //! ```text
-//! connection (http) ─ POST / ─► envelope ─► methods ─► params ─► calls ─ sends of the whole body, together ─► Engine::submit
+//! connection (jsonrpc) ─ POST / or a message of a WebSocket ─► envelope ─► methods ─► params ─► calls ─ sends of the whole body, together ─► Engine::submit
 //!      │                                       │                                                      on disk, or why not
 //!      │                                       └─ look-ups ─► Readers ─► view ─► render
 //!      ├─ GET /livez    the process works
@@ -18,27 +18,26 @@
 //! Bodies, batches, connections, headers, pages and waiting times are all bounded, so a slow or greedy client pins little.
 
 mod calls;
-mod envelope;
-mod error;
-mod http;
 mod look;
 mod methods;
 mod params;
-mod quantity;
 mod render;
-mod schema;
 
 use std::rc::Rc;
 
+use hyper::StatusCode;
 use metrics_exporter_prometheus::PrometheusHandle;
 use storage::Store;
+use tokio::net::TcpListener;
+use tokio::sync::watch;
 
 use crate::config::Config;
 use crate::engine::Engine;
+use crate::jsonrpc::http::{self, Reply, text};
+use crate::jsonrpc::{Limits, Outbox, Service};
 use crate::metrics::Metrics;
 
 pub use calls::submissions;
-pub use http::serve;
 
 /// What every connection works with.
 pub struct Api<S: Store> {
@@ -50,24 +49,61 @@ pub struct Api<S: Store> {
     required_confirmations: u64,
 }
 
-/// Bounds on what a client may ask for.
-#[derive(Clone, Copy, Debug)]
-struct Limits {
-    body_bytes: usize,
-    batch: usize,
-    connections: usize,
-}
-
 impl<S: Store> Api<S> {
     /// An interface to the engine with the bounds of the settings.
     pub fn new(config: &Config, engine: Engine<S>, metrics: Metrics, prometheus: PrometheusHandle) -> Rc<Self> {
-        // The settings are 32 bits wide and so is the smallest platform this runs on.
-        let limits = Limits {
-            body_bytes: config.api.max_body_bytes as usize,
-            batch: config.api.max_batch as usize,
-            connections: config.api.max_connections as usize,
-        };
+        let limits = Limits::from(&config.api);
         let required_confirmations = config.txmgr.required_confirmations;
         Rc::new(Self { engine, metrics, prometheus, limits, required_confirmations })
     }
+}
+
+/// Serves until `stop` holds `true` or its sender is gone, then lets requests under way finish within five seconds.
+///
+/// Must run inside a [`tokio::task::LocalSet`] with timers and I/O enabled.
+pub async fn serve<S: Store>(listener: TcpListener, api: Rc<Api<S>>, stop: watch::Receiver<bool>) {
+    http::serve(listener, api, stop).await;
+}
+
+impl<S: Store> Service for Api<S> {
+    type Session = ();
+
+    const PAGES: &'static [&'static str] = &["/livez", "/readyz", "/metrics"];
+
+    fn limits(&self) -> Limits {
+        self.limits
+    }
+
+    fn metrics(&self) -> &Metrics {
+        &self.metrics
+    }
+
+    fn page(&self, path: &str) -> Option<Reply> {
+        Some(match path {
+            "/livez" => text(StatusCode::OK, "ok\n"),
+            "/readyz" => readiness(&self.engine.not_ready(), &self.engine.remarks()),
+            "/metrics" => {
+                self.engine.refresh_gauges();
+                text(StatusCode::OK, self.prometheus.render())
+            }
+            _ => return None,
+        })
+    }
+
+    async fn answer(&self, body: &[u8]) -> Vec<u8> {
+        calls::answer(self, body).await
+    }
+
+    fn open(&self, _: Outbox) {}
+
+    async fn hear(&self, (): &(), message: &[u8]) -> Vec<u8> {
+        calls::answer(self, message).await
+    }
+}
+
+/// `ok`, or the reasons why not; behind it what does not keep the engine from being ready, a line each.
+fn readiness(reasons: &[String], remarks: &[String]) -> Reply {
+    let (status, first) =
+        if reasons.is_empty() { (StatusCode::OK, "ok".to_owned()) } else { (StatusCode::SERVICE_UNAVAILABLE, reasons.join("\n")) };
+    text(status, [std::slice::from_ref(&first), remarks].concat().join("\n") + "\n")
 }

@@ -13,10 +13,10 @@ use serde_json::value::RawValue;
 use storage::{Direction, Fees, Request};
 use uuid::Uuid;
 
-use super::envelope::{Bounded, bounded};
-use super::error::RpcError;
-use super::quantity::{Quantity, Text, shortened};
-use super::schema;
+use crate::jsonrpc::envelope::{Bounded, bounded};
+use crate::jsonrpc::error::RpcError;
+use crate::jsonrpc::quantity::{Quantity, Text, shortened};
+use crate::jsonrpc::schema;
 use crate::engine::Submission;
 use crate::query::{Cursor, DEFAULT_PAGE, MAX_PAGE, Query};
 use crate::view::Status;
@@ -307,7 +307,7 @@ pub(super) fn query(params: Option<&RawValue>) -> Result<Query, RpcError> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::error::INVALID_PARAMS;
+    use crate::jsonrpc::error::INVALID_PARAMS;
     use super::*;
 
     const FROM: &str = "0xf39Fd6e51aad88F6F4ce6aB8827279cffFb92266";

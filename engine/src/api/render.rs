@@ -9,7 +9,7 @@ use serde::Serialize;
 use storage::{AttemptFees, AttemptRow, ReceiptRow, RivalRow};
 use uuid::Uuid;
 
-use super::schema;
+use crate::jsonrpc::schema;
 use crate::query::Page;
 use crate::txmgr::inspect::AddressView;
 use crate::txmgr::orchestrator::state::State;

@@ -3,7 +3,8 @@
 use super::super::calls::{Plan, Signer};
 use super::super::params::PauseParams;
 use super::super::render::SigningAddress;
-use super::super::{params, schema};
+use super::super::params;
+use crate::jsonrpc::schema;
 use super::{Method, Param};
 
 const ADDRESS: Param =

@@ -7,7 +7,8 @@ use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
 use super::super::calls::Plan;
-use super::super::{params, schema};
+use super::super::params;
+use crate::jsonrpc::schema;
 use super::{Method, Param, all};
 
 /// The version of OpenRPC that the document keeps to.

@@ -16,9 +16,9 @@ mod transactions;
 use serde_json::value::RawValue;
 
 use super::calls::Plan;
-use super::error::{METHOD_NOT_FOUND, RpcError};
-use super::quantity::shortened;
-use super::schema::SchemaOf;
+use crate::jsonrpc::error::{METHOD_NOT_FOUND, RpcError};
+use crate::jsonrpc::quantity::shortened;
+use crate::jsonrpc::schema::SchemaOf;
 use crate::engine::Submission;
 
 /// The whole table, by subject.

@@ -4,7 +4,8 @@ use super::super::calls::{Plan, Sent};
 use super::super::look::Look;
 use super::super::params::{QueryParams, TransactionParams};
 use super::super::render::{Full, Receipt, Transaction, Transactions};
-use super::super::{params, schema};
+use super::super::params;
+use crate::jsonrpc::schema;
 use super::{Method, Param};
 
 const ID: Param = Param {

@@ -3,9 +3,12 @@
 //! A connection costs bounded memory whatever its client does: headers and bodies have a size and a time limit, bodies of all connections
 //! together have a budget, and a client that stops reading is cut off by the kernel after [`STALLED`].
 //!
+//! A connection that asks for it becomes a WebSocket ([`ws`](super::ws)) and keeps its place among the connections.
+//!
 //! Browsers are not served: a page on any site could otherwise send transactions through a visitor's loopback interface. They
 //! name their origin and cannot set `Content-Type: application/json` without asking first, so both are looked at.
 
+use std::cell::RefCell;
 use std::convert::Infallible;
 use std::rc::Rc;
 use std::time::Duration;
@@ -16,24 +19,25 @@ use hyper::body::Incoming;
 use hyper::header::{ALLOW, CONNECTION, CONTENT_TYPE, HeaderMap, HeaderValue, ORIGIN};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
+use hyper::upgrade::OnUpgrade;
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use socket2::SockRef;
-use storage::Store;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, SemaphorePermit, watch};
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
 use super::error::{INVALID_REQUEST, READ_RETRY_MS, RpcError};
-use super::{Api, calls};
+use super::reply::error_reply;
+use super::{Service, ws};
 
 /// How long a client may take for the headers of a request, and so also how long a connection may be idle.
 const HEADERS: Duration = Duration::from_secs(60);
 /// How long a client may take for a body.
 const BODY: Duration = Duration::from_secs(30);
 /// How long a client may leave sent bytes unacknowledged.
-const STALLED: Duration = Duration::from_secs(30);
+pub(super) const STALLED: Duration = Duration::from_secs(30);
 /// How long requests that are under way may take once the process stops.
 const GRACE: Duration = Duration::from_secs(5);
 /// Pause when the system refuses a new connection (file handles, memory): there is no event to wait for.
@@ -43,14 +47,14 @@ const BUFFER_BYTES: usize = 64 * 1024;
 /// Bodies of the longest kind that can be in memory at once.
 const LONGEST_BODIES: usize = 8;
 
-type Reply = Response<Full<Bytes>>;
+pub(crate) type Reply = Response<Full<Bytes>>;
 
 /// Serves until `stop` holds `true` or its sender is gone, then lets requests under way finish within five seconds.
 ///
 /// Must run inside a [`tokio::task::LocalSet`] with timers and I/O enabled.
-pub async fn serve<S: Store>(listener: TcpListener, api: Rc<Api<S>>, mut stop: watch::Receiver<bool>) {
-    let slots = std::sync::Arc::new(Semaphore::new(api.limits.connections));
-    let bodies = Rc::new(Semaphore::new(LONGEST_BODIES * api.limits.body_bytes));
+pub(crate) async fn serve<V: Service>(listener: TcpListener, service: Rc<V>, mut stop: watch::Receiver<bool>) {
+    let slots = std::sync::Arc::new(Semaphore::new(service.limits().connections));
+    let bodies = Rc::new(Semaphore::new(LONGEST_BODIES * service.limits().body_bytes));
     let mut open = JoinSet::new();
     loop {
         let accepted = async {
@@ -63,7 +67,7 @@ pub async fn serve<S: Store>(listener: TcpListener, api: Rc<Api<S>>, mut stop: w
         };
         match accepted {
             Ok((stream, _)) => {
-                let connection = connection(api.clone(), bodies.clone(), stream, slot, stop.clone());
+                let connection = connection(service.clone(), bodies.clone(), stream, slot, stop.clone());
                 open.spawn_local(connection);
             }
             Err(error) => {
@@ -80,8 +84,8 @@ pub async fn serve<S: Store>(listener: TcpListener, api: Rc<Api<S>>, mut stop: w
     }
 }
 
-async fn connection<S: Store>(
-    api: Rc<Api<S>>,
+async fn connection<V: Service>(
+    service: Rc<V>,
     bodies: Rc<Semaphore>,
     stream: TcpStream,
     _slot: OwnedSemaphorePermit,
@@ -90,61 +94,74 @@ async fn connection<S: Store>(
     // Best effort: without them the connection works, only slower or for longer.
     let _ = stream.set_nodelay(true);
     let _ = SockRef::from(&stream).set_tcp_user_timeout(Some(STALLED));
-    api.metrics.api_connections.increment(1.0);
-    let service = service_fn(|request| {
-        let (api, bodies) = (api.clone(), bodies.clone());
-        async move { Ok::<_, Infallible>(route(&api, &bodies, request).await) }
-    });
+    let metrics = service.metrics();
+    metrics.api_connections.increment(1.0);
+    let upgrade = RefCell::new(None);
+    let respond = service_fn(|request| async { Ok::<_, Infallible>(route(&*service, &bodies, &upgrade, request).await) });
     let serve = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(HEADERS)
         .max_buf_size(BUFFER_BYTES)
-        .serve_connection(TokioIo::new(stream), service);
-    let mut serve = std::pin::pin!(serve);
-    let ended = tokio::select! {
-        ended = serve.as_mut() => ended,
-        _ = stop.wait_for(|stop| *stop) => {
-            serve.as_mut().graceful_shutdown();
-            serve.await
+        .serve_connection(TokioIo::new(stream), respond)
+        .with_upgrades();
+    // In a block: it borrows what is looked at afterwards.
+    let ended = {
+        let mut serve = std::pin::pin!(serve);
+        tokio::select! {
+            ended = serve.as_mut() => ended,
+            _ = stop.wait_for(|stop| *stop) => {
+                serve.as_mut().graceful_shutdown();
+                serve.await
+            }
         }
     };
     if let Err(error) = ended {
         // The client's doing: cut off, too slow, or not HTTP.
         tracing::debug!(%error, "a connection ended early");
     }
-    api.metrics.api_connections.decrement(1.0);
+    if let Some(upgrade) = upgrade.take() {
+        match upgrade.await {
+            Ok(stream) => ws::converse(&service, stream, stop).await,
+            Err(error) => tracing::debug!(%error, "a connection ended before it became a WebSocket"),
+        }
+    }
+    metrics.api_connections.decrement(1.0);
 }
 
-async fn route<S: Store>(api: &Api<S>, bodies: &Semaphore, request: Request<Incoming>) -> Reply {
-    api.metrics.api_http_requests.increment(1);
-    match (request.method(), request.uri().path()) {
-        (&Method::POST, "/") => rpc(api, bodies, request).await,
-        (&Method::GET, "/livez") => text(StatusCode::OK, "ok\n"),
-        (&Method::GET, "/readyz") => readiness(&api.engine.not_ready(), &api.engine.remarks()),
-        (&Method::GET, "/metrics") => {
-            api.engine.refresh_gauges();
-            text(StatusCode::OK, api.prometheus.render())
-        }
-        (_, "/") => not_allowed("POST", "JSON-RPC is called with POST\n"),
-        (_, "/livez" | "/readyz" | "/metrics") => not_allowed("GET", "this is read with GET\n"),
-        _ => text(StatusCode::NOT_FOUND, "there are POST / for JSON-RPC, and GET /livez, /readyz and /metrics\n"),
+async fn route<V: Service>(service: &V, bodies: &Semaphore, upgrade: &RefCell<Option<OnUpgrade>>, request: Request<Incoming>) -> Reply {
+    service.metrics().api_http_requests.increment(1);
+    let path = request.uri().path();
+    match request.method() {
+        &Method::GET if path == "/" && ws::is_asked_for(request.headers()) => match unwelcome(request.headers()) {
+            Some(refusal) => refusal,
+            None => match ws::accepted(request.headers()) {
+                Ok(reply) => {
+                    *upgrade.borrow_mut() = Some(hyper::upgrade::on(request));
+                    reply
+                }
+                Err(message) => refusal(StatusCode::BAD_REQUEST, &RpcError::new(INVALID_REQUEST, message)),
+            },
+        },
+        &Method::POST if path == "/" => rpc(service, bodies, request).await,
+        _ if path == "/" => not_allowed("POST", "JSON-RPC is called with POST, or over WebSocket\n"),
+        &Method::GET => service.page(path).unwrap_or_else(|| not_found(V::PAGES)),
+        _ if V::PAGES.contains(&path) => not_allowed("GET", "this is read with GET\n"),
+        _ => not_found(V::PAGES),
     }
 }
 
-/// `ok`, or the reasons why not; behind it what does not keep the engine from being ready, a line each.
-fn readiness(reasons: &[String], remarks: &[String]) -> Reply {
-    let (status, first) =
-        if reasons.is_empty() { (StatusCode::OK, "ok".to_owned()) } else { (StatusCode::SERVICE_UNAVAILABLE, reasons.join("\n")) };
-    text(status, [std::slice::from_ref(&first), remarks].concat().join("\n") + "\n")
+fn not_found(pages: &[&str]) -> Reply {
+    let and = if pages.is_empty() { String::new() } else { format!(", and GET {}", pages.join(", ")) };
+    text(StatusCode::NOT_FOUND, format!("there are POST / for JSON-RPC, the same over WebSocket{and}\n"))
 }
 
-async fn rpc<S: Store>(api: &Api<S>, bodies: &Semaphore, request: Request<Incoming>) -> Reply {
+async fn rpc<V: Service>(service: &V, bodies: &Semaphore, request: Request<Incoming>) -> Reply {
     if let Some(reply) = unacceptable(request.headers()) {
         return reply;
     }
-    let limit = api.limits.body_bytes;
+    let limit = service.limits().body_bytes;
     match timeout(BODY, read_body(request.into_body(), limit, bodies)).await {
-        Ok(Ok((body, _room))) => json(StatusCode::OK, calls::answer(api, &body).await),
+        Ok(Ok((body, _room))) => json(StatusCode::OK, service.answer(&body).await),
         Ok(Err(NoBody::TooLong)) => {
             let message = format!("the body is over the limit of {limit} bytes (api.max_body_bytes): send smaller batches");
             refusal(StatusCode::PAYLOAD_TOO_LARGE, &RpcError::new(INVALID_REQUEST, message))
@@ -164,11 +181,17 @@ async fn rpc<S: Store>(api: &Api<S>, bodies: &Semaphore, request: Request<Incomi
     }
 }
 
+/// The answer to a web page.
+fn unwelcome(headers: &HeaderMap) -> Option<Reply> {
+    let origin = headers.get(ORIGIN)?;
+    let message = format!("calls from web pages are refused (Origin: {origin:?}); call from a program");
+    Some(refusal(StatusCode::FORBIDDEN, &RpcError::new(INVALID_REQUEST, message)))
+}
+
 /// The answer to what cannot be a program's JSON-RPC call, or is a web page's.
 fn unacceptable(headers: &HeaderMap) -> Option<Reply> {
-    if let Some(origin) = headers.get(ORIGIN) {
-        let message = format!("calls from web pages are refused (Origin: {origin:?}); call from a program");
-        return Some(refusal(StatusCode::FORBIDDEN, &RpcError::new(INVALID_REQUEST, message)));
+    if let Some(refusal) = unwelcome(headers) {
+        return Some(refusal);
     }
     let kind = headers.get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
     let essence = kind.split(';').next().unwrap_or_default().trim();
@@ -221,7 +244,8 @@ fn reply(status: StatusCode, kind: &'static str, body: impl Into<Bytes>) -> Repl
     reply
 }
 
-fn text(status: StatusCode, body: impl Into<Bytes>) -> Reply {
+/// A page of plain text.
+pub(crate) fn text(status: StatusCode, body: impl Into<Bytes>) -> Reply {
     reply(status, "text/plain; charset=utf-8", body)
 }
 
@@ -231,7 +255,7 @@ fn json(status: StatusCode, body: Vec<u8>) -> Reply {
 
 /// An error before any call was read; the connection ends, since the rest of the body may still be on its way.
 fn refusal(status: StatusCode, error: &RpcError) -> Reply {
-    let mut reply = json(status, calls::error_reply(error));
+    let mut reply = json(status, error_reply(error));
     reply.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
     reply
 }

@@ -18,33 +18,33 @@ use super::schema;
 use crate::engine::SubmitError;
 use crate::readers::ReadError;
 
-pub(super) const PARSE: i32 = -32700;
-pub(super) const INVALID_REQUEST: i32 = -32600;
-pub(super) const METHOD_NOT_FOUND: i32 = -32601;
-pub(super) const INVALID_PARAMS: i32 = -32602;
-pub(super) const INTERNAL: i32 = -32603;
-pub(super) const BUSY: i32 = -32010;
-pub(super) const OUTCOME_UNKNOWN: i32 = -32011;
-pub(super) const IDEMPOTENCY_CONFLICT: i32 = -32012;
+pub(crate) const PARSE: i32 = -32700;
+pub(crate) const INVALID_REQUEST: i32 = -32600;
+pub(crate) const METHOD_NOT_FOUND: i32 = -32601;
+pub(crate) const INVALID_PARAMS: i32 = -32602;
+pub(crate) const INTERNAL: i32 = -32603;
+pub(crate) const BUSY: i32 = -32010;
+pub(crate) const OUTCOME_UNKNOWN: i32 = -32011;
+pub(crate) const IDEMPOTENCY_CONFLICT: i32 = -32012;
 
 /// Pause suggested when readers or memory for bodies are taken, in milliseconds: a few disk reads.
-pub(super) const READ_RETRY_MS: u64 = 50;
+pub(crate) const READ_RETRY_MS: u64 = 50;
 /// Pause suggested while the process shuts down, in milliseconds: about a restart.
 const RESTART_RETRY_MS: u64 = 1000;
 
 /// The `error` member of a reply.
 #[derive(Debug, JsonSchema, Serialize)]
-pub(super) struct RpcError {
-    pub(super) code: i32,
-    pub(super) message: String,
+pub(crate) struct RpcError {
+    pub(crate) code: i32,
+    pub(crate) message: String,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) data: Option<ErrorData>,
+    pub(crate) data: Option<ErrorData>,
 }
 
 /// What a program needs to act on an error.
 #[derive(Debug, JsonSchema, Serialize)]
 #[serde(untagged)]
-pub(super) enum ErrorData {
+pub(crate) enum ErrorData {
     Retry {
         #[serde(rename = "retryAfterMs")]
         retry_after_ms: u64,
@@ -56,20 +56,20 @@ pub(super) enum ErrorData {
 }
 
 impl RpcError {
-    pub(super) fn new(code: i32, message: impl Into<String>) -> Self {
+    pub(crate) fn new(code: i32, message: impl Into<String>) -> Self {
         Self { code, message: message.into(), data: None }
     }
 
-    pub(super) fn params(message: impl Into<String>) -> Self {
+    pub(crate) fn params(message: impl Into<String>) -> Self {
         Self::new(INVALID_PARAMS, message)
     }
 
-    pub(super) fn busy(message: impl Into<String>, retry_after_ms: u64) -> Self {
+    pub(crate) fn busy(message: impl Into<String>, retry_after_ms: u64) -> Self {
         Self { data: Some(ErrorData::Retry { retry_after_ms }), ..Self::new(BUSY, message) }
     }
 
     /// Something that should not happen: logged here, since the caller cannot mend it.
-    pub(super) fn internal(error: impl Display) -> Self {
+    pub(crate) fn internal(error: impl Display) -> Self {
         tracing::error!(%error, "a call failed inside");
         Self::new(INTERNAL, error.to_string())
     }

@@ -12,20 +12,20 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use super::quantity::{Quantity, Text};
 
 /// Gives a type's schema.
-pub(super) type SchemaOf = fn(&mut SchemaGenerator) -> Schema;
+pub(crate) type SchemaOf = fn(&mut SchemaGenerator) -> Schema;
 
 /// The schema of `T`, as an entry of the table of methods names it.
-pub(super) fn of<T: JsonSchema>(generator: &mut SchemaGenerator) -> Schema {
+pub(crate) fn of<T: JsonSchema>(generator: &mut SchemaGenerator) -> Schema {
     generator.subschema_for::<T>()
 }
 
 /// Makes schemas of parameters.
-pub(super) fn of_params() -> SchemaGenerator {
+pub(crate) fn of_params() -> SchemaGenerator {
     settings().for_deserialize().into_generator()
 }
 
 /// Makes schemas of results.
-pub(super) fn of_results() -> SchemaGenerator {
+pub(crate) fn of_results() -> SchemaGenerator {
     settings().for_serialize().into_generator()
 }
 
@@ -40,7 +40,7 @@ fn settings() -> SchemaSettings {
 macro_rules! text {
     ($name:ident, $title:literal, $pattern:literal) => {
         #[doc = concat!("A text: ", $title, ".")]
-        pub(super) struct $name;
+        pub(crate) struct $name;
 
         impl JsonSchema for $name {
             fn schema_name() -> Cow<'static, str> {

@@ -14,20 +14,20 @@ use super::error::{INVALID_REQUEST, PARSE, RpcError};
 use super::quantity::{Text, shortened};
 
 /// One request of a body.
-pub(super) struct Request<'a> {
+pub(crate) struct Request<'a> {
     /// As it was written; `None` for a notification, which gets no reply.
-    pub(super) id: Option<&'a RawValue>,
+    pub(crate) id: Option<&'a RawValue>,
     /// Method and parameters, or why this is no request.
-    pub(super) call: Result<Call<'a>, RpcError>,
+    pub(crate) call: Result<Call<'a>, RpcError>,
 }
 
-pub(super) struct Call<'a> {
-    pub(super) method: Cow<'a, str>,
-    pub(super) params: Option<&'a RawValue>,
+pub(crate) struct Call<'a> {
+    pub(crate) method: Cow<'a, str>,
+    pub(crate) params: Option<&'a RawValue>,
 }
 
 /// All requests of a body.
-pub(super) enum Body<'a> {
+pub(crate) enum Body<'a> {
     Single(Request<'a>),
     Batch(Vec<Request<'a>>),
 }
@@ -51,7 +51,7 @@ fn present<'de: 'a, 'a, D: Deserializer<'de>>(deserializer: D) -> Result<Option<
 }
 
 /// Reads a body. `Err`: the one error that answers all of it.
-pub(super) fn read(body: &[u8], max_batch: usize) -> Result<Body<'_>, RpcError> {
+pub(crate) fn read(body: &[u8], max_batch: usize) -> Result<Body<'_>, RpcError> {
     let text = std::str::from_utf8(body).map_err(|error| RpcError::new(PARSE, format!("the body is not UTF-8: {error}")))?;
     if !text.trim_start().starts_with('[') {
         return request(text).map(Body::Single);
@@ -117,14 +117,14 @@ fn call<'a>(members: &Members<'a>) -> Result<Call<'a>, RpcError> {
 }
 
 /// A JSON array of which no more than a number of elements is kept in memory.
-pub(super) enum Bounded<T> {
+pub(crate) enum Bounded<T> {
     All(Vec<T>),
     /// How many there were.
     TooMany(usize),
 }
 
 /// Reads an array, stopping to keep elements once there are more than `most`.
-pub(super) fn bounded<'a, T: Deserialize<'a>>(text: &'a str, most: usize) -> Result<Bounded<T>, serde_json::Error> {
+pub(crate) fn bounded<'a, T: Deserialize<'a>>(text: &'a str, most: usize) -> Result<Bounded<T>, serde_json::Error> {
     let mut deserializer = serde_json::Deserializer::from_str(text);
     let elements = Elements::new(most).deserialize(&mut deserializer)?;
     deserializer.end()?;
@@ -132,13 +132,13 @@ pub(super) fn bounded<'a, T: Deserialize<'a>>(text: &'a str, most: usize) -> Res
 }
 
 /// The recipe for [`Bounded`].
-pub(super) struct Elements<T> {
+pub(crate) struct Elements<T> {
     most: usize,
     element: PhantomData<T>,
 }
 
 impl<T> Elements<T> {
-    pub(super) fn new(most: usize) -> Self {
+    pub(crate) fn new(most: usize) -> Self {
         Self { most, element: PhantomData }
     }
 }

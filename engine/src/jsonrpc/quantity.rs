@@ -13,7 +13,7 @@ use super::error::RpcError;
 
 /// A quantity that is not converted yet, since only its field knows how wide it may be.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) enum Quantity<'a> {
+pub(crate) enum Quantity<'a> {
     Text(Cow<'a, str>),
     Number(u64),
     /// Negative, fractional, or too long to be exact.
@@ -57,15 +57,15 @@ impl<'de: 'a, 'a> Deserialize<'de> for Quantity<'a> {
 }
 
 impl Quantity<'_> {
-    pub(super) fn u256(&self, field: &str) -> Result<U256, RpcError> {
+    pub(crate) fn u256(&self, field: &str) -> Result<U256, RpcError> {
         self.convert(field, 256, U256::from, |digits, radix| U256::from_str_radix(digits, radix.into()).ok())
     }
 
-    pub(super) fn u128(&self, field: &str) -> Result<u128, RpcError> {
+    pub(crate) fn u128(&self, field: &str) -> Result<u128, RpcError> {
         self.convert(field, 128, u128::from, |digits, radix| u128::from_str_radix(digits, radix).ok())
     }
 
-    pub(super) fn u64(&self, field: &str) -> Result<u64, RpcError> {
+    pub(crate) fn u64(&self, field: &str) -> Result<u64, RpcError> {
         self.convert(field, 64, |number| number, |digits, radix| u64::from_str_radix(digits, radix).ok())
     }
 
@@ -99,10 +99,10 @@ impl Quantity<'_> {
 
 /// A string that is borrowed from the body where it has no escapes.
 #[derive(Clone, Debug, PartialEq, serde::Deserialize)]
-pub(super) struct Text<'a>(#[serde(borrow)] pub(super) Cow<'a, str>);
+pub(crate) struct Text<'a>(#[serde(borrow)] pub(crate) Cow<'a, str>);
 
 /// A value as an error repeats it: long ones are cut, so that an error stays readable and small.
-pub(super) fn shortened(text: &str) -> String {
+pub(crate) fn shortened(text: &str) -> String {
     const SHOWN_CHARS: usize = 80;
     let mut short: String = text.chars().take(SHOWN_CHARS).collect();
     if short.len() < text.len() {
