@@ -9,6 +9,7 @@
 //! column; then the sources are merged; then [`Config::validate`] looks at what they say together.
 //! A setting that cannot work is refused at start with its key, its value and what to do: nothing is adjusted silently.
 
+mod facade;
 mod load;
 mod node;
 mod profile;
@@ -26,6 +27,7 @@ use serde::de::{self, Deserializer};
 use serde::{Deserialize, Serialize};
 
 pub use crate::txmgr::balance::Unavailable;
+pub use facade::{FacadeConfig, GivenFees, GivenNonces};
 pub use load::ConfigError;
 pub use node::{EndpointConfig, NodeConfig};
 pub use profile::BUILT_IN;
@@ -43,6 +45,8 @@ pub struct Config {
     pub log: LogConfig,
     /// The JSON-RPC interface.
     pub api: ApiConfig,
+    /// The interface of an Ethereum node (row E2).
+    pub facade: FacadeConfig,
     /// The Ethereum node.
     pub node: NodeConfig,
     /// Where signing keys come from.
@@ -66,6 +70,7 @@ impl Default for Config {
             data_dir: PathBuf::new(),
             log: LogConfig::default(),
             api: ApiConfig::default(),
+            facade: FacadeConfig::default(),
             node: NodeConfig::default(),
             keys: KeysConfig::default(),
             shards: ShardsConfig::default(),

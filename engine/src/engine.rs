@@ -7,6 +7,7 @@
 //! A submission ends as `Ok(id)`: on disk, will be mined or reported failed. As an error of which [`SubmitError`] says whether
 //! anything was accepted. A caller that goes away loses its answer, not its transaction.
 
+mod follow;
 mod ids;
 mod reservations;
 mod start;
@@ -19,13 +20,14 @@ use storage::{Fees, Request, Store, TransactionRow, WriterState, read};
 use thiserror::Error;
 use uuid::Uuid;
 
+pub use follow::Settled;
 pub use ids::Ids;
 pub use reservations::Reservations;
 pub use start::{Assembly, Running, Surroundings, assemble, start};
 
 use self::reservations::{Guard, Reserved};
 use crate::chain::{ChainStatus, Roster};
-use crate::keys::Keyring;
+use crate::keys::{Keyring, Signer};
 use crate::metrics::Metrics;
 use crate::readers::Readers;
 use crate::sabotage::{self, Sabotage};
@@ -96,8 +98,12 @@ pub struct EngineParts<S: Store> {
     pub reservations: Arc<Reservations>,
     /// Where new ids come from.
     pub ids: Ids,
-    /// Who can sign.
+    /// Whose addresses there are.
     pub keys: Keyring,
+    /// What signs with them.
+    pub signer: Arc<dyn Signer>,
+    /// How long a signature may take.
+    pub sign_timeout: Duration,
     /// What the follower knows.
     pub status: Arc<ChainStatus>,
     /// The chain id by configuration.
@@ -330,6 +336,18 @@ impl<S: Store> Engine<S> {
         let (reply, answer) = flume::bounded(1);
         let asked_it = self.mailbox(&asked.from).ask(Mail::Question(Question::Transaction(asked, reply)));
         if asked_it { answer.recv_async().await.ok().flatten() } else { None }
+    }
+
+    /// Whether this engine signs for an address.
+    #[must_use]
+    pub fn signs_for(&self, address: &Address) -> bool {
+        self.inner.parts.keys.contains(address)
+    }
+
+    /// The nodes.
+    #[must_use]
+    pub fn roster(&self) -> &Roster {
+        &self.inner.parts.roster
     }
 
     fn mailbox(&self, address: &Address) -> &Mailbox {

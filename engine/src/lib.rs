@@ -24,6 +24,7 @@ pub mod chain;
 pub mod config;
 pub mod doctor;
 pub mod engine;
+pub mod facade;
 mod jsonrpc;
 pub mod keys;
 pub mod metrics;

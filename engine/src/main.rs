@@ -22,6 +22,7 @@ use engine::api::{self, Api};
 use engine::config::{Config, LogConfig, LogFormat};
 use engine::doctor;
 use engine::engine::{Engine, Running};
+use engine::facade::{self, Facade};
 use engine::keys::Keyring;
 use engine::metrics::Metrics;
 use metrics_exporter_prometheus::PrometheusHandle;
@@ -43,6 +44,8 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 const HOUSEKEEPING: Duration = Duration::from_secs(1);
 /// Holds the bound address, in the data directory, while the process runs.
 const ADDRESS_FILE: &str = "api.addr";
+/// The same for the facade.
+const FACADE_ADDRESS_FILE: &str = "facade.addr";
 
 /// Takes Ethereum transactions and gets each one mined exactly once.
 #[derive(Parser)]
@@ -133,29 +136,43 @@ fn run(settings: &Settings) -> anyhow::Result<()> {
     let config = Config::load(&settings.config, &settings.set)?;
     start_log(&config.log)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let listener = runtime.block_on(listen(&config.api.listen))?;
+    let listener = runtime.block_on(listen("api.listen", &config.api.listen))?;
     let address = listener.local_addr()?;
+    let facade_listener = config.facade.listen.as_ref().map(|address| runtime.block_on(listen("facade.listen", address))).transpose()?;
+    let facade_address = facade_listener.as_ref().map(TcpListener::local_addr).transpose()?;
     let (metrics, prometheus) = Metrics::install()?;
     let (engine, running) = engine::engine::start(&config, metrics.clone())?;
-    let address_file = config.data_dir.join(ADDRESS_FILE);
+    let (address_file, facade_file) = (config.data_dir.join(ADDRESS_FILE), config.data_dir.join(FACADE_ADDRESS_FILE));
     write_address(&address_file, address)?;
+    if let Some(address) = facade_address {
+        write_address(&facade_file, address)?;
+        tracing::info!(%address, "the facade listens");
+    }
     tracing::info!(%address, data_dir = %config.data_dir.display(), "listening");
 
-    let api = Api::new(&config, engine.clone(), metrics, prometheus.clone());
+    let api = Api::new(&config, engine.clone(), metrics.clone(), prometheus.clone());
     let control = async {
         let (stop, stopped) = watch::channel(false);
+        let facade = facade_listener.map(|listener| {
+            let facade = Facade::new(&config, engine.clone(), metrics);
+            tokio::task::spawn_local(facade::serve(listener, facade, stopped.clone()))
+        });
         let server = tokio::task::spawn_local(api::serve(listener, api, stopped));
         let ended = watch_over(&engine, &running, &prometheus).await;
         // Nobody receives it only if the server has ended already.
         let _ = stop.send(true);
         server.await.context("the API server panicked")?;
+        if let Some(facade) = facade {
+            facade.await.context("the facade panicked")?;
+        }
         ended
     };
     let ended = LocalSet::new().block_on(&runtime, control);
     drop(engine);
     let stopped = running.stop();
-    // Gone already, or left behind: the next start writes it anew.
+    // Gone already, or left behind: the next start writes them anew.
     let _ = std::fs::remove_file(&address_file);
+    let _ = std::fs::remove_file(&facade_file);
     tracing::info!("stopped");
     match (ended, stopped) {
         // The thread's own reason, behind what was seen of it from outside.
@@ -203,17 +220,18 @@ fn tell_readiness(reasons: &[String]) {
     }
 }
 
-async fn listen(address: &str) -> anyhow::Result<TcpListener> {
+/// Takes a port; `key` is the setting that names it.
+async fn listen(key: &str, address: &str) -> anyhow::Result<TcpListener> {
     let address: SocketAddr = address.parse()?;
     if !address.ip().is_loopback() {
         tracing::warn!(
             %address,
-            "api.listen is open to other machines and asks for no password: whoever reaches it can send from every signing address"
+            "{key} is open to other machines and asks for no password: whoever reaches it can send from every signing address"
         );
     }
     TcpListener::bind(address)
         .await
-        .with_context(|| format!("cannot listen on {address} (api.listen): stop the process that has the port, or choose another one"))
+        .with_context(|| format!("cannot listen on {address} ({key}): stop the process that has the port, or choose another one"))
 }
 
 /// Written whole or not at all: whoever waits for the file must not read half an address.

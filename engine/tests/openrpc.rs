@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 use serde_json::{Value, json};
 use support::error_of;
 use support::node::text;
+use support::schema;
 use support::world::World;
 
 /// What stands in an example and is different in every run, and what it is in this one.
@@ -53,9 +54,9 @@ fn is_name(text: &str) -> bool {
 
 #[track_caller]
 fn fits(what: &str, schema: &Value, value: &Value) {
-    let validator = jsonschema::draft7::new(schema).unwrap_or_else(|error| panic!("{what}: its schema is none: {error}"));
-    let misfits: Vec<_> = validator.iter_errors(value).map(|error| format!("{}: {error}", error.instance_path())).collect();
-    assert!(misfits.is_empty(), "{what}: {misfits:#?}\nin {value:#}\nby {schema:#}");
+    if let Err(misfit) = schema::check(schema, value) {
+        panic!("{what}{misfit}\nin {value:#}\nby {schema:#}");
+    }
 }
 
 #[test]

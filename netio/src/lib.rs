@@ -42,7 +42,7 @@ pub mod ws;
 
 pub use bell::Bell;
 pub use get::get;
-pub use room::{Chosen, Executor, Room, RoomError, Tenant, choose, open, processors, within};
+pub use room::{Chosen, EpollRoom, Executor, Room, RoomError, Tenant, choose, open, processors, within};
 pub use rpc::{BreakerLimits, CallError, Calls, Count, Counts, End, Exchange, Fault, Gate, Lane, Limits, RpcError, Standing};
 pub use wire::{Endpoint, EndpointError, Scheme, Tls, TlsError};
-pub use ws::{Heads, subscribe_heads};
+pub use ws::{Heads, Link, subscribe_heads};

@@ -18,16 +18,16 @@ use serde_json::value::RawValue;
 use storage::Store;
 use uuid::Uuid;
 
-use crate::jsonrpc::envelope::{Body, Call, Request};
-use crate::jsonrpc::error::{INTERNAL, INVALID_REQUEST, RpcError};
 use super::look::Look;
 use super::methods::Args;
 use super::params::PauseEnd;
 use super::render::SigningAddress;
 use super::{Api, methods};
+use crate::engine::{Submission, SubmitError};
+use crate::jsonrpc::envelope::{Body, Call, Request};
+use crate::jsonrpc::error::{INTERNAL, INVALID_REQUEST, RpcError};
 use crate::jsonrpc::reply::{REPLY_BYTES, close, error_reply, write_reply};
 use crate::jsonrpc::{envelope, schema};
-use crate::engine::{Submission, SubmitError};
 
 /// Look-ups of a batch end with an error once its reply is this long: a small request must not make a huge reply.
 const MAX_REPLY_BYTES: usize = 64 * 1024 * 1024;

@@ -8,8 +8,8 @@ use storage::Store;
 use uuid::Uuid;
 
 use super::Api;
-use crate::jsonrpc::error::RpcError;
 use super::render::{Full, Receipt, Transaction, Transactions};
+use crate::jsonrpc::error::RpcError;
 use crate::query::{Query, QueryError};
 use crate::view::TransactionView;
 

@@ -20,7 +20,7 @@
 mod calls;
 mod look;
 mod methods;
-mod params;
+pub(crate) mod params;
 mod render;
 
 use std::rc::Rc;

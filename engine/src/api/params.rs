@@ -13,11 +13,11 @@ use serde_json::value::RawValue;
 use storage::{Direction, Fees, Request};
 use uuid::Uuid;
 
+use crate::engine::Submission;
 use crate::jsonrpc::envelope::{Bounded, bounded};
 use crate::jsonrpc::error::RpcError;
 use crate::jsonrpc::quantity::{Quantity, Text, shortened};
 use crate::jsonrpc::schema;
-use crate::engine::Submission;
 use crate::query::{Cursor, DEFAULT_PAGE, MAX_PAGE, Query};
 use crate::view::Status;
 
@@ -25,51 +25,51 @@ use crate::view::Status;
 const MAX_IDEMPOTENCY_KEY_BYTES: usize = 256;
 
 /// A transaction as callers write it.
-#[derive(Debug, Deserialize, JsonSchema)]
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub(super) struct TransactionParams<'a> {
+pub(crate) struct TransactionParams<'a> {
     /// Signing address; must be given.
     #[serde(borrow)]
     #[schemars(with = "schema::Address", required)]
-    from: Option<Text<'a>>,
+    pub(crate) from: Option<Text<'a>>,
     /// Called address; without it a contract is created.
     #[serde(borrow)]
     #[schemars(with = "Option<schema::Address>")]
-    to: Option<Text<'a>>,
+    pub(crate) to: Option<Text<'a>>,
     /// Wei sent along.
     #[serde(borrow)]
-    value: Option<Quantity<'a>>,
+    pub(crate) value: Option<Quantity<'a>>,
     /// Call data, or the init code of a creation.
     #[serde(borrow)]
     #[schemars(with = "Option<schema::Hex>")]
-    data: Option<Text<'a>>,
+    pub(crate) data: Option<Text<'a>>,
     /// What newer clients call `data`.
     #[serde(borrow)]
     #[schemars(with = "Option<schema::Hex>")]
-    input: Option<Text<'a>>,
+    pub(crate) input: Option<Text<'a>>,
     /// Gas limit; without it the node's estimate is used.
     #[serde(borrow)]
-    gas: Option<Quantity<'a>>,
+    pub(crate) gas: Option<Quantity<'a>>,
     /// Fixed price in wei of a legacy transaction; never raised.
     #[serde(borrow)]
-    gas_price: Option<Quantity<'a>>,
+    pub(crate) gas_price: Option<Quantity<'a>>,
     /// Fixed fee cap in wei, with the tip; never raised. Without a price the market's is used, and raised where it must be.
     #[serde(borrow)]
-    max_fee_per_gas: Option<Quantity<'a>>,
+    pub(crate) max_fee_per_gas: Option<Quantity<'a>>,
     /// Fixed tip in wei, with the fee cap.
     #[serde(borrow)]
-    max_priority_fee_per_gas: Option<Quantity<'a>>,
+    pub(crate) max_priority_fee_per_gas: Option<Quantity<'a>>,
     /// The chain the caller believes to be on; another one than the engine's is refused.
     #[serde(borrow)]
-    chain_id: Option<Quantity<'a>>,
+    pub(crate) chain_id: Option<Quantity<'a>>,
     /// 1 to 256 bytes. The same key with the same transaction gives the same id, however often it is sent.
     #[serde(borrow)]
     #[schemars(length(min = 1, max = 256))]
-    idempotency_key: Option<Text<'a>>,
+    pub(crate) idempotency_key: Option<Text<'a>>,
 }
 
 impl TransactionParams<'_> {
-    pub(super) fn submission(self) -> Result<Submission, RpcError> {
+    pub(crate) fn submission(self) -> Result<Submission, RpcError> {
         let from = self.from.as_ref().ok_or_else(|| RpcError::params("from: missing; name the signing address of the transaction"))?;
         let from = address("from", &from.0)?;
         let to = self.to.as_ref().map(|to| address("to", &to.0)).transpose()?;
@@ -114,12 +114,12 @@ impl TransactionParams<'_> {
     }
 }
 
-fn address(field: &str, text: &str) -> Result<Address, RpcError> {
+pub(crate) fn address(field: &str, text: &str) -> Result<Address, RpcError> {
     fixed(field, text, "an address: write 0x and 40 hexadecimal digits").map(Address::from)
 }
 
 /// Exactly `N` bytes in hexadecimal.
-fn fixed<const N: usize>(field: &str, text: &str, expected: &str) -> Result<[u8; N], RpcError> {
+pub(crate) fn fixed<const N: usize>(field: &str, text: &str, expected: &str) -> Result<[u8; N], RpcError> {
     let mut bytes = [0; N];
     let decoded = text.strip_prefix("0x").map(|digits| hex::decode_to_slice(digits, &mut bytes));
     match decoded {
@@ -136,18 +136,18 @@ fn idempotency_key(key: Cow<'_, str>) -> Result<String, RpcError> {
 }
 
 /// `params` must be there; `usage` shows what it should be.
-fn given<'a>(params: Option<&'a RawValue>, usage: &str) -> Result<&'a str, RpcError> {
+pub(crate) fn given<'a>(params: Option<&'a RawValue>, usage: &str) -> Result<&'a str, RpcError> {
     params.map(RawValue::get).ok_or_else(|| RpcError::params(format!("params: missing; write {usage}")))
 }
 
 /// An array with exactly one element.
-fn single<'a, T: Deserialize<'a>>(params: Option<&'a RawValue>, usage: &str) -> Result<T, RpcError> {
+pub(crate) fn single<'a, T: Deserialize<'a>>(params: Option<&'a RawValue>, usage: &str) -> Result<T, RpcError> {
     let text = given(params, usage)?;
     parse::<(T,)>(text).map(|(value,)| value).map_err(|error| RpcError::params(format!("params: {error}; write {usage}")))
 }
 
 /// Reads JSON; on failure reads it again to name the place.
-fn parse<'a, T: Deserialize<'a>>(text: &'a str) -> Result<T, String> {
+pub(crate) fn parse<'a, T: Deserialize<'a>>(text: &'a str) -> Result<T, String> {
     serde_json::from_str(text).map_err(|first| {
         let mut deserializer = serde_json::Deserializer::from_str(text);
         match serde_path_to_error::deserialize::<_, T>(&mut deserializer) {
@@ -307,8 +307,8 @@ pub(super) fn query(params: Option<&RawValue>) -> Result<Query, RpcError> {
 
 #[cfg(test)]
 mod tests {
-    use crate::jsonrpc::error::INVALID_PARAMS;
     use super::*;
+    use crate::jsonrpc::error::INVALID_PARAMS;
 
     const FROM: &str = "0xf39Fd6e51aad88F6F4ce6aB8827279cffFb92266";
     const TO: &str = "0x70997970C51812dc3A010C7d01b50e0d17dc79C8";

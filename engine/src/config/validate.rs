@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 use netio::rpc::Endpoint;
 
 use super::Config;
+use crate::facade::OWN_METHODS;
 
 /// A body shorter than this holds no useful batch.
 const MIN_BODY_BYTES: u32 = 1024;
@@ -19,6 +20,8 @@ const MAX_DERIVED_KEYS: u32 = 1_000_000;
 const MAX_SHARDS: usize = 1024;
 /// Most nodes; each is asked for its head again and again.
 const MAX_NODES: usize = 32;
+/// Most connections of the facade to the node; each holds a reply in memory.
+const MAX_FACADE_CONNECTIONS: usize = 1024;
 /// Blocks that nodes serve in one `eth_feeHistory`.
 const MAX_HISTORY_BLOCKS: u64 = 1024;
 
@@ -30,6 +33,7 @@ impl Config {
             findings.say("data_dir is not set: name the directory of the database, in the file or as MILLRACE_DATA_DIR");
         }
         self.check_api(&mut findings);
+        self.check_facade(&mut findings);
         self.check_node(&mut findings);
         self.check_keys(&mut findings);
         self.check_gas(&mut findings);
@@ -56,6 +60,21 @@ impl Config {
         findings.at_least("api.max_connections", api.max_connections, 1);
         findings.within("api.readers", api.readers, 1, 64);
         findings.at_least("api.reader_queue", api.reader_queue, 1);
+    }
+
+    fn check_facade(&self, findings: &mut Findings) {
+        let facade = &self.facade;
+        if let Some(listen) = facade.listen.as_ref().filter(|listen| listen.parse::<SocketAddr>().is_err()) {
+            findings.say(format!("facade.listen = \"{listen}\" is not an address and port: write for example \"127.0.0.1:8546\""));
+        }
+        for off in facade.off.iter().filter(|off| !OWN_METHODS.contains(&off.as_str())) {
+            findings.say(format!("facade.off: \"{off}\" is not one of {}", OWN_METHODS.join(", ")));
+        }
+        for allowed in facade.allow.iter().filter(|allowed| allowed.trim_end_matches('*').is_empty()) {
+            findings.say(format!("facade.allow: \"{allowed}\" would pass everything on: name a namespace, for example \"eth_*\""));
+        }
+        findings.at_least("facade.bind_timeout_ms", facade.bind_timeout_ms, 1);
+        findings.within("facade.connections", facade.connections, 1, MAX_FACADE_CONNECTIONS);
     }
 
     fn check_node(&self, findings: &mut Findings) {

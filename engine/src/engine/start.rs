@@ -165,6 +165,8 @@ pub fn assemble<S: Store>(config: &Config, shards: usize, surroundings: Surround
         reservations,
         ids: Ids::new(salt),
         keys,
+        signer,
+        sign_timeout: Duration::from_millis(config.keys.sign_timeout_ms),
         status,
         chain_id: config.node.chain_id,
         writer: writer.state(),

@@ -11,6 +11,7 @@ use std::fmt::Display;
 
 use schemars::JsonSchema;
 use serde::Serialize;
+use serde_json::value::RawValue;
 use storage::StoreError;
 use uuid::Uuid;
 
@@ -49,6 +50,8 @@ pub(crate) enum ErrorData {
         #[serde(rename = "retryAfterMs")]
         retry_after_ms: u64,
     },
+    /// What the node said beside its message, as it said it.
+    Node(#[schemars(with = "serde_json::Value")] Box<RawValue>),
     Existing {
         #[schemars(with = "schema::Id")]
         id: Uuid,
@@ -72,6 +75,15 @@ impl RpcError {
     pub(crate) fn internal(error: impl Display) -> Self {
         tracing::error!(%error, "a call failed inside");
         Self::new(INTERNAL, error.to_string())
+    }
+}
+
+/// The node's word, handed on.
+impl From<netio::RpcError> for RpcError {
+    fn from(error: netio::RpcError) -> Self {
+        // JSON-RPC leaves the width of a code open; all that are in use fit.
+        let code = i32::try_from(error.code).unwrap_or(INTERNAL);
+        Self { code, message: error.message, data: error.data.map(ErrorData::Node) }
     }
 }
 

@@ -39,16 +39,20 @@ pub(crate) struct Limits {
 impl From<&ApiConfig> for Limits {
     fn from(config: &ApiConfig) -> Self {
         // The settings are 32 bits wide and so is the smallest platform this runs on.
-        Self {
-            body_bytes: config.max_body_bytes as usize,
-            batch: config.max_batch as usize,
-            connections: config.max_connections as usize,
-        }
+        Self { body_bytes: config.max_body_bytes as usize, batch: config.max_batch as usize, connections: config.max_connections as usize }
     }
 }
 
-/// Where a WebSocket takes messages that answer no request. Bounded: whoever puts one in waits for the client.
-pub(crate) type Outbox = Sender<Vec<u8>>;
+/// What a service says over a WebSocket without being asked.
+pub(crate) enum Outgoing {
+    /// A notification.
+    Say(Vec<u8>),
+    /// The connection has no use any more.
+    End,
+}
+
+/// Where it is put. Bounded: whoever puts one in waits for the client.
+pub(crate) type Outbox = Sender<Outgoing>;
 
 /// What answers on a port.
 pub(crate) trait Service: 'static {

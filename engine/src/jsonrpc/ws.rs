@@ -27,8 +27,8 @@ use tokio::sync::watch;
 use tokio::time::{MissedTickBehavior, interval, timeout};
 use tokio_util::compat::{Compat, TokioAsyncReadCompatExt};
 
-use super::Service;
 use super::http::{Reply, STALLED};
+use super::{Outgoing, Service};
 
 /// Requests of one connection that are under way at once; further ones wait in the socket.
 const CALLS_MAX: usize = 64;
@@ -84,7 +84,15 @@ pub(super) async fn converse<V: Service>(service: &Rc<V>, stream: Upgraded, mut 
     silence.reset();
     let mut pinged = false;
     loop {
+        // In this order: a reply goes out before the notifications that follow from it.
         let said = tokio::select! {
+            biased;
+            _ = stop.wait_for(|stop| *stop) => break,
+            Some(reply) = calls.next(), if !calls.is_empty() => reply,
+            Ok(outgoing) = outgoing.recv_async() => match outgoing {
+                Outgoing::Say(notification) => notification,
+                Outgoing::End => break,
+            },
             heard = socket.next(), if calls.len() < CALLS_MAX => {
                 pinged = false;
                 silence.reset();
@@ -96,15 +104,12 @@ pub(super) async fn converse<V: Service>(service: &Rc<V>, stream: Upgraded, mut 
                 }
                 continue;
             }
-            Some(reply) = calls.next(), if !calls.is_empty() => reply,
-            Ok(notification) = outgoing.recv_async() => notification,
             _ = silence.tick() => {
                 if std::mem::replace(&mut pinged, true) || !say(&mut socket, Message::Ping(Bytes::new())).await {
                     break;
                 }
                 continue;
             }
-            _ = stop.wait_for(|stop| *stop) => break,
         };
         // Nothing is said to notifications.
         if !said.is_empty() && !say(&mut socket, text(said)).await {

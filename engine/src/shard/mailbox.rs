@@ -9,6 +9,7 @@ use netio::Bell;
 use uuid::Uuid;
 
 use super::questions::{PauseOrder, Question};
+use super::watches::Watch;
 use crate::engine::SubmitError;
 use crate::txmgr::{Accept, BlockEffects, Event, SeenBlock, SeenNonce};
 
@@ -37,6 +38,8 @@ pub enum Mail {
     Rewind(u64, Sender<BlockEffects>),
     /// Something to be told from memory.
     Question(Question),
+    /// Somebody waits for a transaction.
+    Watch(Watch),
     /// A pause, or its end.
     Pause(PauseOrder),
     /// Something that the follower tells every shard.

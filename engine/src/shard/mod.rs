@@ -27,6 +27,7 @@ mod questions;
 mod run;
 mod sign;
 mod signing;
+mod watches;
 
 pub use follow::FollowParts;
 pub use mailbox::{Mail, SubmitBatch};
@@ -35,3 +36,4 @@ pub use price::PriceDesk;
 pub use questions::{PauseOrder, Question};
 pub use run::{Shard, ShardParts};
 pub use sign::{Unsigned, sign};
+pub use watches::Watch;

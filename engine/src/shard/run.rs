@@ -20,6 +20,7 @@ use super::mailbox::Mail;
 use super::price::PriceDesk;
 use super::questions::Pauses;
 use super::signing::Signing;
+use super::watches::Watches;
 use crate::chain::{Gates, Roster};
 use crate::engine::Reservations;
 use crate::keys::Signer;
@@ -103,6 +104,7 @@ pub struct Shard<R: Room, S: Store> {
     copies: Option<Copies>,
     prices: PriceDesk,
     pauses: Pauses,
+    watches: Watches,
     home: Inbox<Home<R>>,
     asks: Inbox<Ask>,
     outbox: VecDeque<Commit>,
@@ -137,6 +139,7 @@ impl<R: Room, S: Store> Shard<R, S> {
             run: parts.run,
             batches: Batches::new(parts.reservations, parts.held),
             pauses: Pauses::default(),
+            watches: Watches::default(),
             mailbox: parts.mailbox,
             bell: parts.bell,
             link: parts.link,
@@ -295,6 +298,7 @@ impl<R: Room, S: Store> Shard<R, S> {
                     self.handle(Event::Rewind { to });
                 }
                 Mail::Question(question) => question.answer(&self.manager),
+                Mail::Watch(watch) => self.watches.open(watch),
                 Mail::Pause(order) => {
                     let (address, until) = (order.address, order.until);
                     let ask = self.pauses.open(order.reply);
@@ -366,7 +370,12 @@ impl<R: Room, S: Store> Shard<R, S> {
                     }
                 }
                 Action::WakeAt(at) => self.wake_at(at),
-                Action::Count(counted) => count(&self.metrics, counted),
+                Action::Count(counted) => {
+                    if let (false, Counted::Bound(id, _) | Counted::Failed(id)) = (self.watches.is_empty(), counted) {
+                        self.watches.settled(&id);
+                    }
+                    count(&self.metrics, counted);
+                }
             }
         }
         // The vector is kept for its memory.
@@ -448,7 +457,7 @@ fn count(metrics: &Metrics, counted: Counted) {
     match counted {
         Counted::Open(change) => metrics.open.increment(change as f64),
         Counted::Accepted => metrics.accepted.increment(1),
-        Counted::Bound(us) => {
+        Counted::Bound(_, us) => {
             metrics.bound.increment(1);
             metrics.durable_seconds.record(seconds(us));
         }
@@ -459,7 +468,7 @@ fn count(metrics: &Metrics, counted: Counted) {
             metrics.confirmed_seconds.record(seconds(accepted_us));
             metrics.seen_to_confirmed_seconds.record(seconds(seen_us));
         }
-        Counted::Failed => metrics.failed.increment(1),
+        Counted::Failed(_) => metrics.failed.increment(1),
         Counted::Displaced => metrics.displaced.increment(1),
         Counted::Resubmitted => metrics.resubmitted.increment(1),
         Counted::Held => metrics.held.increment(1),

@@ -389,8 +389,8 @@ pub enum Counted {
     Open(i64),
     /// On disk as accepted.
     Accepted,
-    /// Bound to a nonce and on disk, this many µs after it was accepted.
-    Bound(u64),
+    /// Bound to a nonce and on disk: which one, and how many µs after it was accepted.
+    Bound(Uuid, u64),
     /// A node has taken it, this many µs after it was accepted.
     Sent(u64),
     /// A block that holds it is on disk; the block was seen this many µs after it was accepted.
@@ -402,8 +402,8 @@ pub enum Counted {
         /// µs since its block was seen.
         seen_us: u64,
     },
-    /// Ended as failed.
-    Failed,
+    /// Ended as failed, on disk.
+    Failed(Uuid),
     /// Another wallet's transaction took its nonce for good.
     Displaced,
     /// A further attempt at a higher price.

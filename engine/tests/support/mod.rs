@@ -9,6 +9,7 @@ pub(crate) mod chain;
 pub(crate) mod disk;
 pub(crate) mod http;
 pub(crate) mod node;
+pub(crate) mod schema;
 pub(crate) mod world;
 
 use std::ffi::OsString;

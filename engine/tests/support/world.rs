@@ -3,6 +3,7 @@
 //! Each transfer has its own recipient and value: a transfer that is missing or mined twice shows in the blocks.
 
 use std::collections::BTreeSet;
+use std::net::SocketAddr;
 use std::os::unix::process::ExitStatusExt as _;
 use std::path::PathBuf;
 use std::process::ExitStatus;
@@ -12,7 +13,7 @@ use nix::sys::signal::Signal;
 use serde_json::{Value, json};
 
 use super::node::{Node, quantity, text};
-use super::{LIMIT, Millrace, Place, any_port};
+use super::{LIMIT, Millrace, Place, any_port, http};
 
 /// Pause between two looks at what can only be asked for.
 pub(crate) const POLL: Duration = Duration::from_millis(20);
@@ -94,6 +95,19 @@ impl World {
 
     pub(crate) fn millrace(&self) -> &Millrace {
         self.millrace.as_ref().expect("the engine runs")
+    }
+
+    /// Where the facade listens.
+    pub(crate) fn facade(&self) -> SocketAddr {
+        let file = self.place.data_dir().join("facade.addr");
+        std::fs::read_to_string(file).expect("the facade's address file").trim().parse().expect("an address")
+    }
+
+    /// A call to the facade; gives the whole reply.
+    pub(crate) fn eth(&self, method: &str, params: &Value) -> Value {
+        let request = http::post("Content-Type: application/json\r\n", &http::call(method, params));
+        let (_, reply) = http::exchange(self.facade(), request.as_bytes()).expect("the facade answers");
+        serde_json::from_str(&reply).unwrap_or_else(|error| panic!("{error}: {reply}"))
     }
 
     pub(crate) fn kill(&mut self) {

@@ -23,16 +23,31 @@ pub(super) fn run(tenant: impl Tenant) -> Result<(), RoomError> {
         .max_blocking_threads(BLOCKING_THREADS_MAX)
         .build()
         .map_err(|source| RoomError::Epoll { source })?;
-    let room = EpollRoom { opened: Instant::now() };
+    let room = EpollRoom::new();
     let tasks = LocalSet::new();
     // On the heap: the runtime would otherwise carry a shard's whole state through its stack frames.
     tasks.block_on(&runtime, Box::pin(tenant.live(room)));
     Ok(())
 }
 
-#[derive(Clone)]
-struct EpollRoom {
+/// The room of tokio's current-thread runtime. [`open`](super::open) makes one for a tenant; whoever runs such a runtime already, within a
+/// [`LocalSet`] and with timers and I/O enabled, can make one for itself.
+#[derive(Clone, Debug)]
+pub struct EpollRoom {
     opened: Instant,
+}
+
+impl EpollRoom {
+    /// A room that opens now.
+    pub fn new() -> Self {
+        Self { opened: Instant::now() }
+    }
+}
+
+impl Default for EpollRoom {
+    fn default() -> Self {
+        Self::new()
+    }
 }
 
 impl Room for EpollRoom {

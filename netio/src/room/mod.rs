@@ -33,6 +33,7 @@ use std::time::Duration;
 use futures_util::future::{Either, select};
 
 pub use choice::{Chosen, Executor, RoomError, choose};
+pub use epoll::EpollRoom;
 pub use pin::processors;
 
 /// What a tenant may ask of its surroundings. Clones are the same room.

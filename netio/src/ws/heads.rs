@@ -16,7 +16,7 @@ use super::pulse::{Next, Pulse};
 use super::upgrade::{Socket, upgrade};
 use crate::room::{Room, within};
 use crate::rpc::{Fault, Limits};
-use crate::wire::{Endpoint, dial};
+use crate::wire::{Endpoint, Wire, dial};
 
 /// The heads a node tells of, in the order in which it does. Dropping it closes the connection.
 pub struct Heads<R: Room> {
@@ -33,12 +33,7 @@ pub struct Heads<R: Room> {
 /// # Errors
 /// See the table of [the module](super).
 pub async fn subscribe_heads<R: Room>(room: &R, endpoint: &Arc<Endpoint>, limits: &Limits) -> Result<Heads<R>, Fault> {
-    let scheme = endpoint.scheme();
-    if !scheme.is_web_socket() {
-        let reason = format!("{endpoint}: heads come over WebSocket, and this is {}://: write ws:// or wss://", scheme.as_str());
-        return Err(Fault::Connect(reason));
-    }
-    let wire = dial(room, endpoint, limits.connect_timeout).await.map_err(Fault::Connect)?;
+    let wire = connect(room, endpoint, limits).await?;
     let work = async {
         let mut socket = upgrade(room, wire, endpoint, limits).await?;
         socket.send(Message::text(SUBSCRIBE)).await.map_err(fault)?;
@@ -87,8 +82,18 @@ impl<R: Room> Heads<R> {
     }
 }
 
+/// A stream to an endpoint that speaks WebSocket.
+pub(super) async fn connect<R: Room>(room: &R, endpoint: &Arc<Endpoint>, limits: &Limits) -> Result<Wire<R::Stream>, Fault> {
+    let scheme = endpoint.scheme();
+    if !scheme.is_web_socket() {
+        let reason = format!("{endpoint}: heads come over WebSocket, and this is {}://: write ws:// or wss://", scheme.as_str());
+        return Err(Fault::Connect(reason));
+    }
+    dial(room, endpoint, limits.connect_timeout).await.map_err(Fault::Connect)
+}
+
 /// The next message's text; nothing for a frame without one. Pings are answered below.
-async fn hear<R: Room>(socket: &mut Socket<R>) -> Result<Option<tungstenite::Utf8Bytes>, Fault> {
+pub(super) async fn hear<R: Room>(socket: &mut Socket<R>) -> Result<Option<tungstenite::Utf8Bytes>, Fault> {
     match socket.next().await {
         Some(Ok(Message::Text(text))) => Ok(Some(text)),
         Some(Ok(Message::Binary(bytes))) => {
@@ -101,7 +106,7 @@ async fn hear<R: Room>(socket: &mut Socket<R>) -> Result<Option<tungstenite::Utf
     }
 }
 
-fn fault(error: tungstenite::Error) -> Fault {
+pub(super) fn fault(error: tungstenite::Error) -> Fault {
     use tungstenite::Error;
     use tungstenite::error::ProtocolError;
     match error {

@@ -8,6 +8,8 @@
 //!                     none for half of the silence: a ping; none for all of it: Err ◄──┘
 //! ```
 //!
+//! A [`Link`] is the same connection for whatever else is said over one: its messages are the caller's affair.
+//!
 //! | what happened | how it ends |
 //! |---|---|
 //! | no connection, TLS refused | `Connect` |
@@ -22,8 +24,10 @@
 //! that there is news, the chain is read over HTTP.
 
 mod heads;
+mod link;
 mod message;
 mod pulse;
 mod upgrade;
 
 pub use heads::{Heads, subscribe_heads};
+pub use link::Link;

@@ -35,10 +35,15 @@ impl Default for Config {
 ///
 /// When it is not installed.
 pub fn program(npm: &Path) -> Result<PathBuf, NodeError> {
+    packaged(npm, "anvil")
+}
+
+/// A native program of Foundry's packages.
+pub(crate) fn packaged(npm: &Path, name: &str) -> Result<PathBuf, NodeError> {
     let packages = npm.join(PACKAGES);
     let entries = std::fs::read_dir(&packages).into_iter().flatten().flatten();
-    let found = entries.map(|package| package.path().join("bin/anvil")).find(|program| program.is_file());
-    found.ok_or(NodeError::Missing { program: "anvil".to_owned(), place: packages })
+    let found = entries.map(|package| package.path().join("bin").join(name)).find(|program| program.is_file());
+    found.ok_or(NodeError::Missing { program: name.to_owned(), place: packages })
 }
 
 /// How to start it with a block a second on a port of the loopback interface. It logs nothing.
@@ -61,8 +66,7 @@ pub fn command(program: &Path, port: u16, config: &Config) -> Command {
 ///
 /// When it is not installed or does not run.
 pub fn start(config: &Config) -> Result<Running, NodeError> {
-    let npm = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../npm"));
-    let program = program(npm)?;
+    let program = program(crate::clients::npm())?;
     Running::start("anvil", |directory, port| {
         let mut command = command(&program, port, config);
         command.arg("--state").arg(directory.path().join(STATE));

@@ -17,7 +17,7 @@ pub enum NodeError {
         place: PathBuf,
     },
     /// Neither `XDG_CACHE_HOME` nor `HOME` says where programs are kept.
-    #[error("neither XDG_CACHE_HOME nor HOME is set; set one to say where geth is kept")]
+    #[error("neither XDG_CACHE_HOME nor HOME is set; set one to say where programs are kept")]
     NoCache,
     /// A file or a process could not be had.
     #[error("{what}: {source}")]

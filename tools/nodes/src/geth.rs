@@ -9,7 +9,7 @@ use std::process::Command;
 
 use serde_json::{Value, json};
 
-use crate::{ACCOUNTS, CHAIN_ID, NodeError, Running};
+use crate::{ACCOUNTS, CHAIN_ID, NodeError, Running, cache};
 
 /// The pinned version. Newer ones depend on a module that cannot always be had.
 pub const VERSION: &str = "v1.17.8";
@@ -64,9 +64,7 @@ impl Default for Config {
 ///
 /// When the environment names neither.
 pub fn directory() -> Result<PathBuf, NodeError> {
-    let set = |name| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
-    let cache = set("XDG_CACHE_HOME").or_else(|| set("HOME").map(|home| home.join(".cache")));
-    Ok(cache.ok_or(NodeError::NoCache)?.join("millrace/geth").join(VERSION))
+    Ok(cache()?.join("geth").join(VERSION))
 }
 
 /// The installed program.

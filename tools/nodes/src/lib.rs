@@ -1,4 +1,4 @@
-//! The nodes that others have written, for tests and demos: where their programs are, how they are set up, and a process that
+//! The nodes that others have written, and the clients ([`clients`]), for tests and demos: where their programs are, how they are set up, and a process that
 //! ends with whoever started it.
 //!
 //! ```text
@@ -10,12 +10,22 @@
 //! without.
 
 pub mod anvil;
+pub mod clients;
 mod error;
 pub mod geth;
 mod running;
 
+use std::path::PathBuf;
+
 pub use error::NodeError;
 pub use running::Running;
+
+/// Where the set-up keeps what is not in the checkout: `$XDG_CACHE_HOME/millrace`, in `~/.cache` if that is not set.
+fn cache() -> Result<PathBuf, NodeError> {
+    let set = |name| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+    let cache = set("XDG_CACHE_HOME").or_else(|| set("HOME").map(|home| home.join(".cache")));
+    Ok(cache.ok_or(NodeError::NoCache)?.join("millrace"))
+}
 
 /// Chain id of every node started here, as of the project's dev chain.
 pub const CHAIN_ID: u64 = 31_337;

@@ -69,6 +69,7 @@ pub(crate) fn test(root: &Path) -> anyhow::Result<()> {
     // Before the long part: a machine on which a chain cannot be had should say so at once.
     setup::anvil(root)?;
     setup::geth()?;
+    setup::clients(root)?;
     setup::gungraun(root)?;
     check(root)?;
     simulate(root, &SimulateOptions { seeds: FIXED_SEEDS, from: 0, sabotages: true })?;

@@ -1,9 +1,10 @@
-//! What the machine must have beyond Rust: libclang and a C++ compiler for RocksDB, npm's anvil and geth for tests on other chains, and
-//! valgrind with gungraun's runner for instruction counts.
+//! What the machine must have beyond Rust: libclang and a C++ compiler for RocksDB, npm's anvil and geth for tests on other chains, cast,
+//! viem, ethers and web3.py for tests with other clients, and valgrind with gungraun's runner for instruction counts.
 //!
 //! Each is looked for first. What is missing is installed where that is allowed (apt-get as root; npm into a folder that git
 //! ignores, at the version the lock file pins; geth as in [`geth()`]; the runner as in [`gungraun()`]); otherwise the one command to run is printed.
 
+mod clients;
 mod geth;
 mod gungraun;
 
@@ -12,6 +13,7 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context, bail, ensure};
 
+pub(crate) use self::clients::clients;
 pub(crate) use self::geth::geth;
 pub(crate) use self::gungraun::gungraun;
 use crate::process;
@@ -36,6 +38,7 @@ enum Need {
     Libclang,
     CxxCompiler,
     Npm,
+    Python,
     Valgrind,
 }
 
@@ -47,6 +50,8 @@ impl Need {
                 std::env::var("CXX").is_ok_and(|compiler| answers(&compiler)) || ["c++", "g++", "clang++"].into_iter().any(answers)
             }
             Self::Npm => answers("npm"),
+            // Without it a virtual environment cannot be made; Debian packages it apart.
+            Self::Python => runs(Command::new("python3").args(["-c", "import ensurepip, venv"])),
             Self::Valgrind => answers("valgrind"),
         }
     }
@@ -57,6 +62,7 @@ impl Need {
             Self::Libclang => &["libclang-dev", "clang"],
             Self::CxxCompiler => &["g++"],
             Self::Npm => &["nodejs", "npm"],
+            Self::Python => &["python3", "python3-venv"],
             // Its own start needs the symbols of the C library's loader.
             Self::Valgrind => &["valgrind", "libc6-dbg"],
         }
@@ -66,11 +72,12 @@ impl Need {
 /// Everything that building and testing needs.
 pub(crate) fn everything(root: &Path) -> anyhow::Result<()> {
     build_tools()?;
-    let (anvil, geth, runner) = (anvil(root)?, geth()?, gungraun(root)?);
+    let (anvil, geth, runner, python) = (anvil(root)?, geth()?, gungraun(root)?, clients(root)?);
     eprintln!(
-        "xtask: this machine has libclang, a C++ compiler, valgrind, {}, {} and {}",
+        "xtask: this machine has libclang, a C++ compiler, valgrind, {}, cast, viem, ethers, {}, {} and {}",
         anvil.display(),
         geth.display(),
+        python.display(),
         runner.display()
     );
     Ok(())
@@ -88,13 +95,18 @@ pub(crate) fn anvil(root: &Path) -> anyhow::Result<PathBuf> {
     if let Some(found) = installed_anvil(&directory, &pinned) {
         return Ok(found);
     }
-    provide(&[Need::Npm])?;
-    let mut npm = Command::new("npm");
-    // Without scripts: the package's own script only fetches what the lock file already names.
-    npm.args(["ci", "--ignore-scripts", "--no-audit", "--no-fund"]).current_dir(&directory);
-    process::run("npm ci", &npm)?;
+    npm_ci(&directory)?;
     installed_anvil(&directory, &pinned)
         .with_context(|| format!("npm has no anvil {pinned} for this kind of machine ({})", std::env::consts::ARCH))
+}
+
+/// Installs what the lock file names.
+fn npm_ci(directory: &Path) -> anyhow::Result<()> {
+    provide(&[Need::Npm])?;
+    let mut npm = Command::new("npm");
+    // Without scripts: the packages' own scripts only fetch what the lock file already names.
+    npm.args(["ci", "--ignore-scripts", "--no-audit", "--no-fund"]).current_dir(directory);
+    process::run("npm ci", &npm)
 }
 
 /// The native binary of the installed package, if it is of the pinned version. The package's script is left out: it would start
@@ -160,7 +172,12 @@ fn apt_install(packages: &[&str]) -> anyhow::Result<()> {
 
 /// Whether `program` can be started and answers `--version`.
 fn answers(program: &str) -> bool {
-    let status = Command::new(program).arg("--version").stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).status();
+    runs(Command::new(program).arg("--version"))
+}
+
+/// Whether a command can be started and succeeds.
+fn runs(command: &mut Command) -> bool {
+    let status = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).status();
     status.is_ok_and(|status| status.success())
 }
 

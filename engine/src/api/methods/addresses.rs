@@ -1,11 +1,11 @@
 //! Methods about signing addresses and prices.
 
 use super::super::calls::{Plan, Signer};
+use super::super::params;
 use super::super::params::PauseParams;
 use super::super::render::SigningAddress;
-use super::super::params;
-use crate::jsonrpc::schema;
 use super::{Method, Param};
+use crate::jsonrpc::schema;
 
 const ADDRESS: Param =
     Param { name: "address", summary: "A signing address of this engine.", required: true, schema: schema::of::<schema::Address> };

@@ -8,8 +8,8 @@ use serde_json::{Value, json};
 
 use super::super::calls::Plan;
 use super::super::params;
-use crate::jsonrpc::schema;
 use super::{Method, Param, all};
+use crate::jsonrpc::schema;
 
 /// The version of OpenRPC that the document keeps to.
 const OPENRPC: &str = "1.3.2";

@@ -16,10 +16,10 @@ mod transactions;
 use serde_json::value::RawValue;
 
 use super::calls::Plan;
+use crate::engine::Submission;
 use crate::jsonrpc::error::{METHOD_NOT_FOUND, RpcError};
 use crate::jsonrpc::quantity::shortened;
 use crate::jsonrpc::schema::SchemaOf;
-use crate::engine::Submission;
 
 /// The whole table, by subject.
 static TABLE: [&[Method]; 3] = [&transactions::METHODS, &addresses::METHODS, &discover::METHODS];

@@ -2,11 +2,11 @@
 
 use super::super::calls::{Plan, Sent};
 use super::super::look::Look;
+use super::super::params;
 use super::super::params::{QueryParams, TransactionParams};
 use super::super::render::{Full, Receipt, Transaction, Transactions};
-use super::super::params;
-use crate::jsonrpc::schema;
 use super::{Method, Param};
+use crate::jsonrpc::schema;
 
 const ID: Param = Param {
     name: "id",

@@ -80,13 +80,13 @@ impl Manager {
                 Saved::Paused { address, until, ask } => self.pause_saved(address, until, ask, now, actions),
                 Saved::Bound { slot, id, raw } => self.bound(slot, id, raw, now, actions),
                 Saved::Attempt { slot, id, raw } => self.attempt_saved(slot, id, raw, now, actions),
-                Saved::Failed { address, .. } => {
+                Saved::Failed { address, waiter } => {
                     pump.insert(address);
-                    actions.push(Action::Count(Counted::Failed));
+                    actions.push(Action::Count(Counted::Failed(waiter.id)));
                     actions.push(Action::Count(Counted::Open(-1)));
                 }
                 Saved::Ended { slot, id } => {
-                    actions.push(Action::Count(Counted::Failed));
+                    actions.push(Action::Count(Counted::Failed(id)));
                     self.ended(slot, id, now, actions);
                 }
                 Saved::Requeued { slot, id } => {
@@ -123,7 +123,7 @@ impl Manager {
             actions.push(Action::Count(Counted::Open(1)));
             self.fill(slot.address, now, actions);
         }
-        actions.push(Action::Count(Counted::Bound(waited)));
+        actions.push(Action::Count(Counted::Bound(id, waited)));
         self.advance(slot, now, actions);
     }
 

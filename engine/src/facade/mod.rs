@@ -1,0 +1,207 @@
+//! The interface of an Ethereum node in front of the engine: any Ethereum tool points here and has its transactions managed (row E2).
+//!
+//! ```text
+//!              ┌─ eth_sendTransaction ──────────► send: engine, until it is bound ─► hash
+//!              ├─ personal_sign, typed data ────► sign: a managed key
+//! client ─────►├─ eth_accounts, eth_chainId ────► what the engine knows
+//!  HTTP, WS    ├─ counts, hashes, raw bytes ────► follow: the engine's truth, then the node's
+//!              ├─ eth_subscribe (WebSocket) ────► session: a WebSocket of its own to the node
+//!              └─ what facade.allow names ──────► upstream: the node that is used now
+//! ```
+//!
+//! | method | here |
+//! |---|---|
+//! | `eth_sendTransaction` | from a managed address. Answers once the transaction is bound and on disk. Nonce and price: `facade.nonces`, `facade.fees` |
+//! | `eth_sendRawTransaction` | passed on, unless a managed key has signed it: its nonce would collide with the engine's |
+//! | `eth_getTransactionCount` | of a managed address at `pending`: the nonce that the next transaction gets. All else is the node's |
+//! | `eth_getTransactionByHash` | of any hash that was ever bound: what was mined, or the newest attempt, also while no node has it |
+//! | `eth_getTransactionReceipt` | of any hash that was ever bound: the receipt of what was mined, which names its own hash; `null` until then; an error with the reason if the transaction has failed for good |
+//! | `eth_sign`, `eth_signTransaction`, … | refused: they would use keys of the node |
+//!
+//! **How it fails.** As [`jsonrpc`](crate::jsonrpc) does. The node's errors are handed on as they are. A node that does not answer is an error
+//! too, never a guess. `eth_sendTransaction` has no idempotency key unless `facade.nonces = "check"`: a client that hears nothing must look
+//! before it sends again.
+
+mod follow;
+mod send;
+mod session;
+mod sign;
+mod upstream;
+
+use std::rc::Rc;
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use netio::EpollRoom;
+use serde::Serialize;
+use serde_json::value::RawValue;
+use storage::Store;
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+
+use self::session::Session;
+use self::upstream::Upstream;
+use crate::config::{Config, FacadeConfig};
+use crate::engine::Engine;
+use crate::jsonrpc::envelope::{self, Body, Call, Request};
+use crate::jsonrpc::error::{METHOD_NOT_FOUND, READ_RETRY_MS, RpcError};
+use crate::jsonrpc::http::{self, Reply};
+use crate::jsonrpc::quantity::shortened;
+use crate::jsonrpc::reply::{REPLY_BYTES, close, error_reply, write_reply};
+use crate::jsonrpc::{Limits, Outbox, Service};
+use crate::metrics::Metrics;
+
+/// Methods that the engine answers in the node's place because it has the keys; `facade.off` names some of them.
+pub(crate) const OWN_METHODS: [&str; 5] = ["eth_sendTransaction", "eth_accounts", "eth_chainId", "eth_signTypedData_v4", "personal_sign"];
+/// What signs with keys that a node has: never passed on.
+const NODE_KEYS: [&str; 5] = ["eth_sign", "eth_signTransaction", "eth_signTypedData", "eth_signTypedData_v3", "eth_requestAccounts"];
+
+/// What every connection works with.
+pub struct Facade<S: Store> {
+    engine: Engine<S>,
+    metrics: Metrics,
+    limits: Limits,
+    config: FacadeConfig,
+    required_confirmations: u64,
+    upstream: Upstream<EpollRoom>,
+}
+
+impl<S: Store> Facade<S> {
+    /// The interface of a node in front of the engine. Must be made within a [`tokio::task::LocalSet`] with timers and I/O enabled.
+    pub fn new(config: &Config, engine: Engine<S>, metrics: Metrics) -> Rc<Self> {
+        let wait = Duration::from_millis(config.node.request_timeout_ms);
+        let upstream = Upstream::new(EpollRoom::new(), engine.roster().clone(), config.facade.connections, wait);
+        Rc::new(Self {
+            engine,
+            metrics,
+            limits: Limits::from(&config.api),
+            config: config.facade.clone(),
+            required_confirmations: config.txmgr.required_confirmations,
+            upstream,
+        })
+    }
+
+    async fn reply(&self, session: Option<&Session>, request: Request<'_>) -> Vec<u8> {
+        let id = request.id;
+        let result = match request.call {
+            Ok(call) => self.dispatch(session, &call).await,
+            Err(error) => Err(error),
+        };
+        if result.is_err() {
+            self.metrics.api_errors.increment(1);
+        }
+        let Some(id) = id else { return Vec::new() };
+        let mut out = Vec::with_capacity(REPLY_BYTES + result.as_ref().map_or(0, |result| result.get().len()));
+        write_reply(&mut out, id, result.as_deref());
+        out
+    }
+
+    async fn reply_all(&self, session: Option<&Session>, body: &[u8]) -> Vec<u8> {
+        match envelope::read(body, self.limits.batch) {
+            Ok(Body::Single(request)) => {
+                self.metrics.api_calls.increment(1);
+                self.reply(session, request).await
+            }
+            Ok(Body::Batch(requests)) => {
+                self.metrics.api_calls.increment(requests.len() as u64);
+                let replies = join_all(requests.into_iter().map(|request| self.reply(session, request))).await;
+                let mut out = Vec::with_capacity(replies.iter().map(|reply| reply.len() + 1).sum::<usize>() + 1);
+                for reply in replies.iter().filter(|reply| !reply.is_empty()) {
+                    out.push(if out.is_empty() { b'[' } else { b',' });
+                    out.extend_from_slice(reply);
+                }
+                close(out, true)
+            }
+            Err(error) => {
+                self.metrics.api_errors.increment(1);
+                error_reply(&error)
+            }
+        }
+    }
+
+    async fn dispatch(&self, session: Option<&Session>, call: &Call<'_>) -> Result<Box<RawValue>, RpcError> {
+        let (method, params) = (call.method.as_ref(), call.params);
+        if self.config.is_off(method) {
+            return Err(RpcError::new(METHOD_NOT_FOUND, format!("{method} is turned off here (facade.off)")));
+        }
+        match method {
+            "eth_sendTransaction" => json(self.send(params).await?),
+            "eth_accounts" => json(self.engine.addresses().collect::<Vec<_>>()),
+            "eth_chainId" => json(alloy::primitives::U64::from(self.chain_id()?)),
+            "personal_sign" => json(self.personal_sign(params).await?),
+            "eth_signTypedData_v4" => json(self.sign_typed_data(params).await?),
+            _ if NODE_KEYS.contains(&method) => Err(RpcError::new(
+                METHOD_NOT_FOUND,
+                format!(
+                    "{method} would use a key of the node: sign with {}, or list addresses with eth_accounts",
+                    OWN_METHODS[3..].join(" or ")
+                ),
+            )),
+            _ if !self.config.allows(method) => {
+                let message = format!(
+                    "unknown method \"{}\": it is not one of {}, and facade.allow does not name it",
+                    shortened(method),
+                    OWN_METHODS.join(", ")
+                );
+                Err(RpcError::new(METHOD_NOT_FOUND, message))
+            }
+            "eth_subscribe" | "eth_unsubscribe" => match session {
+                Some(session) => session.call(&self.upstream, method, params).await,
+                None => {
+                    Err(RpcError::new(METHOD_NOT_FOUND, format!("{method} works over a WebSocket only: connect with ws:// to this port")))
+                }
+            },
+            "eth_sendRawTransaction" => self.send_raw(params).await,
+            "eth_getTransactionCount" => self.transaction_count(params).await,
+            "eth_getTransactionByHash" => self.transaction_by_hash(params).await,
+            "eth_getTransactionReceipt" => self.transaction_receipt(params).await,
+            _ => self.upstream.call(method, params).await,
+        }
+    }
+
+    fn chain_id(&self) -> Result<u64, RpcError> {
+        let unknown = || RpcError::busy("the chain id is not known yet: no node has answered", READ_RETRY_MS);
+        self.engine.chain_id().ok_or_else(unknown)
+    }
+}
+
+/// Serves until `stop` holds `true` or its sender is gone, then lets requests under way finish within five seconds.
+///
+/// Must run inside a [`tokio::task::LocalSet`] with timers and I/O enabled.
+pub async fn serve<S: Store>(listener: TcpListener, facade: Rc<Facade<S>>, stop: watch::Receiver<bool>) {
+    http::serve(listener, facade, stop).await;
+}
+
+impl<S: Store> Service for Facade<S> {
+    type Session = Session;
+
+    const PAGES: &'static [&'static str] = &[];
+
+    fn limits(&self) -> Limits {
+        self.limits
+    }
+
+    fn metrics(&self) -> &Metrics {
+        &self.metrics
+    }
+
+    fn page(&self, _: &str) -> Option<Reply> {
+        None
+    }
+
+    async fn answer(&self, body: &[u8]) -> Vec<u8> {
+        self.reply_all(None, body).await
+    }
+
+    fn open(&self, outbox: Outbox) -> Session {
+        Session::new(outbox)
+    }
+
+    async fn hear(&self, session: &Session, message: &[u8]) -> Vec<u8> {
+        self.reply_all(Some(session), message).await
+    }
+}
+
+fn json(value: impl Serialize) -> Result<Box<RawValue>, RpcError> {
+    serde_json::value::to_raw_value(&value).map_err(RpcError::internal)
+}

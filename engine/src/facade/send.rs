@@ -1,0 +1,148 @@
+//! `eth_sendTransaction` and `eth_sendRawTransaction`.
+//!
+//! **How it fails.** What cannot be taken is refused before anything is accepted. Once a transaction is accepted it is on disk: an error after
+//! that names its id, and says that it must not be sent again.
+
+use std::time::Duration;
+
+use alloy::consensus::TxEnvelope;
+use alloy::consensus::transaction::SignerRecoverable;
+use alloy::eips::Decodable2718;
+use alloy::primitives::{Address, B256, Bytes};
+use serde::Deserialize;
+use serde_json::value::RawValue;
+use storage::{Fees, Store};
+use tokio::time::timeout;
+
+use super::Facade;
+use crate::api::params::{TransactionParams, single};
+use crate::config::{GivenFees, GivenNonces};
+use crate::engine::{Settled, Submission};
+use crate::jsonrpc::error::{OUTCOME_UNKNOWN, RpcError};
+use crate::jsonrpc::quantity::{Quantity, Text, shortened};
+
+/// The code that nodes use for a transaction they do not take.
+const REJECTED: i32 = -32000;
+
+/// A transaction as Ethereum clients write it.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct EthTransaction<'a> {
+    #[serde(borrow)]
+    from: Option<Text<'a>>,
+    #[serde(borrow)]
+    to: Option<Text<'a>>,
+    #[serde(borrow)]
+    value: Option<Quantity<'a>>,
+    #[serde(borrow)]
+    data: Option<Text<'a>>,
+    #[serde(borrow)]
+    input: Option<Text<'a>>,
+    #[serde(borrow)]
+    gas: Option<Quantity<'a>>,
+    #[serde(borrow)]
+    gas_price: Option<Quantity<'a>>,
+    #[serde(borrow)]
+    max_fee_per_gas: Option<Quantity<'a>>,
+    #[serde(borrow)]
+    max_priority_fee_per_gas: Option<Quantity<'a>>,
+    #[serde(borrow)]
+    chain_id: Option<Quantity<'a>>,
+    #[serde(borrow)]
+    nonce: Option<Quantity<'a>>,
+    #[serde(borrow, rename = "type")]
+    kind: Option<Quantity<'a>>,
+    access_list: Option<Vec<serde::de::IgnoredAny>>,
+}
+
+impl EthTransaction<'_> {
+    /// What the engine takes, and the nonce that was given.
+    fn read(self, fees: GivenFees) -> Result<(Submission, Option<u64>), RpcError> {
+        if self.access_list.is_some_and(|list| !list.is_empty()) {
+            return Err(RpcError::params("accessList: is not carried by this method; leave it out"));
+        }
+        let kind = self.kind.as_ref().map(|kind| kind.u64("type")).transpose()?;
+        if let Some(kind) = kind.filter(|kind| *kind > 2) {
+            return Err(RpcError::params(format!("type: {kind} is not carried by this method; send 0x0 or 0x2, or leave it out")));
+        }
+        let nonce = self.nonce.as_ref().map(|nonce| nonce.u64("nonce")).transpose()?;
+        let mut submission = TransactionParams {
+            from: self.from,
+            to: self.to,
+            value: self.value,
+            data: self.data,
+            input: self.input,
+            gas: self.gas,
+            gas_price: self.gas_price,
+            max_fee_per_gas: self.max_fee_per_gas,
+            max_priority_fee_per_gas: self.max_priority_fee_per_gas,
+            chain_id: self.chain_id,
+            idempotency_key: None,
+        }
+        .submission()?;
+        if fees == GivenFees::Ignore {
+            submission.request.fees = Fees::Market;
+        }
+        Ok((submission, nonce))
+    }
+}
+
+impl<S: Store> Facade<S> {
+    /// `eth_sendTransaction([tx])`: the hash of what was bound for it.
+    pub(super) async fn send(&self, params: Option<&RawValue>) -> Result<B256, RpcError> {
+        let (mut submission, nonce) = single::<EthTransaction<'_>>(params, "[transaction]")?.read(self.config.fees)?;
+        let from = submission.request.from;
+        if let (Some(nonce), GivenNonces::Check) = (nonce, self.config.nonces) {
+            let key = format!("{from:#x}/{nonce}");
+            self.check_nonce(from, nonce, &key).await?;
+            submission.idempotency_key = Some(key);
+        }
+        let ended = self.engine.submit(vec![submission]).await.pop();
+        let id = ended.unwrap_or(Err(crate::engine::SubmitError::Unknown))?;
+        let limit = Duration::from_millis(self.config.bind_timeout_ms);
+        let kept = |why: String| {
+            let message =
+                format!("transaction {id} is accepted and on disk, but {why}: do not send it again, follow it with ptx_getTransaction");
+            RpcError::new(OUTCOME_UNKNOWN, message)
+        };
+        match timeout(limit, self.engine.settled(&from, id)).await {
+            Ok(Ok(Settled::Bound(hash))) => Ok(hash),
+            Ok(Ok(Settled::Failed(reason))) => Err(RpcError::new(REJECTED, reason)),
+            Ok(Err(error)) => Err(kept(format!("its hash is not known ({error})"))),
+            Err(_) => Err(kept(format!("has no nonce yet after {} ms (facade.bind_timeout_ms)", limit.as_millis()))),
+        }
+    }
+
+    /// A nonce that the client counts: the next one, or one it has given before, which the idempotency key then finds.
+    async fn check_nonce(&self, from: Address, nonce: u64, key: &str) -> Result<(), RpcError> {
+        let key = key.to_owned();
+        let known = self.engine.readers().run(move |store| storage::read::by_key(store, &key)).await??;
+        if known.is_some() {
+            return Ok(());
+        }
+        let next = self.next_nonce(from).await?;
+        if next == nonce {
+            return Ok(());
+        }
+        let message = format!(
+            "nonce {nonce} is not the next one of {from}, which is {next}: leave it out, or ask eth_getTransactionCount at pending"
+        );
+        Err(RpcError::new(REJECTED, message))
+    }
+
+    /// `eth_sendRawTransaction([bytes])`: passed on, unless it is signed by a managed key.
+    pub(super) async fn send_raw(&self, params: Option<&RawValue>) -> Result<Box<RawValue>, RpcError> {
+        let raw = single::<Text<'_>>(params, "[bytes]")?;
+        let bytes: Bytes = raw.0.parse().map_err(|_| {
+            RpcError::params(format!("bytes: \"{}\" is not hexadecimal; write 0x and two digits for each byte", shortened(&raw.0)))
+        })?;
+        // What cannot be read is for the node to refuse: nothing of ours can be in it.
+        let signer = TxEnvelope::decode_2718(&mut bytes.as_ref()).ok().and_then(|envelope| envelope.recover_signer().ok());
+        if let Some(signer) = signer.filter(|signer| self.engine.signs_for(signer)) {
+            return Err(RpcError::params(format!(
+                "the transaction is signed by {signer}, whose nonces this engine gives: send it with eth_sendTransaction"
+            )));
+        }
+        self.upstream.call("eth_sendRawTransaction", params).await
+    }
+}

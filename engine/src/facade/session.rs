@@ -1,0 +1,151 @@
+//! Subscriptions of one client: a WebSocket of its own to the node, opened by the first one.
+//!
+//! ```text
+//! eth_subscribe ──► task ──► node        one task for each client that subscribes
+//! its answer ◄───── by id ◄──┤
+//! outbox ◄───────── the rest ┘           waits for the client: the node then waits too, or cuts the connection
+//! ```
+//!
+//! **How it fails.** A node without an address for heads (`node.ws_url`) has no subscriptions: the error says so. If the connection to the node
+//! ends, so does the client's, which then knows that it missed something.
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::time::Duration;
+
+use flume::{Receiver, Sender};
+use futures_util::FutureExt;
+use netio::{Fault, Link, Room};
+use serde::Deserialize;
+use serde_json::json;
+use serde_json::value::RawValue;
+use tokio::time::timeout;
+
+use super::upstream::{Upstream, unanswered};
+use crate::jsonrpc::error::{INTERNAL, METHOD_NOT_FOUND, RpcError};
+use crate::jsonrpc::{Outbox, Outgoing};
+
+/// Requests to the node that may wait to be written; a connection has fewer under way.
+const ASKED: usize = 64;
+
+/// What a client's WebSocket has.
+pub(crate) struct Session {
+    outbox: Outbox,
+    link: RefCell<Option<Sender<Asked>>>,
+}
+
+/// A request to the node, and where its answer goes.
+struct Asked {
+    method: String,
+    params: Option<Box<RawValue>>,
+    reply: Sender<Result<Box<RawValue>, RpcError>>,
+}
+
+/// A message of the node.
+#[derive(Deserialize)]
+struct Message<'a> {
+    #[serde(default)]
+    id: Option<u64>,
+    #[serde(borrow, default)]
+    result: Option<&'a RawValue>,
+    #[serde(default)]
+    error: Option<netio::RpcError>,
+}
+
+impl Session {
+    pub(super) fn new(outbox: Outbox) -> Self {
+        Self { outbox, link: RefCell::default() }
+    }
+
+    /// Asks over the client's own connection to the node.
+    pub(super) async fn call<R: Room>(
+        &self,
+        upstream: &Upstream<R>,
+        method: &str,
+        params: Option<&RawValue>,
+    ) -> Result<Box<RawValue>, RpcError> {
+        let link = self.link(upstream).await?;
+        let (reply, answer) = flume::bounded(1);
+        let lost = || RpcError::new(INTERNAL, "the connection to the node is lost; connect again");
+        let asked = Asked { method: method.to_owned(), params: params.map(RawValue::to_owned), reply };
+        link.send_async(asked).await.map_err(|_| lost())?;
+        let limit = upstream.roster.limits().request_timeout;
+        match timeout(limit, answer.recv_async()).await {
+            Ok(Ok(answer)) => answer,
+            Ok(Err(_)) => Err(lost()),
+            Err(_) => Err(unanswered(&Fault::TimedOut, "it may have been asked")),
+        }
+    }
+
+    async fn link<R: Room>(&self, upstream: &Upstream<R>) -> Result<Sender<Asked>, RpcError> {
+        if let Some(link) = &*self.link.borrow() {
+            return Ok(link.clone());
+        }
+        let Some(endpoint) = upstream.roster.heads(upstream.roster.current()) else {
+            return Err(RpcError::new(METHOD_NOT_FOUND, "there are no subscriptions: the node has no node.ws_url"));
+        };
+        let opened = Link::open(&upstream.room, endpoint, upstream.roster.limits()).await;
+        let opened = opened.map_err(|fault| unanswered(&fault, "it was not asked"))?;
+        // Meanwhile another subscription may have opened one.
+        let mut link = self.link.borrow_mut();
+        Ok(link
+            .get_or_insert_with(|| {
+                let (ask, asked) = flume::bounded(ASKED);
+                upstream.room.spawn(carry(opened, asked, self.outbox.clone()));
+                ask
+            })
+            .clone())
+    }
+}
+
+/// Carries messages both ways until the client or the node is gone.
+async fn carry<R: Room>(mut link: Link<R>, asked: Receiver<Asked>, outbox: Outbox) {
+    let mut open: HashMap<u64, Sender<Result<Box<RawValue>, RpcError>>> = HashMap::new();
+    let mut next = 0;
+    loop {
+        let heard = futures_util::select_biased! {
+            asked = asked.recv_async().fuse() => {
+                // The client has gone.
+                let Ok(Asked { method, params, reply }) = asked else { return };
+                let request = json!({ "jsonrpc": "2.0", "id": next, "method": method, "params": params }).to_string();
+                open.insert(next, reply);
+                next += 1;
+                match link.say(request).await {
+                    Ok(()) => continue,
+                    Err(fault) => Err(fault),
+                }
+            }
+            heard = link.next().fuse() => heard,
+        };
+        match heard {
+            Ok(text) => {
+                if !pass_on(&text, &mut open, &outbox).await {
+                    return;
+                }
+            }
+            Err(fault) => {
+                tracing::debug!(%fault, "a client's connection to the node has ended");
+                // The client may have gone as well.
+                let _ = timeout(Duration::from_secs(1), outbox.send_async(Outgoing::End)).await;
+                return;
+            }
+        }
+    }
+}
+
+/// An answer goes to who asked, anything else to the client. False if that is gone.
+async fn pass_on(text: &str, open: &mut HashMap<u64, Sender<Result<Box<RawValue>, RpcError>>>, outbox: &Outbox) -> bool {
+    let message = serde_json::from_str::<Message<'_>>(text).ok();
+    let Some((message, reply)) = message.and_then(|message| message.id.and_then(|id| open.remove(&id)).map(|reply| (message, reply)))
+    else {
+        return outbox.send_async(Outgoing::Say(text.as_bytes().to_vec())).await.is_ok();
+    };
+    let answer = match message {
+        Message { error: Some(error), .. } => Err(error.into()),
+        Message { result: Some(result), .. } => Ok(result.to_owned()),
+        Message { .. } => Ok(RawValue::NULL.to_owned()),
+    };
+    // Whoever asked may have given up.
+    let _ = reply.try_send(answer);
+    true
+}
