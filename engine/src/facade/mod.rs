@@ -29,7 +29,6 @@ mod sign;
 mod upstream;
 
 use std::rc::Rc;
-use std::time::Duration;
 
 use futures_util::future::join_all;
 use netio::EpollRoom;
@@ -69,8 +68,7 @@ pub struct Facade<S: Store> {
 impl<S: Store> Facade<S> {
     /// The interface of a node in front of the engine. Must be made within a [`tokio::task::LocalSet`] with timers and I/O enabled.
     pub fn new(config: &Config, engine: Engine<S>, metrics: Metrics) -> Rc<Self> {
-        let wait = Duration::from_millis(config.node.request_timeout_ms);
-        let upstream = Upstream::new(EpollRoom::new(), engine.roster().clone(), config.facade.connections, wait);
+        let upstream = Upstream::new(EpollRoom::new(), engine.roster().clone(), config.facade.connections);
         Rc::new(Self {
             engine,
             metrics,

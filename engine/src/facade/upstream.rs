@@ -1,8 +1,8 @@
 //! What is passed on to the node that is used now: single calls over a bounded number of kept connections.
 //!
 //! **How it fails.** The node's error is handed on. Without an answer the call ends as an error that says so, and whether it may have taken
-//! effect; it is not tried again, since only its caller knows what that means. While all connections are taken a call waits, and not
-//! longer than a reply may take.
+//! effect; it is not tried again, since only its caller knows what that means. While all connections are taken a call waits its turn, and not
+//! longer than [`WAIT`].
 
 use std::cell::RefCell;
 use std::time::Duration;
@@ -15,6 +15,9 @@ use tokio::time::timeout;
 use crate::chain::{Gates, Roster};
 use crate::jsonrpc::error::{INTERNAL, READ_RETRY_MS, RpcError};
 
+/// How long a call waits for a connection: about as long as clients wait for an answer.
+const WAIT: Duration = Duration::from_secs(30);
+
 /// Connections to the nodes.
 pub(super) struct Upstream<R: Room> {
     pub(super) room: R,
@@ -23,14 +26,13 @@ pub(super) struct Upstream<R: Room> {
     /// The ones that are free, and the node each leads to.
     idle: RefCell<Vec<(usize, Lane<R>)>>,
     permits: Semaphore,
-    wait: Duration,
 }
 
 impl<R: Room> Upstream<R> {
-    /// At most so many connections; a call waits for one no longer than `wait`.
-    pub(super) fn new(room: R, roster: Roster, connections: usize, wait: Duration) -> Self {
+    /// At most so many connections.
+    pub(super) fn new(room: R, roster: Roster, connections: usize) -> Self {
         let gates = roster.gates();
-        Self { room, roster, gates, idle: RefCell::default(), permits: Semaphore::new(connections), wait }
+        Self { room, roster, gates, idle: RefCell::default(), permits: Semaphore::new(connections) }
     }
 
     /// The node's answer to one call; without `params` it gets an empty list, as nodes expect.
@@ -40,7 +42,7 @@ impl<R: Room> Upstream<R> {
             Some(params) => calls.push(method, &params),
             None => calls.push(method, &[(); 0]),
         }
-        let permit = timeout(self.wait, self.permits.acquire()).await;
+        let permit = timeout(WAIT, self.permits.acquire()).await;
         let Ok(Ok(_permit)) = permit else {
             return Err(RpcError::busy("all connections to the node are taken (facade.connections); it was not asked", READ_RETRY_MS));
         };

@@ -130,23 +130,33 @@ async fn connection<V: Service>(
 
 async fn route<V: Service>(service: &V, bodies: &Semaphore, upgrade: &RefCell<Option<OnUpgrade>>, request: Request<Incoming>) -> Reply {
     service.metrics().api_http_requests.increment(1);
-    let path = request.uri().path();
-    match request.method() {
-        &Method::GET if path == "/" && ws::is_asked_for(request.headers()) => match unwelcome(request.headers()) {
-            Some(refusal) => refusal,
-            None => match ws::accepted(request.headers()) {
-                Ok(reply) => {
-                    *upgrade.borrow_mut() = Some(hyper::upgrade::on(request));
-                    reply
-                }
-                Err(message) => refusal(StatusCode::BAD_REQUEST, &RpcError::new(INVALID_REQUEST, message)),
-            },
-        },
-        &Method::POST if path == "/" => rpc(service, bodies, request).await,
-        _ if path == "/" => not_allowed("POST", "JSON-RPC is called with POST, or over WebSocket\n"),
-        &Method::GET => service.page(path).unwrap_or_else(|| not_found(V::PAGES)),
-        _ if V::PAGES.contains(&path) => not_allowed("GET", "this is read with GET\n"),
-        _ => not_found(V::PAGES),
+    let (path, method) = (request.uri().path(), request.method());
+    if path == "/" {
+        if *method == Method::POST {
+            return rpc(service, bodies, request).await;
+        }
+        if *method == Method::GET && ws::is_asked_for(request.headers()) {
+            return web_socket(upgrade, request);
+        }
+        return not_allowed("POST", "JSON-RPC is called with POST, or over WebSocket\n");
+    }
+    if *method == Method::GET {
+        return service.page(path).unwrap_or_else(|| not_found(V::PAGES));
+    }
+    if V::PAGES.contains(&path) { not_allowed("GET", "this is read with GET\n") } else { not_found(V::PAGES) }
+}
+
+/// Grants a WebSocket, or says why not.
+fn web_socket(upgrade: &RefCell<Option<OnUpgrade>>, request: Request<Incoming>) -> Reply {
+    if let Some(refusal) = unwelcome(request.headers()) {
+        return refusal;
+    }
+    match ws::accepted(request.headers()) {
+        Ok(reply) => {
+            *upgrade.borrow_mut() = Some(hyper::upgrade::on(request));
+            reply
+        }
+        Err(message) => refusal(StatusCode::BAD_REQUEST, &RpcError::new(INVALID_REQUEST, message)),
     }
 }
 
