@@ -16,7 +16,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use alloy::primitives::{Address, B256, keccak256};
-use storage::{Fees, Request, Store, TransactionRow, WriterState, read};
+use storage::{Fees, Record, Request, Store, TransactionRow, WriterState, read};
 use thiserror::Error;
 use uuid::Uuid;
 
@@ -32,13 +32,16 @@ use crate::metrics::Metrics;
 use crate::readers::Readers;
 use crate::sabotage::{self, Sabotage};
 use crate::shard::mailbox::{Mail, Mailbox};
-use crate::shard::{PauseOrder, Question, SubmitBatch, shard_of};
+use crate::shard::{KeepOrder, PauseOrder, Question, SubmitBatch, shard_of};
 use crate::txmgr::check::check;
 use crate::txmgr::inspect::{AddressView, Asked, LiveTransaction};
 use crate::txmgr::{Accept, Census, Event};
 
 /// Pause that a busy engine asks its callers for, ms: about a commit and a run.
 pub(crate) const RETRY_AFTER_MS: u64 = 20;
+
+/// How long a caller waits for a record to be on disk before it hears that this is not known.
+const KEEP_WAIT: Duration = Duration::from_secs(10);
 
 /// What a caller wants done.
 #[derive(Clone, Debug)]
@@ -316,6 +319,23 @@ impl<S: Store> Engine<S> {
             return Err(SubmitError::Busy { retry_after_ms: RETRY_AFTER_MS });
         }
         answer.recv_async().await.unwrap_or(Err(SubmitError::Unknown))
+    }
+
+    /// Puts a record on disk that no shard decides about. `Ok`: on disk.
+    ///
+    /// # Errors
+    /// Those of every write.
+    pub async fn keep(&self, record: Record) -> Result<(), SubmitError> {
+        let (reply, answer) = flume::bounded(1);
+        // Any shard has a way to the writer.
+        if !self.inner.parts.mailboxes[0].ask(Mail::Keep(KeepOrder { record, reply })) {
+            return Err(SubmitError::Busy { retry_after_ms: RETRY_AFTER_MS });
+        }
+        // A store that has failed is opened again and asked, which can last.
+        match tokio::time::timeout(KEEP_WAIT, answer.recv_async()).await {
+            Ok(kept) => kept.unwrap_or(Err(SubmitError::Unknown)),
+            Err(_) => Err(SubmitError::Unknown),
+        }
     }
 
     /// What the shard of an address knows of it.

@@ -40,6 +40,8 @@ pub struct Query {
     pub from: Option<Address>,
     /// Only with this status.
     pub status: Option<Status>,
+    /// Only those that are neither confirmed nor failed.
+    pub pending: bool,
     /// Only the one with an attempt of this hash.
     pub hash: Option<B256>,
     /// Only those whose idempotency key begins so, by key.
@@ -143,12 +145,13 @@ impl Query {
     }
 
     fn wants_status(&self, view: &TransactionView) -> bool {
-        self.status.is_none_or(|status| view.status() == status)
+        let pending = || !matches!(view.status(), Status::Confirmed | Status::FatalError);
+        self.status.is_none_or(|status| view.status() == status) && (!self.pending || pending())
     }
 
     /// Rows to read in one go when `found` are on the page already.
     fn run_length(&self, found: usize) -> usize {
-        let filtered = self.from.is_some() || self.status.is_some();
+        let filtered = self.from.is_some() || self.status.is_some() || self.pending;
         if filtered { RUN } else { RUN.min(self.limit - found) }
     }
 }
@@ -237,7 +240,16 @@ mod tests {
     use crate::view::testing::History;
 
     fn all() -> Query {
-        Query { from: None, status: None, hash: None, idempotency_key_prefix: None, sort: Direction::Forward, limit: 2, cursor: None }
+        Query {
+            from: None,
+            status: None,
+            pending: false,
+            hash: None,
+            idempotency_key_prefix: None,
+            sort: Direction::Forward,
+            limit: 2,
+            cursor: None,
+        }
     }
 
     /// The ids on all pages; a cursor goes through its text, as callers send it back.
@@ -278,6 +290,7 @@ mod tests {
         assert_eq!(by_status(Status::Unstarted), [waiting]);
         assert_eq!(by_status(Status::FatalError), [failed]);
         assert!(by_status(Status::InProgress).is_empty());
+        assert_eq!(pages(&history, Query { pending: true, ..all() }), [pending, waiting]);
         let from = Some(History::address(1));
         assert_eq!(pages(&history, Query { from, ..all() }), [mined, waiting]);
         assert_eq!(pages(&history, Query { from, status: Some(Status::Unstarted), ..all() }), [waiting]);

@@ -13,7 +13,7 @@ use serde::{Serialize, de::DeserializeOwned};
 use uuid::Uuid;
 
 use crate::{
-    record::{AttemptRow, FailureRow, HeadRow, ReceiptRow, RivalRow, TransactionRow},
+    record::{AbiRow, AttemptRow, FailureRow, HeadRow, ReceiptRow, RivalRow, TransactionRow},
     store::Family,
 };
 
@@ -81,6 +81,7 @@ first_version!(ReceiptRow, Family::Receipts);
 first_version!(HeadRow, Family::Heads);
 first_version!(FailureRow, Family::Failures);
 first_version!(RivalRow, Family::Rivals);
+first_version!(AbiRow, Family::Abis);
 
 /// Appends the value of `row` to `out`.
 pub fn encode<R: Row>(row: &R, out: &mut Vec<u8>) {

@@ -77,6 +77,19 @@ pub fn by_address(address: &Address, tag: Tag, number: u64) -> [u8; ADDRESS_LEN]
     key
 }
 
+/// Kind of an ABI's item in `abis`: a function, whose selector has 4 bytes.
+pub const FUNCTION: u8 = 1;
+/// An event, whose selector has 32 bytes.
+pub const EVENT: u8 = 2;
+/// An error, whose selector has 4 bytes.
+pub const ERROR: u8 = 3;
+
+/// Key of an item of an ABI. Items with the same selector stand together, told apart by the digest of what they say.
+#[must_use]
+pub fn abi_item(kind: u8, selector: &[u8], digest: &B256) -> Vec<u8> {
+    [&[kind], selector, digest.as_slice()].concat()
+}
+
 /// Key of a head.
 #[must_use]
 pub fn head(number: u64) -> [u8; 8] {

@@ -61,6 +61,11 @@ pub fn project(record: &Record, scratch: &mut Scratch, out: &mut impl Puts) {
                 None => out.delete(Family::ByAddress, &key),
             }
         }
+        Record::Abi { items } => {
+            for (key, item) in items {
+                scratch.put(key, item, out);
+            }
+        }
         Record::Block { number, head, receipts, rivals, floors, prune_heads_below } => {
             scratch.put(&keys::head(*number), head, out);
             for (id, receipt) in receipts {

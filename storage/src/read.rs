@@ -14,7 +14,7 @@ use uuid::Uuid;
 use crate::{
     codec::{self, CodecError, HashEntry, Row},
     keys::{self, Tag},
-    record::{AttemptRow, FailureRow, HeadRow, ReceiptRow, RivalRow, TransactionRow},
+    record::{AbiRow, AttemptRow, FailureRow, HeadRow, ReceiptRow, RivalRow, TransactionRow},
     store::{Direction, Family, Pair, Store, StoreError},
 };
 
@@ -181,6 +181,17 @@ pub fn by_key_prefix(store: &impl Store, prefix: &str, after: Option<&str>, limi
 pub fn by_hash(store: &impl Store, hash: &B256) -> Result<Option<HashEntry>, StoreError> {
     let key = hash.as_slice();
     store.get(Family::ByHash, key)?.map(|value| decode(Family::ByHash, key, &value, HashEntry::decode)).transpose()
+}
+
+/// Items of stored ABIs of this kind (see [`keys`]) with this selector.
+///
+/// # Errors
+/// See [`StoreError`].
+pub fn abi_items(store: &impl Store, kind: u8, selector: &[u8], limit: usize) -> Result<Vec<AbiRow>, StoreError> {
+    let (from, to) = (keys::abi_item(kind, selector, &B256::ZERO), keys::after(&keys::abi_item(kind, selector, &B256::repeat_byte(0xff))));
+    let pairs = store.scan(Family::Abis, &from, &to, Direction::Forward, limit)?;
+    // Selectors of one kind have one length, so every key here has this one.
+    pairs.iter().map(|(key, value)| decode(Family::Abis, key, value, codec::decode)).collect()
 }
 
 /// The head with `number`.

@@ -175,6 +175,13 @@ pub struct RivalRow {
     pub block_hash: B256,
 }
 
+/// A function, event or error of a contract's ABI.
+#[derive(Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
+pub struct AbiRow {
+    /// The item as JSON, as compilers write it.
+    pub definition: String,
+}
+
 /// One step, appended atomically with all others of its [`Commit`](crate::Commit).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Record {
@@ -238,6 +245,11 @@ pub enum Record {
         /// Until when, µs since the Unix epoch, `u64::MAX` without an end; `None` resumes it.
         until: Option<u64>,
     },
+    /// Items of an ABI that was given to be kept.
+    Abi {
+        /// Each with its key, as [`keys::abi_item`](crate::keys::abi_item) makes it.
+        items: Vec<(Vec<u8>, AbiRow)>,
+    },
     /// A block the follower has read, with what it completed.
     Block {
         /// Block number.
@@ -291,6 +303,7 @@ impl Record {
                 Self::Attempt { attempt, .. } => attempt.raw.len(),
                 Self::Failed { accepted: row, failure, .. } => accepted(row) + failure.reason.len(),
                 Self::Paused { .. } => 0,
+                Self::Abi { items } => items.iter().map(|(key, row)| key.len() + row.definition.len()).sum(),
                 Self::Requeued { transaction: row, .. } => transaction(row),
                 Self::Rewind { orphans, rivals, .. } => orphans.len() * RECEIPT_BYTES + rivals.len() * FLOOR_BYTES,
                 Self::Block { receipts, rivals, floors, .. } => {

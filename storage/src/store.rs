@@ -41,13 +41,15 @@ pub enum Family {
     Failures,
     /// id ++ nonce → [`RivalRow`](crate::RivalRow)
     Rivals,
+    /// kind ++ selector ++ digest → [`AbiRow`](crate::AbiRow)
+    Abis,
     /// schema version and sequence of the last append
     Meta,
 }
 
 impl Family {
     /// All families; a family's place here is `family as usize`.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::Transactions,
         Self::Attempts,
         Self::ByAddress,
@@ -57,6 +59,7 @@ impl Family {
         Self::Receipts,
         Self::Failures,
         Self::Rivals,
+        Self::Abis,
         Self::Meta,
     ];
 
@@ -73,6 +76,7 @@ impl Family {
             Self::Receipts => "receipts",
             Self::Failures => "failures",
             Self::Rivals => "rivals",
+            Self::Abis => "abis",
             Self::Meta => "meta",
         }
     }

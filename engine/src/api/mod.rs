@@ -17,7 +17,9 @@
 //! is given only after the engine said that it is on disk; a caller that hears nothing asks again with the same idempotency key.
 //! Bodies, batches, connections, headers, pages and waiting times are all bounded, so a slow or greedy client pins little.
 
+mod abi;
 mod calls;
+mod contracts;
 mod look;
 mod methods;
 pub(crate) mod params;
@@ -27,6 +29,7 @@ use std::rc::Rc;
 
 use hyper::StatusCode;
 use metrics_exporter_prometheus::PrometheusHandle;
+use netio::EpollRoom;
 use storage::Store;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
@@ -34,10 +37,14 @@ use tokio::sync::watch;
 use crate::config::Config;
 use crate::engine::Engine;
 use crate::jsonrpc::http::{self, Reply, text};
+use crate::jsonrpc::upstream::Upstream;
 use crate::jsonrpc::{Limits, Outbox, Service};
 use crate::metrics::Metrics;
 
 pub use calls::submissions;
+
+/// Connections to the node for what only it can answer.
+const UPSTREAM_CONNECTIONS: usize = 4;
 
 /// What every connection works with.
 pub struct Api<S: Store> {
@@ -47,14 +54,19 @@ pub struct Api<S: Store> {
     limits: Limits,
     /// Depth at which a transaction is shown as confirmed.
     required_confirmations: u64,
+    /// A gas estimate is multiplied by this.
+    limit_factor: f64,
+    upstream: Upstream<EpollRoom>,
 }
 
 impl<S: Store> Api<S> {
-    /// An interface to the engine with the bounds of the settings.
+    /// An interface to the engine with the bounds of the settings. Must be made within a [`tokio::task::LocalSet`] with timers and I/O enabled.
     pub fn new(config: &Config, engine: Engine<S>, metrics: Metrics, prometheus: PrometheusHandle) -> Rc<Self> {
         let limits = Limits::from(&config.api);
         let required_confirmations = config.txmgr.required_confirmations;
-        Rc::new(Self { engine, metrics, prometheus, limits, required_confirmations })
+        let upstream = Upstream::new(EpollRoom::new(), engine.roster().clone(), UPSTREAM_CONNECTIONS);
+        let limit_factor = config.gas.limit_factor;
+        Rc::new(Self { engine, metrics, prometheus, limits, required_confirmations, limit_factor, upstream })
     }
 }
 

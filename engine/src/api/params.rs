@@ -6,6 +6,7 @@
 use std::borrow::Cow;
 
 use alloy::hex;
+use alloy::json_abi::Function;
 use alloy::primitives::{Address, B256, Bytes, U256};
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -13,6 +14,8 @@ use serde_json::value::RawValue;
 use storage::{Direction, Fees, Request};
 use uuid::Uuid;
 
+use super::abi::{Wanted, read_abi};
+use super::contracts::{self, Contract};
 use crate::engine::Submission;
 use crate::jsonrpc::envelope::{Bounded, bounded};
 use crate::jsonrpc::error::RpcError;
@@ -62,6 +65,17 @@ pub(crate) struct TransactionParams<'a> {
     /// The chain the caller believes to be on; another one than the engine's is refused.
     #[serde(borrow)]
     pub(crate) chain_id: Option<Quantity<'a>>,
+    /// In place of data: the function to call, by its signature, or by its name beside `abi`.
+    #[serde(borrow)]
+    pub(crate) function: Option<Text<'a>>,
+    /// Its parameters: a list of them, or an object with their names. Without `function`, those of the constructor in `abi`.
+    #[serde(borrow)]
+    #[schemars(with = "Option<serde_json::Value>")]
+    pub(crate) params: Option<&'a RawValue>,
+    /// The contract's ABI, as the compiler wrote it.
+    #[serde(borrow)]
+    #[schemars(with = "Option<Vec<serde_json::Map<String, serde_json::Value>>>")]
+    pub(crate) abi: Option<&'a RawValue>,
     /// 1 to 256 bytes. The same key with the same transaction gives the same id, however often it is sent.
     #[serde(borrow)]
     #[schemars(length(min = 1, max = 256))]
@@ -70,16 +84,26 @@ pub(crate) struct TransactionParams<'a> {
 
 impl TransactionParams<'_> {
     pub(crate) fn submission(self) -> Result<Submission, RpcError> {
+        self.call().map(|(submission, _)| submission)
+    }
+
+    /// The same, and the function that it calls, where one was named.
+    pub(super) fn call(self) -> Result<(Submission, Option<Function>), RpcError> {
         let from = self.from.as_ref().ok_or_else(|| RpcError::params("from: missing; name the signing address of the transaction"))?;
         let from = address("from", &from.0)?;
         let to = self.to.as_ref().map(|to| address("to", &to.0)).transpose()?;
         let value = self.value.as_ref().map_or(Ok(U256::ZERO), |value| value.u256("value"))?;
-        let data = self.payload()?;
+        let mut data = self.payload()?;
         let gas = self.gas.as_ref().map(|gas| gas.u64("gas")).transpose()?;
         let fees = self.fees()?;
         let chain_id = self.chain_id.as_ref().map(|id| id.u64("chainId")).transpose()?;
+        let wanted = Wanted { function: self.function.map(|function| function.0), params: self.params, abi: self.abi };
+        let mut function = None;
+        if !wanted.is_empty() {
+            (data, function) = wanted.encode(&data, to.is_none())?;
+        }
         let idempotency_key = self.idempotency_key.map(|key| idempotency_key(key.0)).transpose()?;
-        Ok(Submission { request: Request { from, to, value, data, gas, fees }, chain_id, idempotency_key })
+        Ok((Submission { request: Request { from, to, value, data, gas, fees }, chain_id, idempotency_key }, function))
     }
 
     fn payload(&self) -> Result<Bytes, RpcError> {
@@ -91,10 +115,7 @@ impl TransactionParams<'_> {
             (None, Some(input)) => ("input", input),
             (None, None) => return Ok(Bytes::new()),
         };
-        let bytes = text.0.strip_prefix("0x").and_then(|digits| hex::decode(digits).ok());
-        bytes.map(Bytes::from).ok_or_else(|| {
-            RpcError::params(format!("{field}: \"{}\" is not hexadecimal; write 0x and two digits for each byte", shortened(&text.0)))
-        })
+        hexadecimal(field, &text.0)
     }
 
     fn fees(&self) -> Result<Fees, RpcError> {
@@ -116,6 +137,14 @@ impl TransactionParams<'_> {
 
 pub(crate) fn address(field: &str, text: &str) -> Result<Address, RpcError> {
     fixed(field, text, "an address: write 0x and 40 hexadecimal digits").map(Address::from)
+}
+
+/// Any number of bytes in hexadecimal.
+fn hexadecimal(field: &str, text: &str) -> Result<Bytes, RpcError> {
+    let bytes = text.strip_prefix("0x").and_then(|digits| hex::decode(digits).ok());
+    bytes.map(Bytes::from).ok_or_else(|| {
+        RpcError::params(format!("{field}: \"{}\" is not hexadecimal; write 0x and two digits for each byte", shortened(text)))
+    })
 }
 
 /// Exactly `N` bytes in hexadecimal.
@@ -160,6 +189,47 @@ pub(crate) fn parse<'a, T: Deserialize<'a>>(text: &'a str) -> Result<T, String> 
 /// `ptx_sendTransaction([tx])`.
 pub(super) fn transaction(params: Option<&RawValue>) -> Result<Submission, RpcError> {
     single::<TransactionParams<'_>>(params, "[transaction]")?.submission()
+}
+
+/// `ptx_call([tx, block?])`: the call, and the block as JSON, the latest one if none is given.
+pub(super) fn call(params: Option<&RawValue>) -> Result<Contract, RpcError> {
+    const USAGE: &str = "[transaction, block?]";
+    let usage = |error: &str| RpcError::params(format!("params: {error}; write {USAGE}"));
+    let given: Vec<&RawValue> = parse(given(params, USAGE)?).map_err(|error| usage(&error))?;
+    let (transaction, block) = match given[..] {
+        [transaction] => (transaction, "\"latest\""),
+        [transaction, block] => (transaction, block.get()),
+        _ => return Err(usage("one or two are needed")),
+    };
+    let mut transaction = parse::<TransactionParams<'_>>(transaction.get()).map_err(|error| usage(&error))?;
+    // Whoever only asks needs no key.
+    transaction.from.get_or_insert(Text("0x0000000000000000000000000000000000000000".into()));
+    let (submission, function) = transaction.call()?;
+    let block = RawValue::from_string(block.to_owned()).map_err(RpcError::internal)?;
+    Ok(Contract::Call(Box::new((submission.request, function, block))))
+}
+
+/// `ptx_storeABI([abi])`.
+pub(super) fn abi(params: Option<&RawValue>) -> Result<Contract, RpcError> {
+    let abi = read_abi(single::<&RawValue>(params, "[abi]")?)?;
+    contracts::items(&abi).map(|(hash, items)| Contract::StoreAbi(hash, items))
+}
+
+/// `[data]`.
+pub(super) fn data(params: Option<&RawValue>) -> Result<Bytes, RpcError> {
+    hexadecimal("data", &single::<Text<'_>>(params, "[data]")?.0)
+}
+
+/// `ptx_decodeEvent([topics, data])`.
+pub(super) fn event(params: Option<&RawValue>) -> Result<Contract, RpcError> {
+    const USAGE: &str = "[topics, data]";
+    let (topics, data) = parse::<(Vec<Text<'_>>, Text<'_>)>(given(params, USAGE)?)
+        .map_err(|error| RpcError::params(format!("params: {error}; write {USAGE}")))?;
+    if topics.is_empty() || topics.len() > 4 {
+        return Err(RpcError::params(format!("topics: {} are given; an event has 1 to 4", topics.len())));
+    }
+    let topic = |text: &Text<'_>| fixed("topics", &text.0, "a topic: write 0x and 64 hexadecimal digits").map(B256::from);
+    Ok(Contract::DecodeEvent(topics.iter().map(topic).collect::<Result<_, _>>()?, hexadecimal("data", &data.0)?))
 }
 
 /// `ptx_sendTransactions([[tx, …]])`: the outer error answers the call, an inner one its element.
@@ -297,6 +367,7 @@ pub(super) fn query(params: Option<&RawValue>) -> Result<Query, RpcError> {
     Ok(Query {
         from: raw.from.as_ref().map(|text| address("from", &text.0)).transpose()?,
         status: raw.status,
+        pending: false,
         hash: raw.hash.as_ref().map(hash).transpose()?.map(B256::from),
         idempotency_key_prefix: raw.idempotency_key_prefix.map(|text| text.0.into_owned()),
         sort: if matches!(raw.sort, Some(Sort::Desc)) { Direction::Backward } else { Direction::Forward },

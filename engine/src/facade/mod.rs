@@ -26,7 +26,6 @@ mod follow;
 mod send;
 mod session;
 mod sign;
-mod upstream;
 
 use std::rc::Rc;
 
@@ -39,7 +38,6 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 
 use self::session::Session;
-use self::upstream::Upstream;
 use crate::config::{Config, FacadeConfig};
 use crate::engine::Engine;
 use crate::jsonrpc::envelope::{self, Body, Call, Request};
@@ -47,6 +45,7 @@ use crate::jsonrpc::error::{METHOD_NOT_FOUND, READ_RETRY_MS, RpcError};
 use crate::jsonrpc::http::{self, Reply};
 use crate::jsonrpc::quantity::shortened;
 use crate::jsonrpc::reply::{REPLY_BYTES, close, error_reply, write_reply};
+use crate::jsonrpc::upstream::Upstream;
 use crate::jsonrpc::{Limits, Outbox, Service};
 use crate::metrics::Metrics;
 

@@ -77,7 +77,7 @@ impl EthTransaction<'_> {
             max_fee_per_gas: self.max_fee_per_gas,
             max_priority_fee_per_gas: self.max_priority_fee_per_gas,
             chain_id: self.chain_id,
-            idempotency_key: None,
+            ..TransactionParams::default()
         }
         .submission()?;
         if fees == GivenFees::Ignore {

@@ -21,8 +21,8 @@ use serde_json::json;
 use serde_json::value::RawValue;
 use tokio::time::timeout;
 
-use super::upstream::{Upstream, unanswered};
 use crate::jsonrpc::error::{INTERNAL, METHOD_NOT_FOUND, RpcError};
+use crate::jsonrpc::upstream::{Upstream, unanswered};
 use crate::jsonrpc::{Outbox, Outgoing};
 
 /// Requests to the node that may wait to be written; a connection has fewer under way.

@@ -18,6 +18,7 @@ pub(crate) mod http;
 pub(crate) mod quantity;
 pub(crate) mod reply;
 pub(crate) mod schema;
+pub(crate) mod upstream;
 pub(crate) mod ws;
 
 use std::future::Future;

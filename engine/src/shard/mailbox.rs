@@ -8,6 +8,7 @@ use flume::{Receiver, Sender};
 use netio::Bell;
 use uuid::Uuid;
 
+use super::keep::KeepOrder;
 use super::questions::{PauseOrder, Question};
 use super::watches::Watch;
 use crate::engine::SubmitError;
@@ -42,6 +43,8 @@ pub enum Mail {
     Watch(Watch),
     /// A pause, or its end.
     Pause(PauseOrder),
+    /// Something to be put on disk.
+    Keep(KeepOrder),
     /// Something that the follower tells every shard.
     Tell(Box<Event>),
 }

@@ -20,6 +20,7 @@ mod copies;
 mod ended;
 mod follow;
 mod inbox;
+mod keep;
 pub mod mailbox;
 mod placement;
 mod price;
@@ -30,6 +31,7 @@ mod signing;
 mod watches;
 
 pub use follow::FollowParts;
+pub use keep::KeepOrder;
 pub use mailbox::{Mail, SubmitBatch};
 pub use placement::shard_of;
 pub use price::PriceDesk;

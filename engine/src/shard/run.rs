@@ -16,6 +16,7 @@ use super::copies::Copies;
 use super::ended::ended;
 use super::follow::FollowParts;
 use super::inbox::Inbox;
+use super::keep::{KEPT_TICKET, KeepOrder, Kept};
 use super::mailbox::Mail;
 use super::price::PriceDesk;
 use super::questions::Pauses;
@@ -105,6 +106,7 @@ pub struct Shard<R: Room, S: Store> {
     prices: PriceDesk,
     pauses: Pauses,
     watches: Watches,
+    kept: Kept,
     home: Inbox<Home<R>>,
     asks: Inbox<Ask>,
     outbox: VecDeque<Commit>,
@@ -140,6 +142,7 @@ impl<R: Room, S: Store> Shard<R, S> {
             batches: Batches::new(parts.reservations, parts.held),
             pauses: Pauses::default(),
             watches: Watches::default(),
+            kept: Kept::default(),
             mailbox: parts.mailbox,
             bell: parts.bell,
             link: parts.link,
@@ -242,13 +245,19 @@ impl<R: Room, S: Store> Shard<R, S> {
                 self.epoch = ack.epoch;
                 // What has not been handed over builds on what was refused; a block builds on nothing.
                 let block_lost = self.outbox.iter().any(|commit| commit.ticket & BLOCK_TICKET != 0);
-                self.outbox.clear();
+                for commit in self.outbox.drain(..).filter(|commit| commit.ticket & KEPT_TICKET != 0) {
+                    self.kept.ended(commit.ticket, false);
+                }
                 self.handle(Event::Refused);
                 if block_lost {
                     self.submit_block();
                 }
             }
             let (ticket, block) = (ack.ticket, ack.ticket & BLOCK_TICKET != 0);
+            if !block && ticket & KEPT_TICKET != 0 {
+                self.kept.ended(ticket, ack.outcome == Written::Durable);
+                continue;
+            }
             match (ack.outcome, block) {
                 (Written::Durable, true) => {
                     if let Some((_, done)) = self.block.take() {
@@ -298,6 +307,10 @@ impl<R: Room, S: Store> Shard<R, S> {
                     self.handle(Event::Rewind { to });
                 }
                 Mail::Question(question) => question.answer(&self.manager),
+                Mail::Keep(KeepOrder { record, reply }) => {
+                    let ticket = self.kept.open(reply);
+                    self.commit(Commit { ticket, epoch: self.epoch, records: vec![record] });
+                }
                 Mail::Watch(watch) => self.watches.open(watch),
                 Mail::Pause(order) => {
                     let (address, until) = (order.address, order.until);

@@ -21,6 +21,16 @@ const OF_ITSELF: [&str; 5] = ["internal error", "internal eth error", "timeout",
 /// Words that clients put before what a contract said.
 const REVERTED: &str = "execution reverted";
 
+/// Most gas that a transaction may take (EIP-7825): a factor must not push an estimate above it.
+const GAS_CAP: u64 = 1 << 24;
+
+/// The gas limit that an estimate gives: times `factor`, for what changes until it is mined.
+#[must_use]
+pub fn with_factor(estimate: u64, factor: f64) -> u64 {
+    // Gas limits are far below 2^52, where a product of floats is exact enough.
+    estimate.max(((estimate as f64 * factor).ceil() as u64).min(GAS_CAP))
+}
+
 /// Why there is no estimate.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum NoEstimate {

@@ -10,6 +10,7 @@
 //! stands first.
 
 mod addresses;
+mod contracts;
 mod discover;
 mod transactions;
 
@@ -22,7 +23,7 @@ use crate::jsonrpc::quantity::shortened;
 use crate::jsonrpc::schema::SchemaOf;
 
 /// The whole table, by subject.
-static TABLE: [&[Method]; 3] = [&transactions::METHODS, &addresses::METHODS, &discover::METHODS];
+static TABLE: [&[Method]; 4] = [&transactions::METHODS, &addresses::METHODS, &contracts::METHODS, &discover::METHODS];
 
 /// One method of the interface.
 pub(super) struct Method {

@@ -7,6 +7,7 @@ use super::super::params::{QueryParams, TransactionParams};
 use super::super::render::{Full, Receipt, Transaction, Transactions};
 use super::{Method, Param};
 use crate::jsonrpc::schema;
+use crate::query::Query;
 
 const ID: Param = Param {
     name: "id",
@@ -15,7 +16,10 @@ const ID: Param = Param {
     schema: schema::of::<schema::Id>,
 };
 
-pub(super) static METHODS: [Method; 7] = [
+const QUERY: Param =
+    Param { name: "query", summary: "Which ones; without it all.", required: false, schema: schema::of::<QueryParams<'_>> };
+
+pub(super) static METHODS: [Method; 9] = [
     Method {
         name: "ptx_sendTransaction",
         summary: "Accepts a transaction. The answer means that it is on disk: it will be mined exactly once, or reported as failed with a reason.",
@@ -122,9 +126,25 @@ pub(super) static METHODS: [Method; 7] = [
     Method {
         name: "ptx_queryTransactions",
         summary: "A page of transactions, oldest first; all of them by following the cursor.",
-        params: &[Param { name: "query", summary: "Which ones; without it all.", required: false, schema: schema::of::<QueryParams<'_>> }],
+        params: &[QUERY],
         result: ("page", schema::of::<Transactions<'_>>),
         example: (r#"[{ "status": "unstarted", "limit": 10 }]"#, r#"{ "transactions": [], "cursor": null }"#),
         plan: |args| Ok(Plan::Look(Look::Query(params::query(args.params)?))),
+    },
+    Method {
+        name: "ptx_queryTransactionsFull",
+        summary: "The same as ptx_queryTransactions, whose transactions have their attempts and receipts too.",
+        params: &[QUERY],
+        result: ("page", schema::of::<Transactions<'_>>),
+        example: (r#"[{ "status": "fatal_error", "limit": 10 }]"#, r#"{ "transactions": [], "cursor": null }"#),
+        plan: |args| Ok(Plan::Look(Look::Query(params::query(args.params)?))),
+    },
+    Method {
+        name: "ptx_queryPendingTransactions",
+        summary: "A page of the transactions that are neither confirmed nor failed.",
+        params: &[QUERY],
+        result: ("page", schema::of::<Transactions<'_>>),
+        example: (r#"[{ "from": "0x3c44cdddb6a900fa2b585dd299e03d12fa4293bc" }]"#, r#"{ "transactions": [], "cursor": null }"#),
+        plan: |args| Ok(Plan::Look(Look::Query(Query { pending: true, ..params::query(args.params)? }))),
     },
 ];

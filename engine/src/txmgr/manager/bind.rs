@@ -9,7 +9,7 @@ use storage::{AttemptFees, AttemptRow, FailureRow, Fees, Record};
 use uuid::Uuid;
 
 use super::super::balance::cost;
-use super::super::estimate::NoEstimate;
+use super::super::estimate::{NoEstimate, with_factor};
 use super::super::event::{Accept, Action, Now, SignJob, Signed, Slot, Waiter};
 use super::super::increase::capped;
 use super::super::orchestrator::NonceState;
@@ -21,8 +21,6 @@ use crate::sabotage::{self, Sabotage};
 
 /// Waiting transactions read from disk at once: enough for a run, little enough for 100,000 addresses.
 const LOAD: usize = 256;
-/// Most gas that a transaction may take (EIP-7825): a factor must not push an estimate above it.
-const GAS_CAP: u64 = 1 << 24;
 /// An address that had nothing to do for this long may have been used by another wallet: the chain is asked again.
 const NONCE_TRUSTED_FOR: Duration = Duration::from_secs(10);
 
@@ -198,8 +196,7 @@ impl Manager {
         }
         waiting.estimating = false;
         match estimate {
-            // Gas limits are far below 2^52, where a product of floats is exact enough.
-            Ok(gas) => waiting.estimate = Some(gas.max(((gas as f64 * factor).ceil() as u64).min(GAS_CAP))),
+            Ok(gas) => waiting.estimate = Some(with_factor(gas, factor)),
             Err(NoEstimate::Fails(reason)) => {
                 waiting.estimate_failures += 1;
                 if waiting.estimate_failures < tries {

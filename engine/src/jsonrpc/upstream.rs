@@ -12,16 +12,16 @@ use serde_json::value::RawValue;
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
+use super::error::{INTERNAL, READ_RETRY_MS, RpcError};
 use crate::chain::{Gates, Roster};
-use crate::jsonrpc::error::{INTERNAL, READ_RETRY_MS, RpcError};
 
 /// How long a call waits for a connection: about as long as clients wait for an answer.
 const WAIT: Duration = Duration::from_secs(30);
 
 /// Connections to the nodes.
-pub(super) struct Upstream<R: Room> {
-    pub(super) room: R,
-    pub(super) roster: Roster,
+pub(crate) struct Upstream<R: Room> {
+    pub(crate) room: R,
+    pub(crate) roster: Roster,
     gates: Gates,
     /// The ones that are free, and the node each leads to.
     idle: RefCell<Vec<(usize, Lane<R>)>>,
@@ -30,13 +30,13 @@ pub(super) struct Upstream<R: Room> {
 
 impl<R: Room> Upstream<R> {
     /// At most so many connections.
-    pub(super) fn new(room: R, roster: Roster, connections: usize) -> Self {
+    pub(crate) fn new(room: R, roster: Roster, connections: usize) -> Self {
         let gates = roster.gates();
         Self { room, roster, gates, idle: RefCell::default(), permits: Semaphore::new(connections) }
     }
 
     /// The node's answer to one call; without `params` it gets an empty list, as nodes expect.
-    pub(super) async fn call(&self, method: &str, params: Option<&RawValue>) -> Result<Box<RawValue>, RpcError> {
+    pub(crate) async fn call(&self, method: &str, params: Option<&RawValue>) -> Result<Box<RawValue>, RpcError> {
         let mut calls = Calls::new();
         match params {
             Some(params) => calls.push(method, &params),
@@ -44,7 +44,7 @@ impl<R: Room> Upstream<R> {
         }
         let permit = timeout(WAIT, self.permits.acquire()).await;
         let Ok(Ok(_permit)) = permit else {
-            return Err(RpcError::busy("all connections to the node are taken (facade.connections); it was not asked", READ_RETRY_MS));
+            return Err(RpcError::busy("all connections to the node are taken ; it was not asked", READ_RETRY_MS));
         };
         let current = self.roster.current();
         let kept = self.idle.borrow_mut().pop().filter(|(node, _)| *node == current);
@@ -62,7 +62,7 @@ impl<R: Room> Upstream<R> {
 }
 
 /// The node did not answer.
-pub(super) fn unanswered(fault: &Fault, asked: &str) -> RpcError {
+pub(crate) fn unanswered(fault: &Fault, asked: &str) -> RpcError {
     match fault.retry_after() {
         Some(wait) => {
             RpcError::busy(format!("no answer of the node: {fault}; {asked}"), u64::try_from(wait.as_millis()).unwrap_or(u64::MAX))
