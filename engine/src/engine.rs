@@ -328,7 +328,7 @@ impl<S: Store> Engine<S> {
     pub async fn keep(&self, record: Record) -> Result<(), SubmitError> {
         let (reply, answer) = flume::bounded(1);
         // Any shard has a way to the writer.
-        if !self.inner.parts.mailboxes[0].ask(Mail::Keep(KeepOrder { record, reply })) {
+        if !self.inner.parts.mailboxes[0].ask(Mail::Keep(Box::new(KeepOrder { record, reply }))) {
             return Err(SubmitError::Busy { retry_after_ms: RETRY_AFTER_MS });
         }
         // A store that has failed is opened again and asked, which can last.

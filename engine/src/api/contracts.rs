@@ -24,12 +24,15 @@ const ITEMS_MAX: usize = 4096;
 /// Items with the same selector that are tried; more than one only where two contracts name the parts of a thing differently.
 const SAME_MAX: usize = 16;
 
+/// Items of an ABI with their keys.
+type Items = Vec<(Vec<u8>, AbiRow)>;
+
 /// What is asked.
 pub(super) enum Contract {
     /// The call, the function whose results it gives, and the block.
     Call(Box<(Request, Option<Function>, Box<RawValue>)>),
     Prepare(Box<Request>),
-    StoreAbi(B256, Vec<(Vec<u8>, AbiRow)>),
+    StoreAbi(B256, Items),
     DecodeCall(Bytes),
     DecodeEvent(Vec<B256>, Bytes),
     DecodeError(Bytes),
@@ -240,7 +243,7 @@ fn told_event(event: &Event, topics: &[B256], data: &[u8]) -> Option<(String, Va
 ///
 /// # Errors
 /// There is nothing in it, or too much.
-pub(super) fn items(abi: &alloy::json_abi::JsonAbi) -> Result<(B256, Vec<(Vec<u8>, AbiRow)>), RpcError> {
+pub(super) fn items(abi: &alloy::json_abi::JsonAbi) -> Result<(B256, Items), RpcError> {
     let mut items = Vec::new();
     let mut add = |kind: u8, selector: &[u8], definition: serde_json::Result<String>| -> Result<(), RpcError> {
         let definition = definition.map_err(RpcError::internal)?;

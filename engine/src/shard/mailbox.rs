@@ -44,7 +44,7 @@ pub enum Mail {
     /// A pause, or its end.
     Pause(PauseOrder),
     /// Something to be put on disk.
-    Keep(KeepOrder),
+    Keep(Box<KeepOrder>),
     /// Something that the follower tells every shard.
     Tell(Box<Event>),
 }

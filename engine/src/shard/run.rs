@@ -307,7 +307,8 @@ impl<R: Room, S: Store> Shard<R, S> {
                     self.handle(Event::Rewind { to });
                 }
                 Mail::Question(question) => question.answer(&self.manager),
-                Mail::Keep(KeepOrder { record, reply }) => {
+                Mail::Keep(order) => {
+                    let KeepOrder { record, reply } = *order;
                     let ticket = self.kept.open(reply);
                     self.commit(Commit { ticket, epoch: self.epoch, records: vec![record] });
                 }
