@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!    callers                                                                              Ethereum node
-//!      │ JSON-RPC (api) or in process (engine)                                                ▲   │
+//!      │ JSON-RPC (api, facade) or in process                                                 ▲   │
 //!      ▼                                                                                      │   │ heads, receipts
 //!   ┌────────┐ by signer ┌───────────────────────── shard (one a core) ───────────────────┐   │   │
 //!   │ engine ├──────────►│ mailbox ─► txmgr: gas ─► sign ─► persist ─► submit ─► confirm  ├───┘   │
@@ -16,6 +16,7 @@
 //!
 //! Every decision is a state machine without I/O, clock or lock: [`txmgr`] and [`chain::Follower`]. [`shard`] feeds them and
 //! carries out what they ask, on any [`netio::Room`]; so the same code runs on io_uring, on epoll and under the simulator.
+//! [`api`] and [`facade`] stand on `jsonrpc`, which serves HTTP and WebSocket: millrace's own methods, and those of an Ethereum node.
 //! [`doctor`] looks at the machine before any of that. [`recover`] reads what is open when the engine starts, [`readers`] what others ask later. [`sabotage`] and [`point`] serve the
 //! simulator and are nothing without the features of those names.
 

@@ -51,6 +51,11 @@ fn a_revert_is_told_in_the_words_of_a_stored_abi_after_a_restart_too() {
     world.flow();
     let contract = deploy(&world, REFUSER);
     let call = json!([{"from": SIGNERS[0], "to": contract, "function": "anything()"}]);
+    // With a gas limit it is sent without an estimate, and mined as reverted.
+    let id = world.send(&json!({"from": SIGNERS[0], "to": contract, "data": "0x00", "gas": 100_000}));
+    assert_eq!(world.wait_for_status(&id, "confirmed")["receipt"]["success"], false);
+    let receipt = result(&world, "ptx_getTransactionReceipt", &json!([id]));
+    assert!(receipt["revertReason"].as_str().is_some_and(|reason| reason.contains("custom error 0x590a5151")), "{receipt}");
     let (_, before) = error_of(&world.millrace().call("ptx_call", &call));
     assert!(before.contains("0x590a5151"), "only its selector is known: {before}");
     let abi = json!([{"type": "error", "name": "Refused", "inputs": [{"name": "left", "type": "uint256"}]}]);
@@ -58,6 +63,8 @@ fn a_revert_is_told_in_the_words_of_a_stored_abi_after_a_restart_too() {
     assert_eq!(result(&world, "ptx_storeABI", &json!([abi])), stored, "the same again is the same");
     world.kill();
     world.restart();
+    let receipt = result(&world, "ptx_getTransactionReceipt", &json!([id]));
+    assert_eq!(receipt["revertReason"], "Refused(uint256) {\"left\":\"7\"}");
     for method in ["ptx_call", "ptx_prepareTransaction"] {
         let (_, after) = error_of(&world.millrace().call(method, &call));
         assert!(after.contains("Refused(uint256)") && after.contains("\"left\":\"7\""), "{after}");

@@ -10,8 +10,6 @@
 //!
 //! **How it fails.** What does not parse, fit or exist is named with its value; nothing is guessed where a name is overloaded.
 
-use std::borrow::Cow;
-
 use alloy::hex;
 use alloy::json_abi::{Constructor, Function, JsonAbi, Param};
 use alloy::primitives::Bytes;
@@ -23,19 +21,13 @@ use crate::jsonrpc::error::RpcError;
 use crate::jsonrpc::quantity::shortened;
 
 /// What a transaction is to call, as it was written.
-#[derive(Default)]
 pub(super) struct Wanted<'a> {
-    pub(super) function: Option<Cow<'a, str>>,
+    pub(super) function: Option<&'a str>,
     pub(super) params: Option<&'a RawValue>,
     pub(super) abi: Option<&'a RawValue>,
 }
 
 impl Wanted<'_> {
-    /// Whether only data was given.
-    pub(super) fn is_empty(&self) -> bool {
-        self.function.is_none() && self.params.is_none() && self.abi.is_none()
-    }
-
     /// The call data, or the init code of a creation, from what was written and the data beside it; and the function, if it is one.
     ///
     /// # Errors
@@ -46,7 +38,7 @@ impl Wanted<'_> {
             Some(params) => serde_json::from_str(params.get()).map_err(|error| RpcError::params(format!("params: {error}")))?,
             None => Value::Array(Vec::new()),
         };
-        if let Some(name) = &self.function {
+        if let Some(name) = self.function {
             if !data.is_empty() {
                 return Err(RpcError::params("function and data are both given; leave one of them out"));
             }
@@ -187,7 +179,7 @@ mod tests {
 
     fn encode(function: &str, params: &Value, abi: Option<&Value>) -> Result<(Bytes, Option<Function>), RpcError> {
         let (params, abi) = (raw(params), abi.map(raw));
-        let wanted = Wanted { function: Some(function.into()), params: Some(&params), abi: abi.as_deref() };
+        let wanted = Wanted { function: Some(function), params: Some(&params), abi: abi.as_deref() };
         wanted.encode(&Bytes::new(), false)
     }
 

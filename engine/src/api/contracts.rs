@@ -30,7 +30,7 @@ type Items = Vec<(Vec<u8>, AbiRow)>;
 /// What is asked.
 pub(super) enum Contract {
     /// The call, the function whose results it gives, and the block.
-    Call(Box<(Request, Option<Function>, Box<RawValue>)>),
+    Call(Box<(Request, Option<Box<Function>>, Box<RawValue>)>),
     Prepare(Box<Request>),
     StoreAbi(B256, Items),
     DecodeCall(Bytes),
@@ -105,16 +105,7 @@ impl Contract {
                 })
                 .await?)
             }
-            Self::DecodeError(data) => {
-                if let Some(known) = standard(&data) {
-                    return raw(known);
-                }
-                let (selector, rest) = split(&data)?;
-                raw(decoded::<S, AbiError>(api, keys::ERROR, selector, move |error| {
-                    Some((error.signature(), told(&error.inputs, &error.abi_decode_input(&rest).ok()?)))
-                })
-                .await?)
-            }
+            Self::DecodeError(data) => raw(error_of(api, &data).await?),
             Self::DecodeEvent(topics, data) => {
                 let selector = topics.first().map(|topic| topic.to_vec()).unwrap_or_default();
                 raw(decoded::<S, Event>(api, keys::EVENT, selector, move |event| told_event(event, &topics, &data)).await?)
@@ -140,7 +131,7 @@ fn as_call(request: &Request) -> Value {
 
 async fn called<S: Store>(
     api: &Api<S>,
-    (request, function, block): (Request, Option<Function>, Box<RawValue>),
+    (request, function, block): (Request, Option<Box<Function>>, Box<RawValue>),
 ) -> Result<Called, RpcError> {
     let params = raw((as_call(&request), &block))?;
     let result = api.upstream.call("eth_call", Some(&params)).await;
@@ -173,18 +164,46 @@ async fn prepared<S: Store>(api: &Api<S>, request: Request) -> Result<Prepared, 
     Ok(Prepared { from, to, value, data, gas: U64::from(gas) })
 }
 
+/// What a contract says to a request after a block, if it reverts; `None` where the node does not tell.
+pub(super) async fn why<S: Store>(api: &Api<S>, request: &Request, block: u64) -> Option<String> {
+    let params = raw((as_call(request), U64::from(block))).ok()?;
+    let error = api.upstream.call("eth_call", Some(&params)).await.err()?;
+    // A node that does not know the block any more says nothing of the contract.
+    let said = said(&error)?;
+    Some(words(api, &said).await)
+}
+
+/// The bytes that a contract reverted with, in a node's error.
+fn said(error: &RpcError) -> Option<Vec<u8>> {
+    revert::returned(raw(error.data.as_ref()?).ok()?.get())
+}
+
 /// What the contract said, if that is in the node's error, in the words of an ABI that knows it.
 async fn explained<S: Store>(api: &Api<S>, error: RpcError) -> RpcError {
-    let said = error.data.as_ref().and_then(|data| raw(data).ok()).and_then(|data| revert::returned(data.get()));
-    let Some(said) = said else { return error };
-    let words = match Box::pin(Contract::DecodeError(said.clone().into()).answer(api)).await {
-        Ok(decoded) => {
-            let decoded: Value = serde_json::from_str(decoded.get()).unwrap_or_default();
-            format!("{} {}", decoded["signature"].as_str().unwrap_or_default(), decoded["data"])
-        }
-        Err(_) => revert::decoded(&said),
-    };
-    RpcError { message: format!("reverted: {words}"), ..error }
+    match said(&error) {
+        Some(said) => RpcError { message: format!("reverted: {}", words(api, &said).await), ..error },
+        None => error,
+    }
+}
+
+/// What a contract said, by a stored ABI where one knows it.
+async fn words<S: Store>(api: &Api<S>, said: &[u8]) -> String {
+    match error_of(api, &Bytes::copy_from_slice(said)).await {
+        Ok(known) => format!("{} {}", known.signature, known.data),
+        Err(_) => revert::decoded(said),
+    }
+}
+
+/// What a contract said when it reverted, by name.
+async fn error_of<S: Store>(api: &Api<S>, data: &Bytes) -> Result<Decoded, RpcError> {
+    if let Some(known) = standard(data) {
+        return Ok(known);
+    }
+    let (selector, rest) = split(data)?;
+    decoded::<S, AbiError>(api, keys::ERROR, selector, move |error| {
+        Some((error.signature(), told(&error.inputs, &error.abi_decode_input(&rest).ok()?)))
+    })
+    .await
 }
 
 fn split(data: &Bytes) -> Result<(Vec<u8>, Vec<u8>), RpcError> {

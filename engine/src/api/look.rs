@@ -4,11 +4,11 @@ use std::time::Duration;
 
 use serde::Serialize;
 use serde_json::value::RawValue;
-use storage::Store;
+use storage::{ReceiptRow, Request, Store};
 use uuid::Uuid;
 
-use super::Api;
 use super::render::{Full, Receipt, Transaction, Transactions};
+use super::{Api, contracts};
 use crate::jsonrpc::error::RpcError;
 use crate::query::{Query, QueryError};
 use crate::view::TransactionView;
@@ -31,6 +31,8 @@ enum Found {
     Answer(Box<RawValue>),
     /// An open transaction, of which its shard knows more; and whether all of it is asked for.
     Open(Box<TransactionView>, bool),
+    /// A receipt whose contract may say why it reverted.
+    Reverted(Box<(ReceiptRow, Request)>),
 }
 
 impl Look {
@@ -39,6 +41,12 @@ impl Look {
         let required = api.required_confirmations;
         match api.engine.readers().run(move |store| self.answer(store, required)).await?? {
             Found::Answer(answer) => Ok(answer),
+            Found::Reverted(reverted) => {
+                let (row, request) = *reverted;
+                let mut receipt = Receipt::from(&row);
+                receipt.revert_reason = contracts::why(api, &request, row.block_number.saturating_sub(1)).await;
+                json(Some(receipt))
+            }
             Found::Open(mut view, full) => {
                 // A shard that is busy for so long is not waited for: what is on disk is true as well.
                 view.live = tokio::time::timeout(LIVE_WAIT, api.engine.live(view.asked())).await.unwrap_or_default();
@@ -58,7 +66,15 @@ impl Look {
                 };
                 found(view, false)
             }
-            Self::Receipt(id) => json(storage::read::receipt(store, *id)?.as_ref().map(Receipt::from)).map(Found::Answer),
+            Self::Receipt(id) => {
+                let receipt = storage::read::receipt(store, *id)?;
+                let reverted = receipt.as_ref().filter(|receipt| !receipt.success);
+                let row = reverted.map(|_| storage::read::transaction(store, *id)).transpose()?.flatten();
+                match (receipt, row) {
+                    (Some(receipt), Some(row)) => Ok(Found::Reverted(Box::new((receipt, row.request)))),
+                    (receipt, _) => json(receipt.as_ref().map(Receipt::from)).map(Found::Answer),
+                }
+            }
             Self::Query(query) => match query.run(store, required) {
                 Ok(page) => json(Transactions::from(&page)).map(Found::Answer),
                 Err(QueryError::Store(error)) => Err(error.into()),

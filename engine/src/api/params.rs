@@ -84,11 +84,13 @@ pub(crate) struct TransactionParams<'a> {
 
 impl TransactionParams<'_> {
     pub(crate) fn submission(self) -> Result<Submission, RpcError> {
-        self.call().map(|(submission, _)| submission)
+        let mut function = None;
+        self.read(&mut function)
     }
 
-    /// The same, and the function that it calls, where one was named.
-    pub(super) fn call(self) -> Result<(Submission, Option<Function>), RpcError> {
+    /// The same; puts the function that it calls into `function`, where one was named. Not returned, because what is returned is copied, and
+    /// hardly any transaction names one.
+    fn read(self, function: &mut Option<Box<Function>>) -> Result<Submission, RpcError> {
         let from = self.from.as_ref().ok_or_else(|| RpcError::params("from: missing; name the signing address of the transaction"))?;
         let from = address("from", &from.0)?;
         let to = self.to.as_ref().map(|to| address("to", &to.0)).transpose()?;
@@ -97,13 +99,20 @@ impl TransactionParams<'_> {
         let gas = self.gas.as_ref().map(|gas| gas.u64("gas")).transpose()?;
         let fees = self.fees()?;
         let chain_id = self.chain_id.as_ref().map(|id| id.u64("chainId")).transpose()?;
-        let wanted = Wanted { function: self.function.map(|function| function.0), params: self.params, abi: self.abi };
-        let mut function = None;
-        if !wanted.is_empty() {
-            (data, function) = wanted.encode(&data, to.is_none())?;
+        if self.function.is_some() || self.params.is_some() || self.abi.is_some() {
+            data = self.encoded(&data, to.is_none(), function)?;
         }
         let idempotency_key = self.idempotency_key.map(|key| idempotency_key(key.0)).transpose()?;
-        Ok((Submission { request: Request { from, to, value, data, gas, fees }, chain_id, idempotency_key }, function))
+        Ok(Submission { request: Request { from, to, value, data, gas, fees }, chain_id, idempotency_key })
+    }
+
+    /// The call data by function, parameters and ABI.
+    #[cold]
+    fn encoded(&self, data: &Bytes, creates: bool, function: &mut Option<Box<Function>>) -> Result<Bytes, RpcError> {
+        let wanted = Wanted { function: self.function.as_ref().map(|function| &*function.0), params: self.params, abi: self.abi };
+        let (data, called) = wanted.encode(data, creates)?;
+        *function = called.map(Box::new);
+        Ok(data)
     }
 
     fn payload(&self) -> Result<Bytes, RpcError> {
@@ -204,7 +213,8 @@ pub(super) fn call(params: Option<&RawValue>) -> Result<Contract, RpcError> {
     let mut transaction = parse::<TransactionParams<'_>>(transaction.get()).map_err(|error| usage(&error))?;
     // Whoever only asks needs no key.
     transaction.from.get_or_insert(Text("0x0000000000000000000000000000000000000000".into()));
-    let (submission, function) = transaction.call()?;
+    let mut function = None;
+    let submission = transaction.read(&mut function)?;
     let block = RawValue::from_string(block.to_owned()).map_err(RpcError::internal)?;
     Ok(Contract::Call(Box::new((submission.request, function, block))))
 }

@@ -121,6 +121,10 @@ pub(super) struct Receipt {
     effective_gas_price: U128,
     #[schemars(with = "Option<schema::Address>")]
     contract_address: Option<Address>,
+    /// Where it has reverted: what the contract says to the same call after the block before, which is nearly always what it said.
+    /// Asked of the node by `ptx_getTransactionReceipt` alone.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) revert_reason: Option<String>,
 }
 
 /// When each step was reached; `null` where it was not, or where the engine did not see it.
@@ -271,6 +275,7 @@ impl From<&ReceiptRow> for Receipt {
             gas_used: U64::from(row.gas_used),
             effective_gas_price: U128::from(row.effective_gas_price),
             contract_address: row.contract_address,
+            revert_reason: None,
         }
     }
 }
