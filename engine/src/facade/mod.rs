@@ -18,7 +18,7 @@
 //! | `eth_getTransactionReceipt` | of any hash that was ever bound: the receipt of what was mined, which names its own hash; `null` until then; an error with the reason if the transaction has failed for good |
 //! | `eth_sign`, `eth_signTransaction`, … | refused: they would use keys of the node |
 //!
-//! **How it fails.** As [`jsonrpc`](crate::jsonrpc) does. The node's errors are handed on as they are. A node that does not answer is an error
+//! **How it fails.** As `jsonrpc` does. The node's errors are handed on as they are. A node that does not answer is an error
 //! too, never a guess. `eth_sendTransaction` has no idempotency key unless `facade.nonces = "check"`: a client that hears nothing must look
 //! before it sends again.
 

@@ -3,7 +3,7 @@
 //! A connection costs bounded memory whatever its client does: headers and bodies have a size and a time limit, bodies of all connections
 //! together have a budget, and a client that stops reading is cut off by the kernel after [`STALLED`].
 //!
-//! A connection that asks for it becomes a WebSocket ([`ws`](super::ws)) and keeps its place among the connections.
+//! A connection that asks for it becomes a WebSocket ([`ws`]) and keeps its place among the connections.
 //!
 //! Browsers are not served: a page on any site could otherwise send transactions through a visitor's loopback interface. They
 //! name their origin and cannot set `Content-Type: application/json` without asking first, so both are looked at.
