@@ -41,6 +41,8 @@ enum Role {
 }
 
 fn main() -> ExitCode {
+    // As the engine's binary does, for the rival too.
+    engine::allocator::keep_pages();
     let outcome = match Cli::parse().role {
         Role::Executors => executors(),
         Role::Alloy(options) => on_one_thread(rival::alloy(&options)),
