@@ -20,6 +20,7 @@
 //! [`doctor`] looks at the machine before any of that. [`recover`] reads what is open when the engine starts, [`readers`] what others ask later. [`sabotage`] and [`point`] serve the
 //! simulator and are nothing without the features of those names.
 
+pub mod allocator;
 pub mod api;
 pub mod chain;
 pub mod config;

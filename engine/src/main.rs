@@ -85,6 +85,7 @@ struct Settings {
 }
 
 fn main() -> ExitCode {
+    engine::allocator::keep_pages();
     let cli = Cli::parse();
     let result = match cli.command {
         Command::Run(settings) => run(&settings).map(|()| true),

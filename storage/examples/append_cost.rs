@@ -5,7 +5,7 @@
 //! hashes at random, the nonces round robin over the addresses.
 //!
 //! ```text
-//! cargo run --release --workspace --example append_cost -- [--transactions 200000] [--addresses 64] [--batch 200] [--profile FILE]
+//! cargo run --release --example append_cost -- [--transactions 200000] [--addresses 64] [--batch 200] [--profile FILE]
 //! ```
 //!
 //! Wall time is the disk's and is printed only to tell whether the machine was busy. The lines behind show look-ups while much is in

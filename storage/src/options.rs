@@ -114,12 +114,11 @@ pub enum Compression {
     Lz4,
 }
 
-/// What is read of a profile here; its other sections are for others.
+/// What is read of a profile here, to find what is wrong with it; its other sections are for others.
 #[derive(Deserialize)]
 struct Profile {
-    #[serde(default)]
-    #[allow(dead_code)] // read to find what is wrong with it
-    storage: Options,
+    #[serde(default, rename = "storage")]
+    _storage: Options,
 }
 
 impl Default for Options {

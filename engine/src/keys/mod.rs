@@ -9,6 +9,7 @@
 //! **How it fails.** Loading fails at start, naming file and line. Signing fails only for an address that has no key here.
 //! No error, log line or `Debug` output repeats a secret; secrets are overwritten in memory when the last owner drops them.
 
+mod ecdsa;
 mod signer;
 mod source;
 
@@ -20,10 +21,11 @@ use std::sync::Arc;
 
 use alloy::primitives::map::AddressHashMap;
 use alloy::primitives::{Address, B256, Signature};
-use secp256k1::{Message, SECP256K1, SecretKey};
+use secp256k1::SecretKey;
 use thiserror::Error;
 
 use crate::config::KeysConfig;
+use ecdsa::Signing;
 
 /// Why keys cannot be loaded, or a digest cannot be signed.
 #[derive(Debug, Error)]
@@ -86,6 +88,7 @@ struct Keys {
     by_address: AddressHashMap<SecretKey>,
     /// In the order in which they were given, so that lists of them are stable.
     order: Vec<Address>,
+    signing: Signing,
 }
 
 impl Drop for Keys {
@@ -112,7 +115,7 @@ impl Keyring {
         by_address.reserve(secrets.len());
         let mut order = Vec::with_capacity(secrets.len());
         for (index, mut secret) in secrets.into_iter().enumerate() {
-            let key = SecretKey::from_byte_array(secret.0);
+            let key = SecretKey::from_secret_bytes(secret.0);
             secret.0.fill(0);
             let key = key.map_err(|_| KeyError::Secret { position: index + 1 })?;
             let address = address_of(&key);
@@ -121,7 +124,7 @@ impl Keyring {
             }
             order.push(address);
         }
-        Ok(Self(Arc::new(Keys { by_address, order })))
+        Ok(Self(Arc::new(Keys { by_address, order, signing: Signing::new() })))
     }
 
     /// Whether this process can sign for the address.
@@ -137,9 +140,7 @@ impl Keyring {
     /// Signs a 32-byte digest: deterministic nonce (RFC 6979), low `s` (EIP-2).
     pub fn sign(&self, address: &Address, digest: &B256) -> Result<Signature, KeyError> {
         let key = self.0.by_address.get(address).ok_or(KeyError::Unknown { address: *address })?;
-        let signature = SECP256K1.sign_ecdsa_recoverable(Message::from_digest(digest.0), key);
-        let (recovery, bytes) = signature.serialize_compact();
-        Ok(Signature::from_bytes_and_parity(&bytes, i32::from(recovery) & 1 == 1))
+        Ok(self.0.signing.sign(key, digest))
     }
 }
 
@@ -151,7 +152,7 @@ impl fmt::Debug for Keyring {
 }
 
 fn address_of(key: &SecretKey) -> Address {
-    let uncompressed = key.public_key(SECP256K1).serialize_uncompressed();
+    let uncompressed = key.public_key().serialize_uncompressed();
     // The first byte is the format (4); an address is made of the two coordinates.
     Address::from_raw_public_key(&uncompressed[1..])
 }

@@ -64,7 +64,7 @@ fn private_key(text: &str) -> Option<B256> {
     let mut secret = B256::ZERO;
     hex::decode_to_slice(text.strip_prefix("0x")?, &mut secret.0).ok()?;
     // Checked here, where the line is still known.
-    secp256k1::SecretKey::from_byte_array(secret.0).ok()?;
+    secp256k1::SecretKey::from_secret_bytes(secret.0).ok()?;
     Some(secret)
 }
 

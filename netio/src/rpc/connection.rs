@@ -9,7 +9,7 @@
 use std::sync::Arc;
 use std::time::{Duration, UNIX_EPOCH};
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use http_body_util::{BodyExt, Full};
 use hyper::body::{Body, Incoming};
 use hyper::client::conn::http1::{self, SendRequest};
@@ -27,11 +27,15 @@ const AGENT: &str = concat!("millrace/", env!("CARGO_PKG_VERSION"));
 /// Bytes of a body that an error message repeats.
 const DETAIL_BYTES_MAX: usize = 200;
 
+/// Memory of a long reply that a connection keeps for the next one; that of a longer reply is given back.
+const KEPT_BYTES_MAX: usize = 32 << 20;
+
 /// An open connection.
 pub(crate) struct Connection<R: Room> {
     room: R,
     endpoint: Arc<Endpoint>,
     sender: SendRequest<Full<Bytes>>,
+    room_for_reply: BytesMut,
 }
 
 /// A reply whose body is complete.
@@ -72,7 +76,7 @@ impl<R: Room> Connection<R> {
                 tracing::debug!("the connection to {node} ended: {error}");
             }
         });
-        Ok(Self { room: room.clone(), endpoint: Arc::clone(endpoint), sender })
+        Ok(Self { room: room.clone(), endpoint: Arc::clone(endpoint), sender, room_for_reply: BytesMut::new() })
     }
 
     /// Posts `body` and reads the whole reply.
@@ -96,6 +100,7 @@ impl<R: Room> Connection<R> {
         #[cfg(feature = "points")]
         crate::points::handed_over(body).await;
         let unix_time = self.room.unix_time();
+        let room_for_reply = &mut self.room_for_reply;
         let work = async move {
             let response = sent.await.map_err(|mut error| {
                 // hyper hands the request back if and only if its connection never took it.
@@ -104,7 +109,7 @@ impl<R: Room> Connection<R> {
                     None => broken(error.error()),
                 }
             })?;
-            read(response, limits.reply_bytes_max, unix_time).await
+            read(response, limits.reply_bytes_max, unix_time, room_for_reply).await
         };
         within(&self.room, limits.request_timeout, work).await.unwrap_or(Err(Broken::TimedOut))
     }
@@ -159,8 +164,14 @@ impl HttpReply {
     }
 }
 
-/// Takes the body in. One that comes in a single piece is not copied, and a longer one is copied once.
-pub(crate) async fn read(response: Response<Incoming>, bytes_max: usize, unix_time: Duration) -> Result<HttpReply, Broken> {
+/// Takes the body in. One that comes in a single piece is not copied, and a longer one is copied once, into `room`, which is used
+/// again as soon as nobody has the earlier reply any more: a block's receipts are megabytes, and fresh pages for them cost more than the copy.
+pub(crate) async fn read(
+    response: Response<Incoming>,
+    bytes_max: usize,
+    unix_time: Duration,
+    room: &mut BytesMut,
+) -> Result<HttpReply, Broken> {
     let (head, mut body) = response.into_parts();
     let too_large = |bytes: u64| Broken::TooLarge(format!("a reply of {bytes} bytes or more, and {bytes_max} are allowed"));
     let announced = body.size_hint().lower();
@@ -168,13 +179,13 @@ pub(crate) async fn read(response: Response<Incoming>, bytes_max: usize, unix_ti
         return Err(too_large(announced));
     }
     let mut whole = Bytes::new();
-    let mut joined = Vec::new();
+    room.clear();
     while let Some(frame) = body.frame().await {
         let frame = frame.map_err(|error| broken(&error))?;
         let Ok(piece) = frame.into_data() else {
             continue; // trailers say nothing to JSON-RPC
         };
-        let bytes = whole.len().max(joined.len()) + piece.len();
+        let bytes = whole.len().max(room.len()) + piece.len();
         if bytes > bytes_max {
             return Err(too_large(bytes as u64));
         }
@@ -182,17 +193,19 @@ pub(crate) async fn read(response: Response<Incoming>, bytes_max: usize, unix_ti
             whole = piece;
             continue;
         }
-        if joined.is_empty() {
-            joined.reserve(bytes.max(announced as usize));
-            joined.extend_from_slice(&whole);
+        if room.is_empty() {
+            room.reserve(bytes.max(announced as usize));
+            room.extend_from_slice(&whole);
         }
-        joined.extend_from_slice(&piece);
+        room.extend_from_slice(&piece);
     }
-    Ok(HttpReply {
-        status: head.status,
-        retry_after: retry_after(&head.headers, unix_time),
-        body: if joined.is_empty() { whole } else { joined.into() },
-    })
+    if !room.is_empty() {
+        whole = room.split().freeze();
+    }
+    if whole.len() > KEPT_BYTES_MAX {
+        *room = BytesMut::new();
+    }
+    Ok(HttpReply { status: head.status, retry_after: retry_after(&head.headers, unix_time), body: whole })
 }
 
 /// `Retry-After`, which is a number of seconds or a date (RFC 9110, 10.2.3).

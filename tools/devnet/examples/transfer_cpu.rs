@@ -5,7 +5,7 @@
 //! - *in process*: admission, sealing, and the block's receipts written once;
 //! - *over HTTP*: the same, sent in JSON-RPC batches of 200, with the system's share for the socket.
 //!
-//! `cargo run --release -p millrace-devnet --example transfer_cpu [TRANSFERS]`
+//! `cargo run --release --example transfer_cpu [TRANSFERS]`
 
 use std::{error::Error, fs, net::SocketAddr, thread, time::Duration};
 

@@ -19,7 +19,7 @@ use crate::plan::Plan;
 /// Time between two looks at the chain's head.
 const HEAD_INTERVAL: Duration = Duration::from_millis(100);
 /// Time between two looks at the engine's gauges; each costs the measured process a little.
-const GAUGE_INTERVAL: Duration = Duration::from_millis(200);
+const GAUGE_INTERVAL: Duration = Duration::from_millis(500);
 
 /// Work that is not done, as far as it is known.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

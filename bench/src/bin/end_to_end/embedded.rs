@@ -23,13 +23,15 @@ use storage::RocksStore;
 use tokio::sync::Mutex;
 
 use crate::audit;
-use crate::clock::{process_cpu_us, thread_cpu_us};
+use crate::clock::{process_cpu_us, thread_cpu_us, threads_cpu_us};
 use crate::meter::Meter;
 use crate::transfers::{Transfers, signers};
 
 /// Transfers in one call, and calls at a time: those of the load.
 const BATCH: usize = 200;
 const CALLS: usize = 4;
+/// What the names of the shards' threads begin with.
+const SHARD_THREADS: &str = "shard-";
 /// How long the engine may take until it is ready.
 const READY_PATIENCE: Duration = Duration::from_secs(60);
 /// Between two looks at an engine that is not ready: there is no event to wait for.
@@ -70,6 +72,8 @@ struct Embedded {
     cpu_us: f64,
     /// The part of it of the thread that submits, µs.
     submit_cpu_us: f64,
+    /// The part of it of the shards' threads, µs.
+    shard_cpu_us: f64,
     http_requests: u64,
     fsyncs: u64,
 }
@@ -133,7 +137,7 @@ async fn run(
         (meters.http_requests.count(), meters.fsyncs.count())
     };
     let (http_before, fsyncs_before) = counts();
-    let (cpu_us, thread_us, began) = (process_cpu_us(), thread_cpu_us(), Instant::now());
+    let (cpu_us, thread_us, shard_us, began) = (process_cpu_us(), thread_cpu_us(), threads_cpu_us(SHARD_THREADS)?, Instant::now());
     let calls: [_; CALLS] = std::array::from_fn(|_| submit(engine, &source, &meters.confirmed, options.outstanding));
     let [a, b, c, d] = calls;
     let (a, b, c, d) = tokio::join!(a, b, c, d);
@@ -142,6 +146,7 @@ async fn run(
     let seconds = began.elapsed().as_secs_f64();
     patiently("archived", &meters.open, running, || meters.open.at_most(0)).await?;
     let (cpu_us, submit_cpu_us) = (process_cpu_us() - cpu_us, thread_cpu_us() - thread_us);
+    let shard_cpu_us = threads_cpu_us(SHARD_THREADS)? - shard_us;
     let (http, fsyncs) = counts();
     let (accepted, confirmed) = (meters.accepted.count(), meters.confirmed.count());
     ensure!(accepted == count && confirmed == count, "of {count} transfers {accepted} were accepted and {confirmed} confirmed");
@@ -152,12 +157,14 @@ async fn run(
         seconds,
         cpu_us,
         submit_cpu_us,
+        shard_cpu_us,
         http_requests: u64::try_from(http - http_before)?,
         fsyncs: u64::try_from(fsyncs - fsyncs_before)?,
     })
 }
 
-async fn ready(engine: &Engine<RocksStore>) -> anyhow::Result<()> {
+/// Waits until the engine is ready.
+pub(crate) async fn ready(engine: &Engine<RocksStore>) -> anyhow::Result<()> {
     let deadline = Instant::now() + READY_PATIENCE;
     loop {
         let reasons = engine.not_ready();

@@ -2,10 +2,12 @@
 //!
 //! ```text
 //! alloy     keys ─► alloy provider, recommended fillers, cached nonces ─► node ─► receipts       CPU, TPS
+//! past      records ─► the production writer ─► a data directory with work or history in it
+//! restart   that directory ─► engine ready                                                          CPU
 //! embedded  keys ─► Engine::submit ─► … ─► archived, then every block is read and each found once  CPU, TPS, requests, fsyncs
 //! ```
 //!
-//! Each role prints one line of JSON and ends with an error unless all went well. The allocator is the engine's in both.
+//! Each role prints one line of JSON and ends with an error unless all went well. The allocator is the engine's in all.
 #![allow(clippy::print_stderr, reason = "a command-line tool tells its user on stderr how it is getting on")]
 
 // Brings the engine's allocator.
@@ -15,6 +17,8 @@ mod audit;
 mod clock;
 mod embedded;
 mod meter;
+mod past;
+mod restart;
 mod rival;
 mod transfers;
 
@@ -38,13 +42,21 @@ enum Role {
     Alloy(rival::AlloyOptions),
     /// The engine as a library.
     Embedded(embedded::EmbeddedOptions),
+    /// Write a past into a data directory.
+    Past(past::PastOptions),
+    /// Start the engine and stop it when it is ready.
+    Restart(restart::RestartOptions),
 }
 
 fn main() -> ExitCode {
+    // As the engine's binary does, for the rival too.
+    engine::allocator::keep_pages();
     let outcome = match Cli::parse().role {
         Role::Executors => executors(),
         Role::Alloy(options) => on_one_thread(rival::alloy(&options)),
         Role::Embedded(options) => on_one_thread(embedded::embedded(&options)),
+        Role::Past(options) => on_one_thread(past::past(&options)),
+        Role::Restart(options) => on_one_thread(restart::restart(&options)),
     };
     match outcome {
         Ok(line) => {

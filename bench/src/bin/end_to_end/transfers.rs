@@ -10,7 +10,7 @@ use engine::Submission;
 use storage::{Fees, Request};
 
 /// Gas of a plain transfer.
-const TRANSFER_GAS: u64 = 21_000;
+pub(crate) const TRANSFER_GAS: u64 = 21_000;
 /// Accounts that are paid.
 const RECIPIENTS: u64 = 256;
 

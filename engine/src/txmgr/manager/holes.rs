@@ -88,8 +88,8 @@ impl Manager {
     /// A filler without a record is taken out again; the next block tries anew.
     pub(super) fn unfill(&mut self, number: u32) {
         let address = self.at(number);
-        let unsaved = |tx: &InFlight| tx.unsaved.as_ref().is_some_and(|unsaved| unsaved.origin == Origin::Hole);
-        if address.in_flight.front().is_some_and(|tx| unsaved(tx)) {
+        let unsaved = address.in_flight.front().and_then(|tx| tx.unsaved.as_ref());
+        if unsaved.is_some_and(|unsaved| unsaved.origin == Origin::Hole) {
             if let Some(filler) = address.in_flight.pop_front().filter(|filler| !filler.taken()) {
                 address.balance.release(filler.cost);
                 address.unconfirmed -= 1;

@@ -561,49 +561,6 @@ fn after_a_change_of_nodes_what_is_unconfirmed_is_sent_again_as_it_is() {
 }
 
 #[test]
-fn a_cleared_or_doubtful_price_is_asked_for_before_the_next_bind() {
-    let asks = |actions: &[Action]| actions.iter().any(|action| matches!(action, Action::FetchPrice));
-    let block = |success, hash| {
-        Event::Block(SeenBlock {
-            number: 11,
-            hash: B256::ZERO,
-            seen_at: 9,
-            receipts: vec![SeenReceipt { success, ..receipt(hash) }],
-            authorizations: Vec::new(),
-        })
-    };
-    let causes: [(bool, &dyn Fn(B256) -> Event); 3] =
-        [(false, &|hash| block(true, hash)), (true, &|hash| block(false, hash)), (true, &|_| Event::ClearPrice)];
-    for (doubtful, cause) in causes {
-        let mut desk = Desk::ready(TxmgrConfig::default());
-        let actions = desk.submit(1);
-        assert!(!asks(&actions), "the cache serves");
-        desk.run([Event::Durable { ticket: ticket(&actions) }, cause(bound(&actions)[0].1)]);
-        assert_eq!(asks(&desk.submit(1)), doubtful);
-    }
-}
-
-#[test]
-fn on_a_chain_without_gas_prices_a_closing_is_signed_once_and_nothing_is_raised() {
-    let mut desk = Desk::ready(TxmgrConfig { resubmit_interval_ms: 1000, ..TxmgrConfig::default() });
-    desk.manager.settings.gas.zero = true;
-    let actions = desk.submit(1);
-    let attempts = sent(&desk.run([Event::Durable { ticket: ticket(&actions) }]));
-    let price = |actions: &[Action]| match records(actions)[..] {
-        [Record::Bound { attempt, .. } | Record::Attempt { attempt, .. }] => Some(attempt.fees),
-        _ => None,
-    };
-    assert_eq!(price(&actions), Some(AttemptFees::Legacy { gas_price: 0 }));
-    let actions = desk.run([answers(&attempts, &Outcome::Invalid)]);
-    assert_eq!(price(&actions), Some(AttemptFees::Legacy { gas_price: 0 }), "the nonce is closed at price 0, too");
-    let closing = sent(&desk.run([Event::Durable { ticket: ticket(&actions) }]));
-    desk.run([answers(&closing, &Outcome::SubmittedNew)]);
-    desk.now += Duration::from_secs(2);
-    let actions = desk.run([Event::Tick]);
-    assert_eq!((bound(&actions).len(), sent(&actions)), (0, closing));
-}
-
-#[test]
 fn times_are_counted_to_the_moment_in_which_the_block_was_seen_and_from_there_to_the_confirmation() {
     let mut desk = Desk::ready(TxmgrConfig { required_confirmations: 2, ..TxmgrConfig::default() });
     let actions = desk.submit(1);

@@ -46,6 +46,8 @@ pub(crate) struct Counters {
     pub(crate) rpc_calls: Option<f64>,
     /// fsyncs of the store.
     pub(crate) fsyncs: Option<f64>,
+    /// From a block seen to its transactions confirmed, all of them together, s.
+    pub(crate) seen_to_confirmed_s: Option<f64>,
 }
 
 impl Counters {
@@ -54,6 +56,7 @@ impl Counters {
             http_requests: http::metric(text, "millrace_rpc_http_requests_total"),
             rpc_calls: http::metric(text, "millrace_rpc_calls_total"),
             fsyncs: http::metric(text, "millrace_fsyncs_total"),
+            seen_to_confirmed_s: http::metric(text, "millrace_seen_to_confirmed_seconds_sum"),
         }
     }
 
@@ -63,6 +66,7 @@ impl Counters {
             http_requests: sum(self.http_requests, other.http_requests),
             rpc_calls: sum(self.rpc_calls, other.rpc_calls),
             fsyncs: sum(self.fsyncs, other.fsyncs),
+            seen_to_confirmed_s: sum(self.seen_to_confirmed_s, other.seen_to_confirmed_s),
         }
     }
 }
@@ -290,7 +294,7 @@ mod tests {
         let first = Counters::read("millrace_rpc_http_requests_total 5\nmillrace_fsyncs_total 2\n");
         let second = Counters::read("millrace_rpc_http_requests_total 7\n");
         let sum = Counters::default().plus(first).plus(second);
-        assert_eq!(sum, Counters { http_requests: Some(12.0), rpc_calls: None, fsyncs: Some(2.0) });
+        assert_eq!(sum, Counters { http_requests: Some(12.0), rpc_calls: None, fsyncs: Some(2.0), seen_to_confirmed_s: None });
     }
 
     #[test]

@@ -147,20 +147,31 @@ fn fullest(record: &str) -> anyhow::Result<Option<f64>> {
     Ok(fullest)
 }
 
-/// CPU time of signing and encoding one transfer on this machine, now, in µs.
-pub(crate) fn sign_floor(binary: &Path) -> anyhow::Result<f64> {
-    #[derive(Deserialize)]
-    struct Floor {
-        sign_us: f64,
+/// What bare signing and encoding costs.
+#[derive(Clone, Copy, Debug, Deserialize)]
+pub(crate) struct Floor {
+    /// CPU time of one transfer while the other cores are idle, µs.
+    pub(crate) sign_us: f64,
+    /// The same while all cores do it, µs.
+    pub(crate) busy_us: f64,
+}
+
+impl Floor {
+    /// The smaller of each: what else the machine did can only have made the other one larger.
+    pub(crate) fn min(self, other: Self) -> Self {
+        Self { sign_us: self.sign_us.min(other.sign_us), busy_us: self.busy_us.min(other.busy_us) }
     }
+}
+
+/// CPU time of signing and encoding one transfer on this machine, now, in µs.
+pub(crate) fn sign_floor(binary: &Path) -> anyhow::Result<Floor> {
     let mut command = Command::new(binary);
     command.arg("sign-floor");
     let mut child = Child::start_with_output("load sign-floor", &command, Stdio::piped(), Stdio::inherit())?;
     let text = std::io::read_to_string(child.take_stdout().context("the output is piped")?)?;
     let status = child.wait()?;
     ensure!(status.success(), "load sign-floor failed ({status})");
-    let floor: Floor = serde_json::from_str(&text).with_context(|| format!("load sign-floor printed `{}`", text.trim()))?;
-    Ok(floor.sign_us)
+    serde_json::from_str(&text).with_context(|| format!("load sign-floor printed `{}`", text.trim()))
 }
 
 /// A run under way; ends when dropped.

@@ -73,7 +73,7 @@ fn play(options: &DemoOptions, binaries: &Binaries, chain: &Path, room: &Path) -
     let mut kills = Kills::draw(seed, options.kill, options.transactions);
     announce(options, seed, &kills);
 
-    let sign_before = sign_floor(&binaries.load)?;
+    let sign_before = sign_floor(&binaries.load)?.sign_us;
     let mut chain = Chain::start(options.node, chain, room, ChainSize::usual(history(options.transactions, options.addresses)))?;
     let node = chain.url.clone();
     let load = Load { binary: &binaries.load, room, node: &node, seed };
@@ -84,7 +84,7 @@ fn play(options: &DemoOptions, binaries: &Binaries, chain: &Path, room: &Path) -
     let run = load.run(Target::Engine(&engine.url), options.transactions, pace)?;
     watch(run, &mut chain, &mut engine, &mut kills)?;
     let used = engine.used()?;
-    let sign_us = [sign_before, sign_floor(&binaries.load)?];
+    let sign_us = [sign_before, sign_floor(&binaries.load)?.sign_us];
     let verified = load.verify(Target::Engine(&engine.url))?;
 
     let report = Report::new(&verified.result, &used, sign_us)?;

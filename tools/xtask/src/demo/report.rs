@@ -280,7 +280,7 @@ mod tests {
     }
 
     fn used() -> Used {
-        let counters = Counters { http_requests: Some(5.0), rpc_calls: Some(20.0), fsyncs: Some(1.0) };
+        let counters = Counters { http_requests: Some(5.0), rpc_calls: Some(20.0), fsyncs: Some(1.0), seen_to_confirmed_s: None };
         Used { cpu: CpuTime::default(), peak_memory_kib: 2048, counters }
     }
 

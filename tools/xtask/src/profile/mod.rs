@@ -93,7 +93,7 @@ pub(crate) fn profile(root: &Path, options: &ProfileOptions) -> anyhow::Result<(
     let directory = |name| tempfile::Builder::new().prefix(name).tempdir_in(&parent).context("creating a directory for the run");
 
     let room = directory("profile-")?;
-    let floor_us = sign_floor(&binaries.load)?;
+    let floor_us = sign_floor(&binaries.load)?.sign_us;
     let mut threads = BTreeMap::new();
     let engine = Command::new(&binaries.millrace);
     let job = play(options, options.transactions, &binaries, engine, room.path(), Some(&mut threads))?;

@@ -89,3 +89,46 @@ fn another_hash_than_ours_is_shown_counted_once_and_asked_for_again_at_growing_i
     desk.run([answers(&[(slot, Bytes::new())], &Outcome::SubmittedNew)]);
     assert_eq!(held(&desk), "");
 }
+
+#[test]
+fn a_cleared_or_doubtful_price_is_asked_for_before_the_next_bind() {
+    let asks = |actions: &[Action]| actions.iter().any(|action| matches!(action, Action::FetchPrice));
+    let block = |success, hash| {
+        Event::Block(SeenBlock {
+            number: 11,
+            hash: B256::ZERO,
+            seen_at: 9,
+            receipts: vec![SeenReceipt { success, ..receipt(hash) }],
+            authorizations: Vec::new(),
+        })
+    };
+    let causes: [(bool, &dyn Fn(B256) -> Event); 3] =
+        [(false, &|hash| block(true, hash)), (true, &|hash| block(false, hash)), (true, &|_| Event::ClearPrice)];
+    for (doubtful, cause) in causes {
+        let mut desk = Desk::ready(TxmgrConfig::default());
+        let actions = desk.submit(1);
+        assert!(!asks(&actions), "the cache serves");
+        desk.run([Event::Durable { ticket: ticket(&actions) }, cause(bound(&actions)[0].1)]);
+        assert_eq!(asks(&desk.submit(1)), doubtful);
+    }
+}
+
+#[test]
+fn on_a_chain_without_gas_prices_a_closing_is_signed_once_and_nothing_is_raised() {
+    let mut desk = Desk::ready(TxmgrConfig { resubmit_interval_ms: 1000, ..TxmgrConfig::default() });
+    desk.manager.settings.gas.zero = true;
+    let actions = desk.submit(1);
+    let attempts = sent(&desk.run([Event::Durable { ticket: ticket(&actions) }]));
+    let price = |actions: &[Action]| match records(actions)[..] {
+        [Record::Bound { attempt, .. } | Record::Attempt { attempt, .. }] => Some(attempt.fees),
+        _ => None,
+    };
+    assert_eq!(price(&actions), Some(AttemptFees::Legacy { gas_price: 0 }));
+    let actions = desk.run([answers(&attempts, &Outcome::Invalid)]);
+    assert_eq!(price(&actions), Some(AttemptFees::Legacy { gas_price: 0 }), "the nonce is closed at price 0, too");
+    let closing = sent(&desk.run([Event::Durable { ticket: ticket(&actions) }]));
+    desk.run([answers(&closing, &Outcome::SubmittedNew)]);
+    desk.now += Duration::from_secs(2);
+    let actions = desk.run([Event::Tick]);
+    assert_eq!((bound(&actions).len(), sent(&actions)), (0, closing));
+}

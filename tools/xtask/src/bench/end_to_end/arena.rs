@@ -7,14 +7,14 @@ use std::time::Duration;
 use anyhow::{Context, ensure};
 use serde::Deserialize;
 
-use super::figures::{Sample, Step};
+use super::figures::{HalfLoad, Sample, Step};
 use super::{EndToEndOptions, client};
 use crate::cargo::Binaries;
 use crate::demo::chain::{BLOCK_GAS, Chain, ChainSize};
 use crate::demo::engine::{ANY_PORT, Engine, write_configuration};
 use crate::demo::load::{Load, Pace, Run, Target};
 use crate::demo::options::{DEFAULT_PROFILE, Executor};
-use crate::demo::report::{Quantiles, Verified};
+use crate::demo::report::Verified;
 use crate::demo::{OUTSTANDING, history};
 
 /// Seed of keys and recipients: the same job each time.
@@ -25,6 +25,8 @@ const BLASTED: u64 = 3 * OUTSTANDING;
 const STEP_S: &str = "5";
 /// What devnet remembers at least: a sweep of alloy.
 const HISTORY_LEAST: u64 = 100_000;
+/// Signing addresses of a start with work on disk: what is bound fits the window of each.
+const RESTART_ADDRESSES: u64 = 128;
 /// Between two looks at chain and engine.
 const LOOK_INTERVAL: Duration = Duration::from_millis(200);
 
@@ -37,6 +39,17 @@ pub(super) struct Arena<'a> {
     parent: &'a Path,
     options: &'a EndToEndOptions,
     block_gas: u64,
+}
+
+/// Transactions on disk before a run.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Past {
+    /// Bound and never sent.
+    pub(super) bound: u64,
+    /// Waiting behind them.
+    pub(super) waiting: u64,
+    /// Mined long ago.
+    pub(super) history: u64,
 }
 
 /// What a run works with.
@@ -100,8 +113,20 @@ impl<'a> Arena<'a> {
         })
     }
 
-    /// The engine as a library. Its process holds the chain's blocks against what it has submitted.
+    /// The engine as a library.
     pub(super) fn embedded(&self, executor: Executor) -> anyhow::Result<Sample> {
+        self.embedded_with(executor, self.options.transactions, self.options.addresses, DEFAULT_PROFILE, None)
+    }
+
+    /// The engine as a library, with a past on disk or without. Its process holds the chain's blocks against what it has submitted.
+    pub(super) fn embedded_with(
+        &self,
+        executor: Executor,
+        transactions: u64,
+        addresses: u64,
+        profile: &str,
+        past: Option<Past>,
+    ) -> anyhow::Result<Sample> {
         #[derive(Deserialize)]
         struct Embedded {
             executor: String,
@@ -110,12 +135,15 @@ impl<'a> Arena<'a> {
             seconds: f64,
             cpu_us: f64,
             submit_cpu_us: f64,
+            shard_cpu_us: f64,
             http_requests: u64,
             fsyncs: u64,
         }
-        let transactions = self.options.transactions;
-        let run: Embedded = self.on_a_chain(transactions, |stage, load| {
-            let config = write_configuration(stage.room, ANY_PORT, stage.node, &load.keys(), (executor, DEFAULT_PROFILE))?;
+        let run: Embedded = self.on_a_chain_of(transactions, addresses, |stage, load| {
+            let config = write_configuration(stage.room, ANY_PORT, stage.node, &load.keys(), (executor, profile))?;
+            if let Some(past) = past {
+                self.write_past(&stage, load, &config, past)?;
+            }
             let mut arguments = vec!["embedded".to_owned()];
             let (config, keys) = (config.display().to_string(), load.keys().display().to_string());
             let (count, outstanding) = (transactions.to_string(), OUTSTANDING.to_string());
@@ -142,9 +170,45 @@ impl<'a> Arena<'a> {
             tps: Some(transactions as f64 / run.seconds),
             cpu_us: each(run.cpu_us),
             submit_cpu_us: each(run.submit_cpu_us),
+            shard_cpu_us: each(run.shard_cpu_us),
             http_requests: each(run.http_requests as f64),
             fsyncs: each(run.fsyncs as f64),
+            seen_to_confirmed_s: None,
         })
+    }
+
+    /// CPU time of a start with `past` on disk until the engine is ready, for each transaction, µs.
+    pub(super) fn restart(&self, executor: Executor, past: Past) -> anyhow::Result<f64> {
+        #[derive(Deserialize)]
+        struct Restart {
+            cpu_us: f64,
+        }
+        let run: Restart = self.on_a_chain_of(HISTORY_LEAST, RESTART_ADDRESSES, |stage, load| {
+            let config = write_configuration(stage.room, ANY_PORT, stage.node, &load.keys(), (executor, DEFAULT_PROFILE))?;
+            self.write_past(&stage, load, &config, past)?;
+            let arguments = ["restart".to_owned(), "--config".to_owned(), config.display().to_string()];
+            client::run(&self.binaries.end_to_end, &arguments, Some(&stage.room.join("restart.log")))
+        })?;
+        Ok(run.cpu_us / (past.bound + past.waiting) as f64)
+    }
+
+    fn write_past(&self, stage: &Stage<'_>, load: &Load<'_>, config: &Path, past: Past) -> anyhow::Result<()> {
+        #[derive(Deserialize)]
+        struct Written {
+            records: u64,
+        }
+        let mut arguments = vec!["past".to_owned()];
+        let (config, keys) = (config.display().to_string(), load.keys().display().to_string());
+        let [bound, waiting, history] = [past.bound, past.waiting, past.history].map(|count| count.to_string());
+        let node = stage.node.to_owned();
+        for (name, value) in
+            [("config", config), ("keys", keys), ("node", node), ("bound", bound), ("waiting", waiting), ("history", history)]
+        {
+            arguments.extend([format!("--{name}"), value]);
+        }
+        let written: Written = client::run(&self.binaries.end_to_end, &arguments, Some(&stage.room.join("past.log")))?;
+        ensure!(written.records == past.bound + past.waiting + past.history, "only {} transactions were written", written.records);
+        Ok(())
     }
 
     /// The engine behind its JSON-RPC, as fast as it goes.
@@ -154,9 +218,11 @@ impl<'a> Arena<'a> {
     }
 
     /// The engine behind its JSON-RPC, `transactions` at `rate` a second: the latencies.
-    pub(super) fn half_load(&self, executor: Executor, rate: f64, transactions: u64) -> anyhow::Result<Vec<(&'static str, Quantiles)>> {
-        let (_, verified) = self.serve(executor, transactions, Pace::Rate(rate))?;
-        Ok(verified.result.steps().map(|(name, quantiles)| (name, quantiles.clone())).to_vec())
+    pub(super) fn half_load(&self, executor: Executor, rate: f64, transactions: u64) -> anyhow::Result<HalfLoad> {
+        let (sample, verified) = self.serve(executor, transactions, Pace::Rate(rate))?;
+        let latency_ms = verified.result.steps().map(|(name, quantiles)| (name, quantiles.clone())).to_vec();
+        let seen_to_confirmed_ms = sample.seen_to_confirmed_s.map(|seconds| seconds * 1e3);
+        Ok(HalfLoad { executor: executor.name(), rate, latency_ms, seen_to_confirmed_ms })
     }
 
     fn serve(&self, executor: Executor, transactions: u64, pace: Pace) -> anyhow::Result<(Sample, Verified)> {
@@ -177,20 +243,31 @@ impl<'a> Arena<'a> {
                 tps: Some(tps),
                 cpu_us: Some(each((used.cpu.micros() - before.cpu.micros()) as f64)),
                 submit_cpu_us: None,
+                shard_cpu_us: None,
                 http_requests: counted(used.counters.http_requests, before.counters.http_requests),
                 fsyncs: counted(used.counters.fsyncs, before.counters.fsyncs),
+                seen_to_confirmed_s: counted(used.counters.seen_to_confirmed_s, Some(0.0)),
             };
             Ok((sample, verified))
         })
     }
 
-    /// Starts a chain that remembers `transactions`, funds the addresses, and lets `play` run. Where that fails, data and logs are kept.
     fn on_a_chain<T>(&self, transactions: u64, play: impl FnOnce(Stage<'_>, &Load<'_>) -> anyhow::Result<T>) -> anyhow::Result<T> {
+        self.on_a_chain_of(transactions, self.options.addresses, play)
+    }
+
+    /// Starts a chain that remembers `transactions`, funds the addresses, and lets `play` run. Where that fails, data and logs are kept.
+    fn on_a_chain_of<T>(
+        &self,
+        transactions: u64,
+        addresses: u64,
+        play: impl FnOnce(Stage<'_>, &Load<'_>) -> anyhow::Result<T>,
+    ) -> anyhow::Result<T> {
         let room = tempfile::Builder::new().prefix("end-to-end-").tempdir_in(self.parent).context("creating a directory for the run")?;
-        let outcome = self.chain(room.path(), transactions).and_then(|chain| {
+        let outcome = self.chain(room.path(), history(transactions, addresses)).and_then(|chain| {
             let node = chain.url.clone();
             let load = Load { binary: &self.binaries.load, room: room.path(), node: &node, seed: SEED };
-            load.fund(self.options.addresses)?;
+            load.fund(addresses)?;
             play(Stage { chain, room: room.path(), node: &node }, &load)
         });
         if outcome.is_err() {
@@ -200,8 +277,8 @@ impl<'a> Arena<'a> {
         outcome
     }
 
-    fn chain(&self, room: &Path, transactions: u64) -> anyhow::Result<Chain> {
-        let size = ChainSize { block_gas: self.block_gas, history: history(transactions, self.options.addresses) };
+    fn chain(&self, room: &Path, history: u64) -> anyhow::Result<Chain> {
+        let size = ChainSize { block_gas: self.block_gas, history };
         Chain::start(self.options.node, self.program, room, size)
     }
 }

@@ -2,7 +2,9 @@
 
 use serde::{Deserialize, Serialize, Serializer};
 
+use super::growth::Growth;
 use crate::bench::spread::Spread;
+use crate::demo::load::Floor;
 use crate::demo::options::Executor;
 use crate::demo::report::Quantiles;
 
@@ -30,7 +32,8 @@ impl System {
         }
     }
 
-    fn is_engine(self) -> bool {
+    /// Whether millrace is in it.
+    pub(super) fn is_engine(self) -> bool {
         matches!(self, Self::Embedded(_) | Self::Served(_))
     }
 }
@@ -50,10 +53,14 @@ pub(super) struct Sample {
     pub(super) cpu_us: Option<f64>,
     /// The part of it of the thread that submits, where the engine is embedded, µs.
     pub(super) submit_cpu_us: Option<f64>,
+    /// The part of it of the shards' threads, where the engine is embedded, µs.
+    pub(super) shard_cpu_us: Option<f64>,
     /// HTTP requests to the node for a transaction.
     pub(super) http_requests: Option<f64>,
     /// fsyncs for a transaction.
     pub(super) fsyncs: Option<f64>,
+    /// From its block seen to it confirmed, where the engine tells, s.
+    pub(super) seen_to_confirmed_s: Option<f64>,
 }
 
 /// A step of alloy's sweep, as its process tells it.
@@ -98,8 +105,8 @@ pub(super) fn best(sweep: &[Step]) -> Option<&Step> {
 /// One round.
 #[derive(Clone, Debug)]
 pub(super) struct Round {
-    /// CPU time to sign and encode one transfer, µs.
-    pub(super) floor_us: f64,
+    /// To sign and encode one transfer.
+    pub(super) floor: Floor,
     /// What each system came to.
     pub(super) samples: Vec<(System, Sample)>,
 }
@@ -120,6 +127,12 @@ pub(super) struct Row {
     pub(super) cpu_us: Option<Spread>,
     /// CPU time ÷ the floor.
     pub(super) cpu_to_floor: Option<Spread>,
+    /// CPU time ÷ the floor while all cores are busy, as they are in the run.
+    pub(super) cpu_to_busy_floor: Option<Spread>,
+    /// CPU time of the shards' threads ÷ the floor.
+    pub(super) shard_cpu_to_floor: Option<Spread>,
+    /// The same ÷ the floor while all cores are busy.
+    pub(super) shard_cpu_to_busy_floor: Option<Spread>,
     /// TPS ÷ TPS of the blast.
     pub(super) tps_to_blast: Option<Spread>,
     /// CPU time of alloy's process for a transaction ÷ the engine's.
@@ -143,7 +156,10 @@ pub(super) fn rows(rounds: &[Round]) -> Vec<Row> {
             system,
             tps: over(&|_, sample| sample.tps),
             cpu_us: over(&|_, sample| sample.cpu_us),
-            cpu_to_floor: over(&|round, sample| Some(sample.cpu_us? / round.floor_us)),
+            cpu_to_floor: over(&|round, sample| Some(sample.cpu_us? / round.floor.sign_us)),
+            cpu_to_busy_floor: over(&|round, sample| Some(sample.cpu_us? / round.floor.busy_us)),
+            shard_cpu_to_floor: over(&|round, sample| Some(sample.shard_cpu_us? / round.floor.sign_us)),
+            shard_cpu_to_busy_floor: over(&|round, sample| Some(sample.shard_cpu_us? / round.floor.busy_us)),
             tps_to_blast: over(&|round, sample| Some(sample.tps? / round.of(System::Blast).tps?)),
             alloy_cpu_to_ours: over(&|round, sample| {
                 let alloy = round.of(System::Alloy).cpu_us.filter(|_| system.is_engine())?;
@@ -166,6 +182,8 @@ pub(super) struct HalfLoad {
     pub(super) rate: f64,
     /// What was measured, and its quantiles in ms.
     pub(super) latency_ms: Vec<(&'static str, Quantiles)>,
+    /// From a block seen to a transaction in it confirmed, the mean in ms.
+    pub(super) seen_to_confirmed_ms: Option<f64>,
 }
 
 /// All of it. The fields are the keys of its JSON.
@@ -183,6 +201,8 @@ pub(super) struct Figures {
     pub(super) cores: usize,
     /// CPU time to sign and encode one transfer, µs.
     pub(super) floor_us: Spread,
+    /// The same while all cores do it, µs.
+    pub(super) busy_floor_us: Spread,
     /// The systems.
     pub(super) rows: Vec<Row>,
     /// alloy's steps in the first round.
@@ -193,6 +213,10 @@ pub(super) struct Figures {
     pub(super) fullest_block: f64,
     /// Latencies at half of the load.
     pub(super) half_load: HalfLoad,
+    /// devnet's CPU time for a transfer ÷ recovering one sender, if that was asked for.
+    pub(super) devnet_to_recovery: Option<Spread>,
+    /// The same costs with more of everything, if that was asked for.
+    pub(super) growth: Option<Growth>,
 }
 
 #[cfg(test)]
@@ -215,7 +239,8 @@ pub(super) mod tests {
         let blast = |tps| Sample { tps: Some(tps), ..Sample::default() };
         let first = vec![(System::Blast, blast(1000.0)), (System::Alloy, sample(100.0, 500.0)), (EMBEDDED, sample(900.0, 25.0))];
         let second = vec![(EMBEDDED, sample(1800.0, 50.0)), (System::Alloy, sample(100.0, 500.0)), (System::Blast, blast(1500.0))];
-        vec![Round { floor_us: 20.0, samples: first }, Round { floor_us: 25.0, samples: second }]
+        let floor = |sign_us| Floor { sign_us, busy_us: 30.0 };
+        vec![Round { floor: floor(20.0), samples: first }, Round { floor: floor(25.0), samples: second }]
     }
 
     /// Figures as a run would give them.
@@ -228,11 +253,19 @@ pub(super) mod tests {
             rounds: 2,
             cores: 2,
             floor_us: Spread::of([20.0, 25.0]).unwrap(),
+            busy_floor_us: Spread::of([30.0, 30.0]).unwrap(),
             rows: rows(&rounds()),
             sweep: vec![step(1, 10), step(4, 40), step(16, 20)],
             block_gas: 1_000,
             fullest_block: 0.25,
-            half_load: HalfLoad { executor: "epoll", rate: 450.0, latency_ms: vec![("request to durable", quantiles)] },
+            half_load: HalfLoad {
+                executor: "epoll",
+                rate: 450.0,
+                latency_ms: vec![("request to durable", quantiles)],
+                seen_to_confirmed_ms: Some(2.5),
+            },
+            devnet_to_recovery: None,
+            growth: None,
         }
     }
 

@@ -3,10 +3,13 @@
 use std::fmt::Write as _;
 
 use super::figures::{Figures, Row, best};
+use super::targets::targets;
 use crate::bench::spread::Spread;
 
 /// Width of the names.
 const NAME: usize = 40;
+/// Width of a target.
+const TARGET: usize = 92;
 /// Width of a figure.
 const CELL: usize = 16;
 
@@ -14,10 +17,11 @@ const CELL: usize = 16;
 type Column = (&'static str, usize, fn(&Row) -> Option<Spread>);
 
 /// The columns.
-const COLUMNS: [Column; 7] = [
+const COLUMNS: [Column; 8] = [
     ("TPS", 0, |row| row.tps),
     ("CPU, µs", 1, |row| row.cpu_us),
     ("CPU ÷ floor", 2, |row| row.cpu_to_floor),
+    ("CPU ÷ busy", 2, |row| row.cpu_to_busy_floor),
     ("TPS ÷ blast", 3, |row| row.tps_to_blast),
     ("alloy's CPU ÷", 1, |row| row.alloy_cpu_to_ours),
     ("HTTP requests", 4, |row| row.http_requests),
@@ -35,9 +39,13 @@ pub(super) fn table(figures: &Figures) -> String {
     line(format!("                       {cores} CPU cores, shared by all; medians of the rounds, and below them least…greatest"));
     line(rule());
     line(format!("{:<NAME$}{}", "for a transaction", COLUMNS.map(|(name, _, _)| format!("{name:>CELL$}")).concat()));
-    let floor = COLUMNS.map(|(name, decimals, _)| cell(Some(figures.floor_us).filter(|_| name == "CPU, µs"), decimals));
-    line(format!("{:<NAME$}{}", "bare sign and encode: the floor", floor.each_ref().map(|(median, _)| median.as_str()).concat()));
-    line(format!("{:NAME$}{}", "", floor.each_ref().map(|(_, range)| range.as_str()).concat()));
+    for (name, floor) in
+        [("bare sign and encode: the floor", figures.floor_us), ("on all cores at once: the busy floor", figures.busy_floor_us)]
+    {
+        let floor = COLUMNS.map(|(column, decimals, _)| cell(Some(floor).filter(|_| column == "CPU, µs"), decimals));
+        line(format!("{name:<NAME$}{}", floor.each_ref().map(|(median, _)| median.as_str()).concat()));
+        line(format!("{:NAME$}{}", "", floor.each_ref().map(|(_, range)| range.as_str()).concat()));
+    }
     for row in &figures.rows {
         let cells = COLUMNS.map(|(_, decimals, figure)| cell(figure(row), decimals));
         line(format!("{:<NAME$}{}", row.system.name(), cells.each_ref().map(|(median, _)| median.as_str()).concat()));
@@ -49,6 +57,9 @@ pub(super) fn table(figures: &Figures) -> String {
     line(format!("{title:<NAME$}{}", ["p50", "p90", "p99", "p99.9", "max"].map(|name| format!("{name:>10}")).concat()));
     for (name, quantiles) in &half.latency_ms {
         line(format!("{name:<NAME$}{}", quantiles.cells(2)));
+    }
+    if let Some(ms) = half.seen_to_confirmed_ms {
+        line(format!("{:<NAME$}{:>10}", "block seen to confirmed, the mean", format!("{ms:.2}")));
     }
     line(rule());
     let steps: Vec<String> = figures.sweep.iter().map(|step| format!("{}: {:.0}", step.concurrency, step.tps())).collect();
@@ -62,6 +73,25 @@ pub(super) fn table(figures: &Figures) -> String {
     }
     let note = if figures.fullest_block < 0.5 { "" } else { ": THE CHAIN WAS WHAT LIMITED" };
     line(format!("fullest block of a blast: {:.0} % of {} gas{note}", figures.fullest_block * 100.0, figures.block_gas));
+    line(rule());
+    line(format!("{:<TARGET$}{:>8}{:>12}{:>18}", "target", "", "reached", "least…greatest"));
+    for target in targets(figures) {
+        let sign = if target.at_least { '≥' } else { '≤' };
+        let (median, range) = cell(target.reached, if target.bound < 0.1 { 4 } else { 2 });
+        let verdict = match target.met() {
+            Some(true) => "",
+            Some(false) => "   MISSED",
+            None => "   not measured",
+        };
+        line(format!(
+            "{:<TARGET$}{:>8}{:>12}{:>18}{verdict}",
+            target.what,
+            format!("{sign} {}", target.bound),
+            median.trim(),
+            range.trim()
+        ));
+    }
+    line(rule());
     line("every transaction of every run of millrace was mined exactly once".to_owned());
     out
 }
@@ -88,8 +118,8 @@ mod tests {
         let lines: Vec<&str> = table.lines().collect();
         let place = lines.iter().position(|line| line.starts_with("millrace embedded, epoll")).expect("the engine has a row");
         let words = |line: &str| line.split_whitespace().map(str::to_owned).collect::<Vec<_>>();
-        assert_eq!(words(lines[place])[3..], ["1350", "37.5", "1.62", "1.050", "15.0", "-", "-"]);
-        assert_eq!(words(lines[place + 1]), ["900…1800", "25.0…50.0", "1.25…2.00", "0.900…1.200", "10.0…20.0"]);
+        assert_eq!(words(lines[place])[3..], ["1350", "37.5", "1.62", "1.25", "1.050", "15.0", "-", "-"]);
+        assert_eq!(words(lines[place + 1]), ["900…1800", "25.0…50.0", "1.25…2.00", "0.83…1.67", "0.900…1.200", "10.0…20.0"]);
         for expected in ["20.0…25.0", "1: 5, 4: 20, 16: 10; 4 is taken", "request to durable", "25 % of 1000 gas\n"] {
             assert!(table.contains(expected), "no `{expected}` in\n{table}");
         }
