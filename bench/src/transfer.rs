@@ -48,7 +48,7 @@ pub fn accept(from: Address, number: u64) -> Accept {
     let AttemptFees::Dynamic { max_fee_per_gas, max_priority_fee_per_gas } = FEES else { unreachable!("the price above is dynamic") };
     let fees = Fees::Dynamic { max_fee_per_gas, max_priority_fee_per_gas };
     let request = Request { from, to: Some(Address::repeat_byte(0xbb)), value: U256::ONE, data: Bytes::new(), gas: Some(21_000), fees };
-    let row = TransactionRow { generation: 0, request, idempotency_key: Some(format!("bench-{number:012}")), accepted_at: 1 };
+    let row = TransactionRow::new(request, Some(format!("bench-{number:012}")), 1);
     Accept { id: Uuid::from_u128(u128::from(number)), row, body_hash: B256::ZERO }
 }
 

@@ -29,7 +29,7 @@ use std::collections::BTreeMap;
 
 use alloy::primitives::B256;
 use serde::{Deserialize, Serialize};
-use storage::{AttemptRow, FailureRow, ReceiptRow, RivalRow, Store, StoreError, TransactionRow, read};
+use storage::{AttemptRow, FailureRow, GenerationRow, ReceiptRow, RivalRow, Store, StoreError, TransactionRow, read};
 use uuid::Uuid;
 
 use crate::txmgr::inspect::{Asked, LiveTransaction};
@@ -58,6 +58,8 @@ pub struct TransactionView {
     pub id: Uuid,
     /// What was asked for.
     pub transaction: TransactionRow,
+    /// What its earlier generations asked for, oldest first; one that is missing asked for what the next one asks for.
+    pub generations: Vec<(u16, GenerationRow)>,
     /// Every set of bytes signed for it, oldest first.
     pub attempts: Vec<AttemptRow>,
     /// How it was mined.
@@ -119,7 +121,9 @@ impl TransactionView {
             };
             let orphans = read::orphans(store, id)?;
             let rivals = read::rivals(store, id)?;
-            Ok(Self { id, transaction, attempts, receipt, orphans, rivals, failure, confirmed_at, live: None, confirmed })
+            // Hardly any transaction has been changed.
+            let generations = if transaction.generation == 0 { Vec::new() } else { read::generations(store, id)? };
+            Ok(Self { id, transaction, generations, attempts, receipt, orphans, rivals, failure, confirmed_at, live: None, confirmed })
         })
         .collect()
     }

@@ -41,13 +41,17 @@ pub enum Family {
     Failures,
     /// id ++ nonce → [`RivalRow`](crate::RivalRow)
     Rivals,
+    /// dependency id ++ dependent id → [`DependentRow`](crate::DependentRow)
+    Dependents,
+    /// id ++ generation → [`GenerationRow`](crate::GenerationRow)
+    Generations,
     /// schema version and sequence of the last append
     Meta,
 }
 
 impl Family {
     /// All families; a family's place here is `family as usize`.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 12] = [
         Self::Transactions,
         Self::Attempts,
         Self::ByAddress,
@@ -57,6 +61,8 @@ impl Family {
         Self::Receipts,
         Self::Failures,
         Self::Rivals,
+        Self::Dependents,
+        Self::Generations,
         Self::Meta,
     ];
 
@@ -73,6 +79,8 @@ impl Family {
             Self::Receipts => "receipts",
             Self::Failures => "failures",
             Self::Rivals => "rivals",
+            Self::Dependents => "dependents",
+            Self::Generations => "generations",
             Self::Meta => "meta",
         }
     }

@@ -17,6 +17,7 @@ use serde_json::value::RawValue;
 use storage::Store;
 use uuid::Uuid;
 
+use super::control::Order;
 use super::envelope::{Body, Call, Request};
 use super::error::{INTERNAL, INVALID_REQUEST, METHOD_NOT_FOUND, RpcError};
 use super::params::PauseEnd;
@@ -37,7 +38,8 @@ const LIVE_WAIT: Duration = Duration::from_millis(500);
 /// The methods, as an unknown one is told.
 const METHODS: &str = "ptx_sendTransaction, ptx_sendTransactions, ptx_getTransaction, ptx_getTransactionFull, \
      ptx_getTransactionByIdempotencyKey, ptx_getTransactionReceipt, ptx_queryTransactions, ptx_getAddress, ptx_pauseAddress, \
-     ptx_resumeAddress, ptx_clearGasPriceCache";
+     ptx_resumeAddress, ptx_cancelTransaction, ptx_suspendTransaction, ptx_resumeTransaction, ptx_updateTransaction, \
+     ptx_clearGasPriceCache";
 
 /// What is to be done for one request.
 enum Plan {
@@ -49,6 +51,7 @@ enum Plan {
     Look(Look),
     ClearGasPrice,
     Signer(Signer),
+    Order(Order),
 }
 
 /// A question to the store.
@@ -178,9 +181,12 @@ fn plan(call: Result<Call<'_>, RpcError>, most: usize, submissions: &mut Vec<Sub
                 let (address, end) = params::pause(params)?;
                 Plan::Signer(Signer::Pause(address, end))
             }
-            "ptx_resumeAddress" => Plan::Signer(Signer::Resume(params::signing_address(params)?)),
+            "ptx_resumeAddress" => Plan::Signer(Signer::Resume(params::resume(params)?)),
             "ptx_queryTransactions" => Plan::Look(Look::Query(params::query(params)?)),
             other => {
+                if let Some(order) = Order::read(other, params) {
+                    return order.map(Plan::Order);
+                }
                 let message = format!("unknown method \"{}\"; there are {METHODS}", super::quantity::shortened(other));
                 return Err(RpcError::new(METHOD_NOT_FOUND, message));
             }
@@ -221,6 +227,10 @@ async fn carry_out<S: Store>(api: &Api<S>, plan: Plan, id: Option<&RawValue>, ou
         }
         Plan::Signer(signer) => {
             let result = signer.answer(api).await.inspect_err(|_| errors.increment(1));
+            write_reply(out, id, result.as_ref());
+        }
+        Plan::Order(order) => {
+            let result = order.carry_out(api).await.inspect_err(|_| errors.increment(1));
             write_reply(out, id, result.as_ref());
         }
         Plan::Look(look) => {

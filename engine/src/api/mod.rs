@@ -18,6 +18,7 @@
 //! Bodies, batches, connections, headers, pages and waiting times are all bounded, so a slow or greedy client pins little.
 
 mod calls;
+mod control;
 mod envelope;
 mod error;
 mod http;

@@ -5,7 +5,7 @@
 
 use alloy::primitives::{Address, B256, Bytes, U64, U128, U256};
 use serde::Serialize;
-use storage::{AttemptFees, AttemptRow, ReceiptRow, RivalRow};
+use storage::{AttemptFees, AttemptRow, Fees, GenerationRow, Place, ReceiptRow, RivalRow};
 use uuid::Uuid;
 
 use crate::query::Page;
@@ -37,6 +37,9 @@ pub(super) struct Transaction<'a> {
     failure_reason: Option<&'a str>,
     /// Why it does not go on by itself now.
     held: Option<&'a str>,
+    /// What has to succeed before it is bound.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    depends_on: Vec<Uuid>,
 }
 
 /// The object of `ptx_getTransactionFull`.
@@ -44,6 +47,9 @@ pub(super) struct Transaction<'a> {
 pub(super) struct Full<'a> {
     #[serde(flatten)]
     transaction: Transaction<'a>,
+    /// What earlier generations asked for, oldest first.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    generations: Vec<Generation<'a>>,
     attempts: Vec<Attempt>,
     receipt: Option<Receipt>,
     /// Of blocks that have left the chain since.
@@ -55,6 +61,32 @@ pub(super) struct Full<'a> {
     timeline: Timeline,
 }
 
+/// An earlier generation: what it asked for, until another one took its place.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Generation<'a> {
+    generation: u16,
+    to: Option<Address>,
+    value: U256,
+    data: &'a Bytes,
+    gas: Option<U64>,
+    #[serde(flatten)]
+    price: Price,
+    replaced: u64,
+}
+
+/// A price, in the fields of its kind; none for the market's.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Price {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    gas_price: Option<U128>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    max_fee_per_gas: Option<U128>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    max_priority_fee_per_gas: Option<U128>,
+}
+
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Attempt {
@@ -62,12 +94,8 @@ struct Attempt {
     attempt: u16,
     status: AttemptStatus,
     hash: B256,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    gas_price: Option<U128>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    max_fee_per_gas: Option<U128>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    max_priority_fee_per_gas: Option<U128>,
+    #[serde(flatten)]
+    price: Price,
     /// Set on a self-send that closes the nonce: why the request itself can never be mined.
     #[serde(skip_serializing_if = "Option::is_none")]
     closing: Option<String>,
@@ -89,6 +117,9 @@ struct Rival {
 #[serde(rename_all = "camelCase")]
 pub(super) struct Receipt {
     transaction_hash: B256,
+    /// Whose content was mined, and which of its attempts.
+    generation: u16,
+    attempt: u16,
     block_number: U64,
     block_hash: B256,
     transaction_index: U64,
@@ -175,7 +206,12 @@ impl<'a> From<&'a TransactionView> for Transaction<'a> {
             generation: view.transaction.generation,
             created: view.transaction.accepted_at,
             failure_reason: view.failure.as_ref().map(|failure| failure.reason.as_str()),
-            held: view.live.as_ref().and_then(|live| live.held.as_deref()),
+            held: match (view.status(), view.transaction.place) {
+                (Status::Unstarted, Place::Suspended) => Some("suspended by hand, until it is resumed (ptx_resumeTransaction)"),
+                (Status::Unstarted, Place::Blocked) => Some("something that it depends on has not succeeded yet"),
+                _ => view.live.as_ref().and_then(|live| live.held.as_deref()),
+            },
+            depends_on: view.transaction.depends_on.iter().map(|dependency| dependency.id).collect(),
         }
     }
 }
@@ -185,6 +221,7 @@ impl<'a> From<&'a TransactionView> for Full<'a> {
         let seen = view.receipt.as_ref().map(|receipt| receipt.timeline).unwrap_or_default();
         Self {
             transaction: view.into(),
+            generations: view.generations.iter().map(|(generation, row)| Generation::new(*generation, row)).collect(),
             attempts: view.attempts.iter().map(|row| Attempt::new(row, view.attempt_status(&row.hash))).collect(),
             receipt: view.receipt.as_ref().map(Receipt::from),
             orphaned_receipts: view.orphans.iter().map(Receipt::from).collect(),
@@ -200,22 +237,56 @@ impl<'a> From<&'a TransactionView> for Full<'a> {
     }
 }
 
+impl From<AttemptFees> for Price {
+    fn from(fees: AttemptFees) -> Self {
+        match fees {
+            AttemptFees::Legacy { gas_price } => Fees::Legacy { gas_price },
+            AttemptFees::Dynamic { max_fee_per_gas, max_priority_fee_per_gas } => {
+                Fees::Dynamic { max_fee_per_gas, max_priority_fee_per_gas }
+            }
+        }
+        .into()
+    }
+}
+
+impl From<Fees> for Price {
+    fn from(fees: Fees) -> Self {
+        let (gas_price, max_fee_per_gas, max_priority_fee_per_gas) = match fees {
+            Fees::Market => (None, None, None),
+            Fees::Legacy { gas_price } => (Some(gas_price), None, None),
+            Fees::Dynamic { max_fee_per_gas, max_priority_fee_per_gas } => (None, Some(max_fee_per_gas), Some(max_priority_fee_per_gas)),
+        };
+        Self {
+            gas_price: gas_price.map(U128::from),
+            max_fee_per_gas: max_fee_per_gas.map(U128::from),
+            max_priority_fee_per_gas: max_priority_fee_per_gas.map(U128::from),
+        }
+    }
+}
+
+impl<'a> Generation<'a> {
+    fn new(generation: u16, row: &'a GenerationRow) -> Self {
+        let request = &row.request;
+        Self {
+            generation,
+            to: request.to,
+            value: request.value,
+            data: &request.data,
+            gas: request.gas.map(U64::from),
+            price: request.fees.into(),
+            replaced: row.replaced_at,
+        }
+    }
+}
+
 impl Attempt {
     fn new(row: &AttemptRow, status: AttemptStatus) -> Self {
-        let (gas_price, max_fee_per_gas, max_priority_fee_per_gas) = match row.fees {
-            AttemptFees::Legacy { gas_price } => (Some(gas_price), None, None),
-            AttemptFees::Dynamic { max_fee_per_gas, max_priority_fee_per_gas } => {
-                (None, Some(max_fee_per_gas), Some(max_priority_fee_per_gas))
-            }
-        };
         Self {
             generation: row.generation,
             attempt: row.attempt,
             status,
             hash: row.hash,
-            gas_price: gas_price.map(U128::from),
-            max_fee_per_gas: max_fee_per_gas.map(U128::from),
-            max_priority_fee_per_gas: max_priority_fee_per_gas.map(U128::from),
+            price: row.fees.into(),
             closing: row.closing.clone(),
             created: row.signed_at,
         }
@@ -237,6 +308,8 @@ impl From<&ReceiptRow> for Receipt {
     fn from(row: &ReceiptRow) -> Self {
         Self {
             transaction_hash: row.transaction_hash,
+            generation: row.generation,
+            attempt: row.attempt,
             block_number: U64::from(row.block_number),
             block_hash: row.block_hash,
             transaction_index: U64::from(row.transaction_index),
@@ -277,7 +350,7 @@ mod tests {
                 "generation": 0, "attempt": 0, "status": "broadcast", "hash": hash, "maxFeePerGas": "0x9", "maxPriorityFeePerGas": "0x1", "created": 3,
             }],
             "receipt": {
-                "transactionHash": hash, "blockNumber": "0xc", "blockHash": B256::with_last_byte(1), "transactionIndex": "0x0",
+                "transactionHash": hash, "generation": 0, "attempt": 0, "blockNumber": "0xc", "blockHash": B256::with_last_byte(1), "transactionIndex": "0x0",
                 "success": true, "gasUsed": "0x5208", "effectiveGasPrice": "0x7", "contractAddress": null,
             },
             "orphanedReceipts": [],

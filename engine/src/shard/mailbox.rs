@@ -8,7 +8,7 @@ use flume::{Receiver, Sender};
 use netio::Bell;
 use uuid::Uuid;
 
-use super::questions::{PauseOrder, Question};
+use super::questions::{PauseOrder, Question, TransactionOrder};
 use crate::engine::SubmitError;
 use crate::txmgr::{Accept, BlockEffects, Event, SeenBlock, SeenNonce};
 
@@ -39,7 +39,9 @@ pub enum Mail {
     Question(Question),
     /// A pause, or its end.
     Pause(PauseOrder),
-    /// Something that the follower tells every shard.
+    /// An order about an accepted transaction.
+    Order(TransactionOrder),
+    /// Something that the follower tells every shard, or one shard another.
     Tell(Box<Event>),
 }
 

@@ -13,6 +13,7 @@
 //! | [`outcome`] | what a node's answer to a submission means (row A12) |
 //! | [`estimate`], [`revert`] | why a node gives no gas estimate (row A9) |
 //! | [`manager`] | all of it for the addresses of a shard, as `handle(event, now) -> actions` |
+//! | [`order`] | cancel, suspend, resume, update (rows A6, A17) |
 //! | [`inspect`] | what it tells people |
 //! | [`event`] | those events and actions |
 //! | [`census`] | how many are in each stage, for who asks |
@@ -30,6 +31,7 @@ pub mod inspect;
 pub mod manager;
 pub mod oracle;
 pub mod orchestrator;
+pub mod order;
 pub mod outcome;
 pub mod patience;
 pub mod pool;

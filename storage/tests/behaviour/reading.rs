@@ -53,7 +53,7 @@ fn what_waits_is_listed_in_order_until_it_is_bound_or_failed() {
         &store,
         &[
             Record::Bound { id: id(0), from, accepted: None, queue_number: Some(10), attempt: attempt(0, 0) },
-            Record::Failed { id: id(4), from, accepted: None, queue_number: Some(14), failure: failure.clone() },
+            Record::Failed { id: id(4), from, accepted: None, queue_number: Some(14), depends_on: Vec::new(), failure: failure.clone() },
         ],
     );
     let all = read::waiting(&store, &from, None, 10).unwrap();

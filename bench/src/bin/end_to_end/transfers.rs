@@ -49,7 +49,7 @@ impl Transfers {
     pub(crate) fn submission(&self, number: u64) -> Submission {
         let (from, to, value) = self.parts(number);
         let request = Request { from, to: Some(to), value, data: Bytes::new(), gas: Some(TRANSFER_GAS), fees: Fees::Market };
-        Submission { request, chain_id: None, idempotency_key: Some(format!("end-to-end-{number:010}")) }
+        Submission { request, chain_id: None, idempotency_key: Some(format!("end-to-end-{number:010}")), depends_on: Vec::new() }
     }
 }
 

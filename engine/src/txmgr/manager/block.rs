@@ -47,7 +47,7 @@ impl Manager {
         let Some(tx) = address.get_mut(slot.nonce) else { return };
         let first_time = !tx.taken();
         let attempt = tx.attempts.iter().position(|mark| mark.hash == receipt.transaction_hash).unwrap_or_default();
-        let closing = tx.attempts[attempt].closing;
+        let (closing, value) = (tx.attempts[attempt].closing, tx.attempts[attempt].value);
         tx.included = Some(Included { block: block.number, seen_at: block.seen_at, stored: false, confirmed: false, closing });
         if !receipt.success {
             self.gas_price.invalidate();
@@ -59,7 +59,7 @@ impl Manager {
         if first_time {
             address.unconfirmed -= 1;
             address.window.grow();
-            self.paid(slot, closing, receipt);
+            self.paid(slot, value, receipt);
         }
         self.first_sent(slot);
     }
@@ -106,6 +106,7 @@ impl Manager {
     pub(super) fn depths(&mut self, number: u32, head: u64, now: Now, actions: &mut Vec<Action>) {
         self.progressed(number, now, actions);
         let (required, finality) = (self.settings.txmgr.required_confirmations, self.settings.txmgr.finality_depth);
+        let mut settled = Vec::new();
         let address = &mut self.addresses[number as usize];
         for tx in &mut address.in_flight {
             if let Some(rival) = tx.rival.as_mut() {
@@ -118,6 +119,9 @@ impl Manager {
             }
             if included.stored && !included.confirmed && included.block + required <= head + 1 {
                 included.confirmed = true;
+                if self.watched.contains(&tx.id) {
+                    settled.push(tx.id);
+                }
                 if !included.closing {
                     let since = |moment| now.unix_us.saturating_sub(moment);
                     let (accepted_us, seen_us) = (since(tx.accepted_at), since(included.seen_at));
@@ -125,7 +129,11 @@ impl Manager {
                 }
             }
         }
+        for id in settled {
+            self.settled(id, actions);
+        }
         self.conclude(number, head, now, actions);
+        self.settle_final(number, head, actions);
         let address = &mut self.addresses[number as usize];
         let archived = address.archive(head, finality);
         if archived > 0 {
@@ -189,8 +197,8 @@ fn receipt_row(tx: &InFlight, nonce: u64, attempt: usize, block: &SeenBlock, rec
     let known = |at: u64| (at > 0).then_some(at);
     ReceiptRow {
         transaction_hash: receipt.transaction_hash,
-        generation: tx.attempts[attempt].generation,
-        attempt: u16::try_from(attempt).expect("attempts are numbered by u16"),
+        generation: if sabotage::on(Sabotage::ReceiptOfNewest) { tx.generation } else { tx.attempts[attempt].generation },
+        attempt: tx.number_of(attempt),
         nonce,
         block_number: block.number,
         block_hash: block.hash,

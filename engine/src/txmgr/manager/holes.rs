@@ -72,7 +72,7 @@ impl Manager {
         let (from, nonce) = (address.address, address.base);
         let id = filler_id(&from, nonce, now.unix_us);
         let request = Request { from, to: Some(from), value: U256::ZERO, data: Bytes::new(), gas: Some(TRANSFER_GAS), fees: Fees::Market };
-        let row = TransactionRow { generation: 0, request, idempotency_key: None, accepted_at: now.unix_us };
+        let row = TransactionRow::new(request, None, now.unix_us);
         let unsaved = Unsaved { row, body_hash: B256::ZERO, origin: Origin::Hole };
         // It takes nobody's turn: what is bound above it waits for it.
         let cost = cost(&fees, TRANSFER_GAS, U256::ZERO);
