@@ -82,7 +82,7 @@ impl MemoryStore {
         self.0.lock().order.required = required;
     }
 
-    /// What was bound too early since the last call.
+    /// What was bound too early, or paid too little, since the last call.
     pub(crate) fn take_broken(&self) -> Vec<String> {
         std::mem::take(&mut self.0.lock().order.broken)
     }

@@ -2,6 +2,7 @@
 
 mod crowd;
 mod nonces;
+mod orders;
 mod pause;
 mod pool;
 mod prices;
