@@ -26,6 +26,12 @@ const GAS_CAP: u64 = 1 << 24;
 /// An address that had nothing to do for this long may have been used by another wallet: the chain is asked again.
 const NONCE_TRUSTED_FOR: Duration = Duration::from_secs(10);
 
+/// The limit that follows from an estimate.
+pub(super) fn gas_limit(estimate: u64, factor: f64) -> u64 {
+    // Gas limits are far below 2^52, where a product of floats is exact enough.
+    estimate.max(((estimate as f64 * factor).ceil() as u64).min(GAS_CAP))
+}
+
 impl Manager {
     /// Everything that binding needs and that does not depend on the transaction.
     pub(super) fn window_open(&self, number: u32) -> bool {
@@ -188,6 +194,9 @@ impl Manager {
     }
 
     pub(super) fn estimated(&mut self, address: Address, id: Uuid, estimate: Result<u64, NoEstimate>, now: Now, actions: &mut Vec<Action>) {
+        if self.update_estimated(id, &estimate, actions) {
+            return;
+        }
         let number = self.number(address);
         let tries = self.settings.txmgr.estimate_tries;
         let retry = Duration::from_millis(self.settings.txmgr.retry_min_ms);
@@ -198,8 +207,7 @@ impl Manager {
         }
         waiting.estimating = false;
         match estimate {
-            // Gas limits are far below 2^52, where a product of floats is exact enough.
-            Ok(gas) => waiting.estimate = Some(gas.max(((gas as f64 * factor).ceil() as u64).min(GAS_CAP))),
+            Ok(gas) => waiting.estimate = Some(gas_limit(gas, factor)),
             Err(NoEstimate::Fails(reason)) => {
                 waiting.estimate_failures += 1;
                 if waiting.estimate_failures < tries {

@@ -25,6 +25,7 @@ use storage::{Dependency, Place, Record};
 use uuid::Uuid;
 
 use self::line::Moves;
+use super::super::estimate::NoEstimate;
 use super::super::event::{Action, Counted, Event, Now, Slot};
 use super::super::order::{CANCELLED, Case, Command, Done, Refusal};
 use super::super::transaction::{Ending, Work};
@@ -55,6 +56,8 @@ struct Line {
     from: Address,
     orders: VecDeque<Order>,
     phase: Phase,
+    /// Gas limit of what the first order asks for, once the node has told it.
+    estimate: Option<u64>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -65,6 +68,8 @@ enum Phase {
     Reading,
     /// Not now: to be read anew after this.
     Held(Until),
+    /// The node is asked for the gas of its new content.
+    Estimating,
     /// A record is on its way to the disk.
     Saving,
     /// A transfer to oneself has to bid for its nonce.
@@ -145,7 +150,8 @@ enum Decision {
 impl Manager {
     /// Takes an order in.
     pub(super) fn order(&mut self, id: Uuid, from: Address, command: Command, ask: Option<u64>, actions: &mut Vec<Action>) {
-        let line = self.orders.lines.entry(id).or_insert_with(|| Line { from, orders: VecDeque::new(), phase: Phase::Ready });
+        let line =
+            self.orders.lines.entry(id).or_insert_with(|| Line { from, orders: VecDeque::new(), phase: Phase::Ready, estimate: None });
         let full = line.orders.len() >= ORDERS || !self.store_healthy;
         if let (true, Some(ask)) = (full, ask) {
             actions.push(Action::Ordered { ask, result: Err(NOT_STORED) });
@@ -198,7 +204,7 @@ impl Manager {
                 // It was taken back, or a block holds the transaction.
                 Some(_) | None => self.again(id),
             },
-            Phase::Held(_) | Phase::Ready | Phase::Reading | Phase::Saving => {}
+            Phase::Held(_) | Phase::Ready | Phase::Reading | Phase::Estimating | Phase::Saving => {}
         }
     }
 
@@ -224,6 +230,7 @@ impl Manager {
     fn answer_order(&mut self, id: Uuid, end: Result<Done, SubmitError>, actions: &mut Vec<Action>) {
         self.orders.waiting.remove(&id);
         let Some(line) = self.orders.lines.get_mut(&id) else { return };
+        line.estimate = None;
         if let Some(Order { ask: Some(ask), .. }) = line.orders.pop_front() {
             actions.push(Action::Ordered { ask, result: end });
         }
@@ -232,6 +239,24 @@ impl Manager {
         } else {
             self.again(id);
         }
+    }
+
+    /// The node's word on the gas of an update; false if no update of this transaction waits for one.
+    pub(super) fn update_estimated(&mut self, id: Uuid, estimate: &Result<u64, NoEstimate>, actions: &mut Vec<Action>) -> bool {
+        let factor = self.settings.gas.limit_factor;
+        let Some(line) = self.orders.lines.get_mut(&id).filter(|line| line.phase == Phase::Estimating) else { return false };
+        match estimate {
+            Ok(gas) => {
+                line.estimate = Some(super::bind::gas_limit(*gas, factor));
+                self.again(id);
+            }
+            Err(NoEstimate::Fails(reason)) => {
+                let refusal = Refusal::Content(format!("the gas estimate of the new content failed: {reason}; the one before it stands"));
+                self.answer_order(id, Err(refused(refusal)), actions);
+            }
+            Err(_) => self.answer_order(id, Err(NOT_STORED), actions),
+        }
+        true
     }
 
     /// Appends have stopped to succeed: whoever waits for an order hears that its outcome is unknown. It is carried out all the same.

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use alloy::consensus::{Transaction, TxEnvelope};
+use alloy::eips::Decodable2718;
 use storage::{AttemptFees, Fees, Place, Request};
 
 use super::super::super::balance::{Unavailable, cost};
@@ -74,9 +76,11 @@ impl Manager {
             Ok(None) => return Decision::Answer(Ok(Done::Updated(case.row.generation))),
             Err(refusal) => return Decision::Answer(Err(refusal)),
         };
-        let gas = match gas_limit(tx, &case.row.request, &request) {
-            Ok(gas) => gas,
-            Err(refusal) => return Decision::Answer(Err(refusal)),
+        let known = gas_limit(tx, &case.row.request, &request);
+        let id = tx.id;
+        let Some(gas) = known.or(self.orders.lines.get(&id).and_then(|line| line.estimate)) else {
+            actions.push(Action::Estimate(id, request));
+            return Decision::Attempt(Phase::Estimating);
         };
         match self.replacement(slot, request.fees, now, actions) {
             Ok(Some(fees)) => self.sign_update(slot, case, request, gas, fees, now),
@@ -166,19 +170,9 @@ impl Manager {
     }
 }
 
-/// The gas limit of a new generation: its own, or what was signed where the same is to be executed.
-fn gas_limit(tx: &InFlight, present: &Request, next: &Request) -> Result<u64, Refusal> {
-    use alloy::consensus::{Transaction, TxEnvelope};
-    use alloy::eips::Decodable2718;
-    if let Some(gas) = next.gas {
-        return Ok(gas);
-    }
+/// The gas limit of a new generation: its own, or what was signed where the same is to be executed; otherwise the node has to say.
+fn gas_limit(tx: &InFlight, present: &Request, next: &Request) -> Option<u64> {
     let same = (present.to, present.value, &present.data) == (next.to, next.value, &next.data);
-    let signed = TxEnvelope::decode_2718(&mut tx.raw.as_ref()).map_or(0, |signed| signed.gas_limit());
-    if same && signed > 0 {
-        return Ok(signed);
-    }
-    Err(Refusal::Content(
-        "gas: missing; the limit of a bound transaction was estimated for what it did before, so give one with the new content".to_owned(),
-    ))
+    let signed = || Some(TxEnvelope::decode_2718(&mut tx.raw.as_ref()).ok()?.gas_limit());
+    next.gas.or_else(|| if same { signed() } else { None })
 }

@@ -243,6 +243,23 @@ fn an_update_without_a_signature_or_without_a_disk_leaves_the_generation_before_
 }
 
 #[test]
+fn new_content_without_a_gas_limit_of_its_own_is_estimated_and_one_that_reverts_is_refused() {
+    let (mut desk, _) = sent_one();
+    let mut estimated = bound_case();
+    estimated.row.request.gas = None;
+    let update = || Command::Update(Change { data: Some(Bytes::from_static(&[1])), ..Change::default() });
+    let asks = |actions: &[Action]| actions.iter().any(|action| matches!(action, Action::Estimate(ID, _)));
+    assert!(asks(&ordered(&mut desk, update(), estimated.clone())));
+    let refused = desk.run([Event::Estimated(FROM, ID, Err(NoEstimate::Fails("execution reverted: no".into())))]);
+    assert!(words(&refused).contains("execution reverted: no"));
+    assert!(asks(&ordered(&mut desk, update(), estimated.clone())));
+    assert!(asks_for_case(&desk.run([Event::Estimated(FROM, ID, Ok(40_000))])));
+    let actions = desk.run([Event::Case(ID, Some(Box::new(estimated)))]);
+    let [Record::Changed { transaction, .. }, Record::Attempt { attempt, .. }] = records(&actions)[..] else { panic!("{actions:?}") };
+    assert_eq!((transaction.request.gas, attempt.gas), (None, 60_000));
+}
+
+#[test]
 fn an_earlier_generation_is_restored_by_an_update_that_names_it() {
     let mut desk = waiting();
     let before = storage::GenerationRow { request: accept(3).row.request, replaced_at: 1 };
