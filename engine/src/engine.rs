@@ -481,7 +481,17 @@ fn body_hash(request: &Request, depends_on: &[Uuid]) -> B256 {
     bytes.push(kind);
     bytes.extend_from_slice(&first.to_be_bytes());
     bytes.extend_from_slice(&second.to_be_bytes());
+    for authorization in &request.authorizations {
+        bytes.push(b'a');
+        bytes.extend_from_slice(&authorization.chain_id.to_be_bytes::<32>());
+        bytes.extend_from_slice(authorization.address.as_slice());
+        bytes.extend_from_slice(&authorization.nonce.to_be_bytes());
+        bytes.push(authorization.y_parity);
+        bytes.extend_from_slice(&authorization.r.to_be_bytes::<32>());
+        bytes.extend_from_slice(&authorization.s.to_be_bytes::<32>());
+    }
     for id in depends_on {
+        bytes.push(b'd');
         bytes.extend_from_slice(id.as_bytes());
     }
     keccak256(bytes)

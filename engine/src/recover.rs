@@ -189,7 +189,15 @@ mod tests {
     const FROM: Address = Address::repeat_byte(0xaa);
 
     fn bound(id: Uuid, nonce: u64) -> Record {
-        let request = Request { from: FROM, to: Some(FROM), value: U256::ZERO, data: Bytes::new(), gas: Some(21_000), fees: Fees::Market };
+        let request = Request {
+            from: FROM,
+            to: Some(FROM),
+            value: U256::ZERO,
+            data: Bytes::new(),
+            gas: Some(21_000),
+            fees: Fees::Market,
+            authorizations: Vec::new(),
+        };
         let row = TransactionRow::new(request, None, 1);
         let attempt = AttemptRow {
             generation: 0,

@@ -7,13 +7,13 @@
 //! Encoding appends to a buffer that is used again and cannot fail. Decoding trusts nothing: an unknown version, a short value, or
 //! bytes left over are errors, which the reader reports as [`StoreError::Corrupt`](crate::StoreError::Corrupt).
 
-use alloy::primitives::B256;
+use alloy::primitives::{Address, B256, Bytes, U256};
 use postcard::ser_flavors::Flavor;
 use serde::{Serialize, de::DeserializeOwned};
 use uuid::Uuid;
 
 use crate::{
-    record::{AttemptRow, DependentRow, FailureRow, GenerationRow, HeadRow, ReceiptRow, Request, RivalRow, TransactionRow},
+    record::{AttemptRow, DependentRow, FailureRow, Fees, GenerationRow, HeadRow, ReceiptRow, Request, RivalRow, TransactionRow},
     store::Family,
 };
 
@@ -88,18 +88,36 @@ impl Row for TransactionRow {
     }
 }
 
-/// A [`TransactionRow`] of version 1, before there were places and dependencies.
+/// A [`TransactionRow`] of version 1, before there were places, dependencies and authorizations.
 #[derive(serde::Deserialize)]
 struct TransactionRowV1 {
     generation: u16,
-    request: Request,
+    request: RequestV1,
     idempotency_key: Option<String>,
     accepted_at: u64,
 }
 
+/// A [`Request`] in those rows, before there were authorizations.
+#[derive(serde::Deserialize)]
+struct RequestV1 {
+    from: Address,
+    to: Option<Address>,
+    value: U256,
+    data: Bytes,
+    gas: Option<u64>,
+    fees: Fees,
+}
+
+impl From<RequestV1> for Request {
+    fn from(request: RequestV1) -> Self {
+        let RequestV1 { from, to, value, data, gas, fees } = request;
+        Self { from, to, value, data, gas, fees, authorizations: Vec::new() }
+    }
+}
+
 impl From<TransactionRowV1> for TransactionRow {
     fn from(row: TransactionRowV1) -> Self {
-        Self { generation: row.generation, ..Self::new(row.request, row.idempotency_key, row.accepted_at) }
+        Self { generation: row.generation, ..Self::new(row.request.into(), row.idempotency_key, row.accepted_at) }
     }
 }
 
@@ -256,11 +274,11 @@ fn index_content<const N: usize>(value: &[u8]) -> Result<[u8; N], CodecError> {
 
 #[cfg(test)]
 mod tests {
-    use alloy::primitives::{Address, Bytes, U256, hex};
+    use alloy::primitives::hex;
     use proptest::{collection::vec, option, prelude::*};
 
     use super::*;
-    use crate::record::{AttemptFees, Dependency, Fees, Place, Request, Timeline};
+    use crate::record::{AttemptFees, Authorization, Dependency, Place, Timeline};
 
     fn address() -> impl Strategy<Value = Address> {
         any::<[u8; 20]>().prop_map(Address::from)
@@ -293,11 +311,18 @@ mod tests {
     }
 
     prop_compose! {
+        fn authorization()(address in address(), nonce in any::<u64>(), words in any::<[[u64; 4]; 3]>(), y_parity in 0..2_u8) -> Authorization {
+            let [chain_id, r, s] = words.map(U256::from_limbs);
+            Authorization { chain_id, address, nonce, y_parity, r, s }
+        }
+    }
+
+    prop_compose! {
         fn request()(
             from in address(), to in option::of(address()), value in any::<[u64; 4]>(), data in bytes(),
-            gas in any::<Option<u64>>(), fees in fees(),
+            gas in any::<Option<u64>>(), fees in fees(), authorizations in vec(authorization(), 0..3),
         ) -> Request {
-            Request { from, to, value: U256::from_limbs(value), data, gas, fees }
+            Request { from, to, value: U256::from_limbs(value), data, gas, fees, authorizations }
         }
     }
 
@@ -419,6 +444,7 @@ mod tests {
             data: Bytes::from_static(&[1, 2, 3]),
             gas: Some(300),
             fees: Fees::Dynamic { max_fee_per_gas: 9, max_priority_fee_per_gas: 8 },
+            authorizations: Vec::new(),
         };
         let transaction = TransactionRow { generation: 1, ..TransactionRow::new(request, Some("key".to_owned()), 70_000) };
         let attempt = AttemptRow {
@@ -436,8 +462,9 @@ mod tests {
         let failure = FailureRow { reason: "why".to_owned(), failed_at: 70_000 };
         let first = "010114aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa002000000000000000000000000000000000000000000000000000000000000003e80301020301ac0202090801036b6579f0a204";
         assert_eq!(decode::<TransactionRow>(&hex::decode(first).expect("hexadecimal")).as_ref(), Ok(&transaction));
-        // Two bytes more, where nothing of the second version is used.
-        assert_written(&format!("02{}0000", &first[2..]), &transaction);
+        // Three bytes more, where nothing of the second version is used: no authorizations, no place, no dependencies.
+        let key = first.find("01036b6579").expect("the idempotency key");
+        assert_written(&format!("02{}00{}0000", &first[2..key], &first[key..]), &transaction);
         assert_written("0101020320bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb020405ac020007f0a20400", &attempt);
         assert_written(
             "0120bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb20cccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccc05f0a204",

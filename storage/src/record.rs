@@ -26,6 +26,25 @@ pub struct Request {
     pub gas: Option<u64>,
     /// Price the caller fixed, or the market's.
     pub fees: Fees,
+    /// Authorizations to set the code of accounts (EIP-7702); with any it is a transaction of type 4.
+    pub authorizations: Vec<Authorization>,
+}
+
+/// A signed authorization to set the code of its signer's account (EIP-7702).
+#[derive(Serialize, Deserialize, Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Authorization {
+    /// Chain it is valid on; 0 for any.
+    pub chain_id: U256,
+    /// Whose code the account gets; zero ends a delegation.
+    pub address: Address,
+    /// Nonce of the signer, which it takes.
+    pub nonce: u64,
+    /// Parity of the signature's point.
+    pub y_parity: u8,
+    /// The signature.
+    pub r: U256,
+    /// The signature.
+    pub s: U256,
 }
 
 /// How the caller wants a transaction priced, wei per gas.
@@ -339,7 +358,10 @@ impl Record {
     #[must_use]
     pub fn weight(&self) -> usize {
         let transaction = |row: &TransactionRow| {
-            row.request.data.len() + row.idempotency_key.as_ref().map_or(0, |key| 2 * key.len()) + row.depends_on.len() * DEPENDENCY_BYTES
+            row.request.data.len()
+                + row.idempotency_key.as_ref().map_or(0, |key| 2 * key.len())
+                + row.depends_on.len() * DEPENDENCY_BYTES
+                + row.request.authorizations.len() * AUTHORIZATION_BYTES
         };
         let accepted = |accepted: &Option<(TransactionRow, B256)>| accepted.as_ref().map_or(0, |(row, _)| transaction(row));
         OVERHEAD_BYTES
@@ -364,6 +386,8 @@ impl Record {
 
 /// Bytes of one receipt with its key: two hashes, an id, and numbers.
 const RECEIPT_BYTES: usize = 160;
+/// Bytes of one authorization.
+const AUTHORIZATION_BYTES: usize = 130;
 /// Bytes of one dependency: what is in the row, and its entry in `dependents`.
 const DEPENDENCY_BYTES: usize = 120;
 /// Bytes of one floor: address, tag, number, value.

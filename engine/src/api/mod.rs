@@ -17,6 +17,7 @@
 //! is given only after the engine said that it is on disk; a caller that hears nothing asks again with the same idempotency key.
 //! Bodies, batches, connections, headers, pages and waiting times are all bounded, so a slow or greedy client pins little.
 
+mod authorizations;
 mod calls;
 mod control;
 mod envelope;

@@ -12,6 +12,7 @@ use serde_json::value::RawValue;
 use storage::{Direction, Fees, Request};
 use uuid::Uuid;
 
+use super::authorizations::{AuthorizationParams, authorizations};
 use super::envelope::{Bounded, bounded};
 use super::error::RpcError;
 use super::quantity::{Quantity, Text, shortened};
@@ -51,6 +52,8 @@ pub(super) struct TransactionParams<'a> {
     idempotency_key: Option<Text<'a>>,
     #[serde(borrow)]
     depends_on: Option<Vec<Text<'a>>>,
+    #[serde(borrow)]
+    authorization_list: Option<Vec<AuthorizationParams<'a>>>,
 }
 
 impl TransactionParams<'_> {
@@ -64,8 +67,9 @@ impl TransactionParams<'_> {
         let fees = fees(self.gas_price.as_ref(), self.max_fee_per_gas.as_ref(), self.max_priority_fee_per_gas.as_ref())?;
         let chain_id = self.chain_id.as_ref().map(|id| id.u64("chainId")).transpose()?;
         let idempotency_key = self.idempotency_key.map(|key| idempotency_key(key.0)).transpose()?;
+        let authorizations = self.authorization_list.map_or(Ok(Vec::new()), authorizations)?;
         let depends_on = self.depends_on.map_or(Ok(Vec::new()), |ids| super::control::ids("dependsOn", &ids))?;
-        Ok(Submission { request: Request { from, to, value, data, gas, fees }, chain_id, idempotency_key, depends_on })
+        Ok(Submission { request: Request { from, to, value, data, gas, fees, authorizations }, chain_id, idempotency_key, depends_on })
     }
 }
 

@@ -8,6 +8,7 @@ use serde::Serialize;
 use storage::{AttemptFees, AttemptRow, Fees, GenerationRow, Place, ReceiptRow, RivalRow};
 use uuid::Uuid;
 
+use super::authorizations::Authorized;
 use crate::query::Page;
 use crate::txmgr::inspect::AddressView;
 use crate::txmgr::orchestrator::state::State;
@@ -40,6 +41,8 @@ pub(super) struct Transaction<'a> {
     /// What has to succeed before it is bound.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     depends_on: Vec<Uuid>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    authorization_list: Vec<Authorized>,
 }
 
 /// The object of `ptx_getTransactionFull`.
@@ -211,6 +214,7 @@ impl<'a> From<&'a TransactionView> for Transaction<'a> {
                 (Status::Unstarted, Place::Blocked) => Some("something that it depends on has not succeeded yet"),
                 _ => view.live.as_ref().and_then(|live| live.held.as_deref()),
             },
+            authorization_list: request.authorizations.iter().map(Authorized::from).collect(),
             depends_on: view.transaction.depends_on.iter().map(|dependency| dependency.id).collect(),
         }
     }

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use alloy::eips::eip7702::SignedAuthorization;
 use alloy::primitives::{Address, B256, Bytes, U256};
 use storage::{AttemptFees, AttemptRow, ReceiptRow, Record, Request, RivalRow, TransactionRow};
 use uuid::Uuid;
@@ -76,6 +77,8 @@ pub struct SignJob {
     pub fees: AttemptFees,
     /// It closes the nonce instead of carrying the request.
     pub closing: bool,
+    /// Authorizations that it carries (EIP-7702): with any it is of type 4, whatever the kind of its price.
+    pub authorizations: Vec<SignedAuthorization>,
 }
 
 impl SignJob {
@@ -262,6 +265,8 @@ pub enum Event {
     ClearPrice,
     /// Transaction count of an address at the head; `None` if the node gave none.
     ChainNonce(Address, Option<u64>),
+    /// Whether the account of an address has delegated code (EIP-7702).
+    Delegated(Address, bool),
     /// Wei that an address holds at the head; `None` if the node did not tell.
     Balance(Address, Option<U256>),
     /// A gas estimate for the head of an address's queue: the limit, or why there is none.

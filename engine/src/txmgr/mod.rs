@@ -2,6 +2,7 @@
 //!
 //! | room | what it decides |
 //! |---|---|
+//! | [`authorization`] | authorizations that requests carry (row A10) |
 //! | [`check`] | what is refused at the door |
 //! | [`stage`] | the next stage of a transaction (row A5) |
 //! | [`orchestrator`] | one address: its state, its window, its nonces and its queue (rows A1, A3, A4) |
@@ -20,6 +21,7 @@
 //!
 //! Nothing here opens a socket, reads a clock or waits: the shard does that, and the simulator in its place.
 
+pub mod authorization;
 pub mod balance;
 pub mod census;
 pub mod check;

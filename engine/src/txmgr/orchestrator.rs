@@ -153,6 +153,8 @@ pub struct Orchestrator {
     pub unsent: usize,
     /// How much may be bound and in no block (row A3).
     pub window: Window,
+    /// Its account has delegated code (EIP-7702), of which pools take one transaction at a time.
+    pub delegated: bool,
     /// Paused by hand until then, µs since the epoch; `u64::MAX` without an end.
     pub paused_until: Option<u64>,
     /// When it last bound, was answered or was included.
@@ -203,6 +205,7 @@ impl Orchestrator {
             leaving: false,
             unsent: 0,
             window: Window::new(max_in_flight),
+            delegated: false,
             paused_until: None,
             progress_at: Duration::ZERO,
             resend_due: None,
@@ -221,6 +224,12 @@ impl Orchestrator {
             hole_seen: None,
             hole_from: None,
         }
+    }
+
+    /// How much may be bound and in no block, now.
+    #[must_use]
+    pub const fn window_size(&self) -> usize {
+        if self.delegated { 1 } else { self.window.size() }
     }
 
     /// The nonce that the next bind takes.

@@ -101,7 +101,15 @@ impl Plan {
             _ => Fees::Market,
         };
         let gas = (number % 13 != 5).then_some(21_000);
-        Request { from: self.addresses[place], to: Some(recipient(number)), value: U256::ONE, data: Bytes::new(), gas, fees }
+        Request {
+            from: self.addresses[place],
+            to: Some(recipient(number)),
+            value: U256::ONE,
+            data: Bytes::new(),
+            gas,
+            fees,
+            authorizations: Vec::new(),
+        }
     }
 }
 

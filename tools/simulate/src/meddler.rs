@@ -85,7 +85,7 @@ fn change(executor: &Executor, orders: &Orders, number: u64) -> Change {
     match executor.below(4) {
         0 => Change { generation: Some(0), ..Change::default() },
         1 => Change { fees: fees.or(Some(Fees::Market)), ..Change::default() },
-        _ => Change { value: Some(U256::from(10 + next)), gas: Some(21_000), fees, ..Change::default() },
+        _ => Change { value: Some(U256::from(10 + next)), gas: (executor.below(3) > 0).then_some(21_000), fees, ..Change::default() },
     }
 }
 
@@ -219,7 +219,12 @@ pub(crate) fn kept(orders: &Orders, store: &MemoryStore, number: u64, id: Uuid, 
 /// Nothing waits for anything any more.
 pub(crate) fn nothing_blocked(store: &MemoryStore) -> Result<(), String> {
     match read::dependents(store, None, None, 1).map_err(|error| error.to_string())?.first() {
-        Some(left) => Err(format!("{} is still registered as dependent on {}", left.id, left.dependency)),
+        Some(left) => {
+            let shown =
+                |id| TransactionView::read(store, id, 1).ok().flatten().map(|view| (view.status(), view.transaction.place, view.receipt));
+            let (dependent, dependency) = (shown(left.id), shown(left.dependency));
+            Err(format!("{} ({dependent:?}) is still registered as dependent on {} ({dependency:?})", left.id, left.dependency))
+        }
         None => Ok(()),
     }
 }

@@ -8,6 +8,7 @@ use alloy::primitives::{Address, B256, U256};
 use storage::{AttemptFees, AttemptRow, FailureRow, Fees, Record};
 use uuid::Uuid;
 
+use super::super::authorization::authorizations;
 use super::super::balance::cost;
 use super::super::estimate::NoEstimate;
 use super::super::event::{Accept, Action, Now, SignJob, Signed, Slot, Waiter};
@@ -85,6 +86,7 @@ impl Manager {
         let chain_id = self.chain_id.expect("the window is open only on a known chain");
         let request = &unsaved.row.request;
         let (to, value, data) = (request.to, request.value, request.data.clone());
+        let authorizations = authorizations(request);
         let address = &mut self.addresses[number as usize];
         let slot = Slot { address: number, nonce: address.next_nonce() };
         let from = address.address;
@@ -97,7 +99,7 @@ impl Manager {
         self.pool.use_slot(number, &mut address.standing);
         self.active.insert(number);
         point::reached(Point::NonceTaken);
-        self.ask_signature(SignJob { number: 0, slot, id, from, chain_id, to, value, data, gas, fees, closing: false });
+        self.ask_signature(SignJob { number: 0, slot, id, from, chain_id, to, value, data, gas, fees, closing: false, authorizations });
     }
 
     /// Binds what waits, as far as the window reaches, and reads more of the queue when its buffer is empty.

@@ -182,6 +182,10 @@ impl Manager {
             Event::Price(price) => self.priced(price, now, actions),
             Event::ClearPrice => self.gas_price.invalidate(),
             Event::ChainNonce(address, count) => self.chain_nonce(address, count, now, actions),
+            Event::Delegated(address, delegated) => {
+                let number = self.number(address);
+                self.at(number).delegated = delegated;
+            }
             Event::Balance(address, wei) => self.balance_read(address, wei, now, actions),
             Event::Estimated(address, id, estimate) => self.estimated(address, id, estimate, now, actions),
             Event::Loaded(address, waiters) => self.loaded(address, waiters, now, actions),

@@ -140,7 +140,15 @@ fn raw(job: &SignJob) -> Vec<u8> {
 
 pub(super) fn accept(index: u32) -> Accept {
     let value = U256::from(index);
-    let request = Request { from: FROM, to: Some(Address::ZERO), value, data: Bytes::new(), gas: Some(21_000), fees: Fees::Market };
+    let request = Request {
+        from: FROM,
+        to: Some(Address::ZERO),
+        value,
+        data: Bytes::new(),
+        gas: Some(21_000),
+        fees: Fees::Market,
+        authorizations: Vec::new(),
+    };
     let row = TransactionRow::new(request, None, 1);
     Accept { id: Uuid::from_u128(u128::from(index) + 1), row, body_hash: B256::ZERO }
 }

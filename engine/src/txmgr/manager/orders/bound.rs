@@ -6,6 +6,7 @@ use alloy::consensus::{Transaction, TxEnvelope};
 use alloy::eips::Decodable2718;
 use storage::{AttemptFees, Fees, Place, Request};
 
+use super::super::super::authorization::authorizations;
 use super::super::super::balance::{Unavailable, cost};
 use super::super::super::event::{Action, Now, SignJob, Slot};
 use super::super::super::increase::{Increase, Strategy, increase};
@@ -136,12 +137,13 @@ impl Manager {
         balance.reserve(more);
         tx.cost = tx.cost.saturating_add(more);
         let (to, value, data) = (request.to, request.value, request.data.clone());
+        let authorizations = authorizations(&request);
         let (row, replaced) = next_generation(&case.row, request, Place::Nowhere, now);
         let generation = row.generation;
         tx.updating = Some(Box::new(Updating { row, replaced, more }));
         tx.work = Work::Signing;
         let id = tx.id;
-        self.ask_signature(SignJob { number: 0, slot, id, from, chain_id, to, value, data, gas, fees, closing: false });
+        self.ask_signature(SignJob { number: 0, slot, id, from, chain_id, to, value, data, gas, fees, closing: false, authorizations });
         Decision::Attempt(Phase::Updating(slot, generation))
     }
 
