@@ -131,7 +131,7 @@ impl TransactionView {
     /// The status that follows from the rows; the table above.
     pub fn status(&self) -> Status {
         let bound = self.attempts.last().is_some_and(|attempt| attempt.generation == self.transaction.generation);
-        match (&self.failure, self.confirmed && !self.closed(), bound) {
+        match (&self.failure, self.confirmed && !self.is_closed(), bound) {
             (Some(_), _, _) => Status::FatalError,
             (None, true, _) => Status::Confirmed,
             (None, false, false) => Status::Unstarted,
@@ -141,7 +141,7 @@ impl TransactionView {
     }
 
     /// What was mined is the self-send that closes the nonce.
-    fn closed(&self) -> bool {
+    pub fn is_closed(&self) -> bool {
         let mined = |receipt: &ReceiptRow| self.attempts.iter().find(|attempt| attempt.hash == receipt.transaction_hash);
         self.receipt.as_ref().and_then(mined).is_some_and(|attempt| attempt.closing.is_some())
     }

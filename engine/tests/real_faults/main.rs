@@ -12,6 +12,7 @@
 //! | `price` | the base fee rises above what was bid, and above the cap |
 //! | `reorg` | blocks are taken away, and others with rivals of ours come in their place |
 //! | `storm` | several of these at once, and kill -9 |
+//! | `types` | contracts are created, and accounts get code (EIP-7702) |
 //! | `view` | a second node is five blocks behind; receipts come too late |
 
 #![allow(clippy::expect_used, clippy::unwrap_used)]
@@ -28,6 +29,7 @@ mod pool;
 mod price;
 mod reorg;
 mod storm;
+mod types;
 mod view;
 
 use support::chain::{Chain, Kind};

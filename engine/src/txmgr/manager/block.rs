@@ -117,11 +117,12 @@ impl Manager {
                 included.stored = true;
                 actions.push(Action::Count(Counted::Included(included.seen_at.saturating_sub(tx.accepted_at))));
             }
+            // At every look: blocks on top of it may have left the chain and come again.
+            if included.stored && included.block + required <= head + 1 && self.watched.contains(&tx.id) {
+                settled.push(tx.id);
+            }
             if included.stored && !included.confirmed && included.block + required <= head + 1 {
                 included.confirmed = true;
-                if self.watched.contains(&tx.id) {
-                    settled.push(tx.id);
-                }
                 if !included.closing {
                     let since = |moment| now.unix_us.saturating_sub(moment);
                     let (accepted_us, seen_us) = (since(tx.accepted_at), since(included.seen_at));

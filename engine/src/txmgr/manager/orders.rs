@@ -181,7 +181,7 @@ impl Manager {
         while self.orders.reading < READS
             && let Some(id) = self.orders.ready.pop_front()
         {
-            let Some(line) = self.orders.lines.get_mut(&id) else { continue };
+            let Some(line) = self.orders.lines.get_mut(&id).filter(|line| line.phase == Phase::Ready) else { continue };
             line.phase = Phase::Reading;
             self.orders.reading += 1;
             let (required, finality) = (self.settings.txmgr.required_confirmations, self.settings.txmgr.finality_depth);
@@ -190,9 +190,14 @@ impl Manager {
     }
 
     fn order_due(&mut self, id: Uuid, now: Now, actions: &mut Vec<Action>) {
-        let Some(phase) = self.orders.lines.get(&id).map(|line| line.phase) else { return };
+        let Some((phase, from)) = self.orders.lines.get(&id).map(|line| (line.phase, line.from)) else { return };
         match phase {
             Phase::Held(until) if self.is_over(id, until, now) => self.again(id),
+            Phase::Held(Until::Time(at)) => {
+                // An address has one alarm, and it may have been for something earlier.
+                let number = self.number(from);
+                self.wake(number, at);
+            }
             Phase::Closing(slot) => match self.get_mut(slot).filter(|tx| tx.id == id && !tx.taken() && tx.closing.is_some()) {
                 Some(tx) if tx.closes() => self.answer_order(id, Ok(Done::Cancelling), actions),
                 Some(_) => {}

@@ -73,20 +73,49 @@ impl Case {
 /// What has become of a dependency, as the disk has it.
 fn verdict(store: &impl Store, id: Uuid, required: u64, finality: u64) -> Result<Verdict, StoreError> {
     let Some(view) = TransactionView::read(store, id, required)? else { return Ok(Verdict::Open) };
-    let receipt = view.receipt.as_ref();
-    Ok(match (view.status(), receipt.is_some_and(|receipt| receipt.success)) {
-        (Status::FatalError, _) => {
-            let reason = view.failure.map_or_else(String::new, |failure| failure.reason);
-            Verdict::Failed(format!("transaction {id}, on which it depends, has failed: {reason}"))
+    if let Some(failure) = &view.failure {
+        return Ok(Verdict::Failed(format!("transaction {id}, on which it depends, has failed: {}", failure.reason)));
+    }
+    if sabotage::on(Sabotage::ReleasedEarly) && !view.attempts.is_empty() {
+        return Ok(Verdict::Succeeded);
+    }
+    let Some(receipt) = view.receipt.as_ref().filter(|_| !view.is_closed()) else { return Ok(Verdict::Open) };
+    // What was final once stays so, also while blocks on top of it have left the chain; nobody tells of it again.
+    let head = read::last_head(store)?.map_or(0, |(number, _)| number).max(read::highest_head(store)?);
+    let is_final = receipt.block_number.saturating_add(finality) <= head.saturating_add(1);
+    Ok(match receipt.success {
+        true if is_final || view.status() == Status::Confirmed => Verdict::Succeeded,
+        false if is_final => {
+            Verdict::Failed(format!("transaction {id}, on which it depends, was reverted in block {}", receipt.block_number))
         }
-        (Status::Confirmed, true) => Verdict::Succeeded,
-        (Status::Confirmed, false)
-            if TransactionView::read(store, id, finality)?.is_some_and(|view| view.status() == Status::Confirmed) =>
-        {
-            let block = receipt.map_or(0, |receipt| receipt.block_number);
-            Verdict::Failed(format!("transaction {id}, on which it depends, was reverted in block {block}"))
-        }
-        _ if sabotage::on(Sabotage::ReleasedEarly) && !view.attempts.is_empty() => Verdict::Succeeded,
-        _ => Verdict::Open,
+        true | false => Verdict::Open,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::view::testing::History;
+
+    #[test]
+    fn a_success_counts_at_the_required_depth_and_what_was_final_once_stays_so() {
+        let mut history = History::new();
+        let id = history.bound(1, 0, None);
+        let verdict = |history: &History, required, finality| verdict(history.store(), id, required, finality).expect("a read");
+        assert_eq!(verdict(&history, 1, 12), Verdict::Open);
+        history.block(8, &[id]);
+        assert_eq!((verdict(&history, 1, 12), verdict(&history, 2, 12)), (Verdict::Succeeded, Verdict::Open));
+        history.block(9, &[]);
+        assert_eq!(verdict(&history, 2, 2), Verdict::Succeeded);
+        history.rewind(9, 8);
+        assert_eq!((verdict(&history, 2, 3), verdict(&history, 2, 2)), (Verdict::Open, Verdict::Succeeded));
+    }
+
+    #[test]
+    fn a_failure_is_one_for_good_and_names_itself() {
+        let mut history = History::new();
+        let id = history.failed(1, "no gas");
+        let Verdict::Failed(reason) = verdict(history.store(), id, 1, 2).expect("a read") else { panic!("it has failed") };
+        assert!(reason.contains(&id.to_string()) && reason.contains("no gas"), "{reason}");
+    }
 }
