@@ -257,7 +257,7 @@ impl Manager {
             }
             Err(NoEstimate::Fails(reason)) => {
                 let refusal = Refusal::Content(format!("the gas estimate of the new content failed: {reason}; the one before it stands"));
-                self.answer_order(id, Err(refused(refusal)), actions);
+                self.answer_order(id, Err(refusal.into()), actions);
             }
             Err(_) => self.answer_order(id, Err(NOT_STORED), actions),
         }
@@ -286,7 +286,7 @@ impl Manager {
             None => Decision::Busy,
         };
         match decision {
-            Decision::Answer(end) => self.answer_order(id, end.map_err(refused), actions),
+            Decision::Answer(end) => self.answer_order(id, end.map_err(SubmitError::from), actions),
             Decision::Busy if command != Command::Check => {
                 let busy = SubmitError::Busy { retry_after_ms: RETRY_AFTER_MS };
                 self.answer_order(id, Err(busy), actions);
@@ -371,7 +371,7 @@ impl Manager {
         for dependency in free {
             actions.push(Action::Tell(dependency.from, Box::new(Event::Unwatch(dependency.id))));
         }
-        self.answer_order(id, end.map_err(refused), actions);
+        self.answer_order(id, end.map_err(SubmitError::from), actions);
         self.pump(address, now, actions);
     }
 
@@ -408,8 +408,10 @@ impl Manager {
     }
 }
 
-fn refused(refusal: Refusal) -> SubmitError {
-    SubmitError::Invalid(refusal.to_string())
+impl From<Refusal> for SubmitError {
+    fn from(refusal: Refusal) -> Self {
+        Self::Invalid(refusal.to_string())
+    }
 }
 
 /// A mistake made on purpose: what leaves its line is put into it again.

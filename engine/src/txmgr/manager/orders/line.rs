@@ -18,7 +18,7 @@ pub(super) enum Moves {
     /// One joins the line.
     Joins,
     /// One has left the line; what of it had been read.
-    Leaves(Option<Waiter>),
+    Leaves(Option<Box<Waiter>>),
     /// One stays in line with another content: as it was and as it is, where it had been read.
     Stays(Option<Box<(Waiter, Waiter)>>),
 }
@@ -157,7 +157,7 @@ impl Manager {
                 if let Some(waiter) = waiter.clone().filter(|_| kept_in_line(ended)) {
                     waiting.put_back(waiter);
                 }
-                let moves = Moves::Leaves(waiter);
+                let moves = Moves::Leaves(waiter.map(Box::new));
                 if ended {
                     parked.ends(CANCELLED, Ok(Done::Cancelled), Some(queue_number), moves)
                 } else {
@@ -203,7 +203,7 @@ impl Manager {
             Moves::Leaves(read) => {
                 waiting.changing -= 1;
                 match read {
-                    Some(waiter) => waiting.give_back(waiter),
+                    Some(waiter) => waiting.give_back(*waiter),
                     None => waiting.unread += 1,
                 }
             }
