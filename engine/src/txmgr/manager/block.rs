@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use storage::{ReceiptRow, Timeline};
 
 use super::super::event::{Action, BlockEffects, Counted, Now, SeenBlock, SeenReceipt, Slot};
+use super::super::orchestrator::NonceState;
 use super::super::transaction::{InFlight, Included};
 use super::Manager;
 use crate::sabotage::{self, Sabotage};
@@ -25,6 +26,13 @@ impl Manager {
             };
             touched.insert(number);
             self.included(Slot { address: number, nonce }, block, receipt, &mut effects);
+        }
+        for named in &block.authorizations {
+            if let Some(number) = self.numbers.get(&named.address).copied() {
+                let nonce = &mut self.at(number).nonce;
+                // Whether the account has delegated code now is asked with the nonce.
+                *nonce = if *nonce == NonceState::Known { NonceState::Unknown } else { *nonce };
+            }
         }
         effects.authorizations = block.authorizations.iter().filter(|seen| self.names_ours(seen)).copied().collect();
         effects.floors = std::mem::take(&mut self.floors)

@@ -52,10 +52,6 @@ impl Manager {
                 address.chain_at_least = Some((seen.nonce + 1, number));
             }
             address.doubt_used_nonce();
-            if address.nonce == NonceState::Known {
-                // It may have been an authorization: whether the account has delegated code is asked with the nonce.
-                address.nonce = NonceState::Unknown;
-            }
             self.touched.entry(number).or_default().insert(address_number);
             let address = &mut self.addresses[address_number as usize];
             let from = address.address;
