@@ -56,7 +56,7 @@ fn a_directory_of_a_newer_version_is_refused_with_both_versions_and_left_alone()
     db.drop_cf("failures").unwrap();
     drop(db);
     let error = RocksStore::open(directory.path(), &Options::default()).err().unwrap();
-    assert!(matches!(error, OpenError::NewerVersion { found: 7, supported: 2, .. }), "{error}");
+    assert!(matches!(error, OpenError::NewerVersion { found: 7, supported: 3, .. }), "{error}");
     assert!(error.to_string().contains("schema version 7"), "{error}");
     assert!(raw(directory.path()).cf_handle("failures").is_none(), "nothing was created");
     raw(directory.path()).drop_cf("a_family_to_come").unwrap();
