@@ -25,8 +25,10 @@ impl Manager {
             if included.closing && *command == Command::Cancel {
                 return Decision::Answer(Ok(Done::Cancelling));
             }
-            if tx.closing_unsaved && tx.closing.as_deref() == Some(CANCELLED) {
-                // Whoever cancels hears now that it was too late; should the block leave the chain, it is not too early for the request.
+            let begun = tx.work == Work::Signing || tx.attempts.iter().any(|mark| mark.closing);
+            if tx.closing_unsaved && !begun && tx.closing.as_deref() == Some(CANCELLED) {
+                // Whoever cancels hears now that it was too late; should the block leave the chain, the request goes on. Once a transfer to
+                // oneself is being made there is no way back: further attempts are made of the newest bytes, which are its.
                 (tx.closing, tx.closing_unsaved) = (None, false);
             }
             return Decision::Answer(Err(Refusal::Mined(included.block)));

@@ -175,6 +175,27 @@ fn a_transaction_that_is_mined_before_the_transfer_that_would_have_cancelled_it_
 }
 
 #[test]
+fn a_cancel_that_came_too_late_never_turns_its_transfer_into_the_request_when_the_block_leaves_the_chain() {
+    let mut desk = Desk::ready(TxmgrConfig { resubmit_interval_ms: 1000, finality_depth: 5, ..TxmgrConfig::default() });
+    let actions = desk.submit(1);
+    let first = bound(&actions)[0].1;
+    let attempts = sent(&desk.run([Event::Durable { ticket: ticket(&actions) }]));
+    desk.run([answers(&attempts, &Outcome::SubmittedNew)]);
+    // The transfer to oneself is on its way to the disk when a block holds the request.
+    let closing = ordered(&mut desk, Command::Cancel, bound_case());
+    let again = desk.block(11, &[first]);
+    assert!(asks_for_case(&again), "the order is looked at anew");
+    assert!(words(&desk.run([Event::Case(ID, Some(Box::new(bound_case())))])).contains("mined in block 11"));
+    desk.run([Event::Durable { ticket: ticket(&closing) }]);
+    let resent = sent(&desk.run([Event::Rewind { to: 10 }]));
+    desk.run([answers(&resent, &Outcome::SubmittedNew)]);
+    desk.now += Duration::from_secs(2);
+    let actions = desk.run([Event::Tick, Event::Price(Some(MarketPrice::Legacy(100)))]);
+    let Some(Record::Attempt { attempt, .. }) = records(&actions).first().copied() else { panic!("{actions:?}") };
+    assert_eq!(attempt.closing.as_deref(), Some(CANCELLED), "what is to oneself is never taken for the request");
+}
+
+#[test]
 fn a_cancel_that_comes_while_a_higher_price_is_signed_is_not_forgotten() {
     let mut desk = Desk::ready(TxmgrConfig { resubmit_interval_ms: 1000, ..TxmgrConfig::default() });
     let actions = desk.submit(1);
