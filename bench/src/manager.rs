@@ -8,7 +8,7 @@ use engine::txmgr::outcome::Outcome;
 use engine::txmgr::{
     Accept, Action, Event, Manager, Now, Recovered, ReplyTo, SeenBlock, SeenReceipt, SendEnd, Settings, SignJob, Signed, Waiter,
 };
-use storage::Record;
+use storage::{Place, Record};
 
 use crate::transfer::accept;
 
@@ -114,7 +114,9 @@ pub fn walk(manager: &mut Manager, accepts: Vec<Accept>, block: u64, sign: impl 
             match action {
                 Action::Commit { ticket, records } => {
                     for record in records {
-                        if let Record::Accepted { id, transaction: row, queue_number, .. } = record {
+                        if let Record::Accepted { id, transaction: row, .. } = record
+                            && let Place::Line(queue_number) = row.place
+                        {
                             queued.entry(row.request.from).or_default().push(Waiter { queue_number, id, row });
                         }
                     }

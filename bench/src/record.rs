@@ -1,7 +1,7 @@
 //! Records as the writer gets them.
 
 use alloy::primitives::{Address, B256, Bytes, keccak256};
-use storage::{AttemptRow, Family, HeadRow, Puts, ReceiptRow, Record, Timeline};
+use storage::{AttemptRow, Family, HeadRow, Place, Puts, ReceiptRow, Record, Timeline, TransactionRow};
 use uuid::Uuid;
 
 use crate::transfer::{FEES, accept};
@@ -44,7 +44,8 @@ pub fn bound(from: Address, number: u64) -> Record {
 #[must_use]
 pub fn waiting(from: Address, number: u64) -> Record {
     let accepted = accept(from, number);
-    Record::Accepted { id: accepted.id, transaction: accepted.row, body_hash: accepted.body_hash, queue_number: number }
+    let transaction = TransactionRow { place: Place::Line(number), ..accepted.row };
+    Record::Accepted { id: accepted.id, transaction, body_hash: accepted.body_hash }
 }
 
 /// A block that confirms `count` transfers of as many addresses.

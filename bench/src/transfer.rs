@@ -39,6 +39,7 @@ pub fn sign_job(from: Address, nonce: u64) -> SignJob {
         gas: 21_000,
         fees: FEES,
         closing: false,
+        authorizations: Vec::new(),
     }
 }
 
@@ -47,8 +48,16 @@ pub fn sign_job(from: Address, nonce: u64) -> SignJob {
 pub fn accept(from: Address, number: u64) -> Accept {
     let AttemptFees::Dynamic { max_fee_per_gas, max_priority_fee_per_gas } = FEES else { unreachable!("the price above is dynamic") };
     let fees = Fees::Dynamic { max_fee_per_gas, max_priority_fee_per_gas };
-    let request = Request { from, to: Some(Address::repeat_byte(0xbb)), value: U256::ONE, data: Bytes::new(), gas: Some(21_000), fees };
-    let row = TransactionRow { generation: 0, request, idempotency_key: Some(format!("bench-{number:012}")), accepted_at: 1 };
+    let request = Request {
+        from,
+        to: Some(Address::repeat_byte(0xbb)),
+        value: U256::ONE,
+        data: Bytes::new(),
+        gas: Some(21_000),
+        fees,
+        authorizations: Vec::new(),
+    };
+    let row = TransactionRow::new(request, Some(format!("bench-{number:012}")), 1);
     Accept { id: Uuid::from_u128(u128::from(number)), row, body_hash: B256::ZERO }
 }
 

@@ -6,7 +6,7 @@ use alloy::primitives::{Address, B256};
 use engine::config::TxmgrConfig;
 use engine::txmgr::outcome::Outcome;
 use engine::txmgr::{Action, Event, Manager, Now, ReplyTo, SeenBlock, SeenReceipt, SendEnd, Waiter};
-use storage::Record;
+use storage::{Place, Record};
 
 use crate::manager::{manager, receipt};
 use crate::transfer::{accept, unsigned};
@@ -95,7 +95,9 @@ impl FullWindow {
         match action {
             Action::Commit { ticket, records } => {
                 for record in records {
-                    if let Record::Accepted { id, transaction: row, queue_number, .. } = record {
+                    if let Record::Accepted { id, transaction: row, .. } = record
+                        && let Place::Line(queue_number) = row.place
+                    {
                         self.waiting.push_back(Waiter { queue_number, id, row });
                     }
                 }

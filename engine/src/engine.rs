@@ -7,6 +7,7 @@
 //! A submission ends as `Ok(id)`: on disk, will be mined or reported failed. As an error of which [`SubmitError`] says whether
 //! anything was accepted. A caller that goes away loses its answer, not its transaction.
 
+mod control;
 mod follow;
 mod ids;
 mod reservations;
@@ -25,6 +26,7 @@ pub use ids::Ids;
 pub use reservations::Reservations;
 pub use start::{Assembly, Running, Surroundings, assemble, start};
 
+use self::control::Dependencies;
 use self::reservations::{Guard, Reserved};
 use crate::chain::{ChainStatus, Roster};
 use crate::keys::{Keyring, Signer};
@@ -52,6 +54,8 @@ pub struct Submission {
     pub chain_id: Option<u64>,
     /// Makes a repeat harmless: the same key and body give the same id (row A16).
     pub idempotency_key: Option<String>,
+    /// Accepted transactions that have to succeed before this one is bound (row A17).
+    pub depends_on: Vec<Uuid>,
 }
 
 /// Why a submission was not accepted; the message is for the user.
@@ -140,20 +144,33 @@ impl<S: Store> Engine<S> {
     /// Submits; each ends on its own, in the order given. `Ok`: that id is on disk.
     pub async fn submit(&self, submissions: Vec<Submission>) -> Vec<Result<Uuid, SubmitError>> {
         let mut ends = vec![None; submissions.len()];
+        let dependencies = self.dependencies(&submissions).await;
         let mut open: Vec<(usize, Submission)> = submissions.into_iter().enumerate().collect();
+        open.retain(|(place, submission)| match dependencies.of(submission) {
+            Ok(_) => true,
+            Err(error) => {
+                ends[*place] = Some(Err(error));
+                false
+            }
+        });
         // A further round is only for those whose key was reserved by another body that then did not get it.
         while !open.is_empty() {
-            open = self.round(open, &mut ends).await;
+            open = self.round(open, &dependencies, &mut ends).await;
         }
         let busy = ends.iter().filter(|end| matches!(end, Some(Err(SubmitError::Busy { .. })))).count();
         self.inner.parts.metrics.busy.increment(busy as u64);
         ends.into_iter().map(|end| end.unwrap_or(Err(SubmitError::Unknown))).collect()
     }
 
-    async fn round(&self, submissions: Vec<(usize, Submission)>, ends: &mut [Option<End>]) -> Vec<(usize, Submission)> {
+    async fn round(
+        &self,
+        submissions: Vec<(usize, Submission)>,
+        dependencies: &Dependencies,
+        ends: &mut [Option<End>],
+    ) -> Vec<(usize, Submission)> {
         let mut round = Round { ends, shards: Vec::new(), joined: Vec::new(), others: Vec::new() };
         let mut guard = Guard::new(Arc::clone(&self.inner.parts.reservations));
-        let accepts = self.admit(submissions, &mut round, &mut guard);
+        let accepts = self.admit(submissions, dependencies, &mut round, &mut guard);
         let accepts = self.look_up(accepts, &mut round, &mut guard).await;
         self.hand_over(accepts, &mut round, &mut guard);
         // Whoever waits for a key of this list, itself included, must not wait for the list.
@@ -162,7 +179,13 @@ impl<S: Store> Engine<S> {
     }
 
     /// Checks each submission and reserves its key. What remains is to be looked up and handed to its shard.
-    fn admit(&self, submissions: Vec<(usize, Submission)>, round: &mut Round<'_>, guard: &mut Guard) -> Vec<(usize, Accept)> {
+    fn admit(
+        &self,
+        submissions: Vec<(usize, Submission)>,
+        dependencies: &Dependencies,
+        round: &mut Round<'_>,
+        guard: &mut Guard,
+    ) -> Vec<(usize, Accept)> {
         let parts = &self.inner.parts;
         let now = (parts.clock)();
         let accepted_at = u64::try_from(now.as_micros()).unwrap_or(u64::MAX);
@@ -172,7 +195,7 @@ impl<S: Store> Engine<S> {
                 round.ends[place] = Some(Err(error));
                 continue;
             }
-            let body_hash = body_hash(&submission.request);
+            let body_hash = body_hash(&submission.request, &submission.depends_on);
             if let Some(key) = &submission.idempotency_key {
                 match guard.reserve(key, body_hash) {
                     Reserved::Ours => {}
@@ -191,8 +214,9 @@ impl<S: Store> Engine<S> {
                 }
             }
             let id = parts.ids.next(now);
-            let row =
-                TransactionRow { generation: 0, request: submission.request, idempotency_key: submission.idempotency_key, accepted_at };
+            // Looked up before the first round.
+            let depends_on = dependencies.of(&submission).unwrap_or_default();
+            let row = TransactionRow { depends_on, ..TransactionRow::new(submission.request, submission.idempotency_key, accepted_at) };
             accepts.push((place, Accept { id, row, body_hash }));
         }
         accepts
@@ -478,7 +502,7 @@ impl<S: Store> Engine<S> {
 
 /// Digest of what a request asks for: tells a repeat from a conflict. It is stored, so its layout never changes: what is
 /// added to a request later is appended, and only where it is not the default.
-fn body_hash(request: &Request) -> B256 {
+fn body_hash(request: &Request, depends_on: &[Uuid]) -> B256 {
     let mut bytes = Vec::with_capacity(160 + request.data.len());
     bytes.extend_from_slice(request.from.as_slice());
     bytes.push(u8::from(request.to.is_some()));
@@ -495,6 +519,19 @@ fn body_hash(request: &Request) -> B256 {
     bytes.push(kind);
     bytes.extend_from_slice(&first.to_be_bytes());
     bytes.extend_from_slice(&second.to_be_bytes());
+    for authorization in &request.authorizations {
+        bytes.push(b'a');
+        bytes.extend_from_slice(&authorization.chain_id.to_be_bytes::<32>());
+        bytes.extend_from_slice(authorization.address.as_slice());
+        bytes.extend_from_slice(&authorization.nonce.to_be_bytes());
+        bytes.push(authorization.y_parity);
+        bytes.extend_from_slice(&authorization.r.to_be_bytes::<32>());
+        bytes.extend_from_slice(&authorization.s.to_be_bytes::<32>());
+    }
+    for id in depends_on {
+        bytes.push(b'd');
+        bytes.extend_from_slice(id.as_bytes());
+    }
     keccak256(bytes)
 }
 

@@ -3,6 +3,8 @@
 //! A start reads, for each address, from its floor on: what is bound, with attempts and receipts, and how much waits. What is
 //! archived is never read, so a start costs what is open, not what has been.
 
+use std::collections::BTreeMap;
+
 use alloy::primitives::Address;
 use storage::{Fees, Store, StoreError, read};
 use uuid::Uuid;
@@ -11,7 +13,8 @@ use crate::chain::Stored;
 use crate::sabotage::{self, Sabotage};
 use crate::shard::shard_of;
 use crate::txmgr::manager::is_filler;
-use crate::txmgr::{BoundRow, Recovered, Waiter};
+use crate::txmgr::order::Command;
+use crate::txmgr::{BoundRow, Event, Recovered, Waiter};
 
 /// Addresses and index entries read at once: bounds the memory of a start, not what it can hold.
 const PAGE: usize = 4096;
@@ -29,6 +32,43 @@ pub fn addresses(store: &impl Store, shards: usize) -> Result<Vec<Vec<Recovered>
         after = Some(*last);
         for address in page {
             by_shard[shard_of(&address, shards)].push(recovered(store, address)?);
+        }
+    }
+}
+
+/// What a shard has to know of dependencies at its start.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Blocked {
+    /// Its transactions on which others depend, and how many of them.
+    watched: BTreeMap<Uuid, i64>,
+    /// Its transactions that depend on others, with their signing addresses.
+    dependents: BTreeMap<Uuid, Address>,
+}
+
+impl Blocked {
+    /// What a shard is told of it before anything else: what is depended on, and that what depends is to be looked at.
+    pub(crate) fn events(self) -> impl Iterator<Item = Event> {
+        let watched = self.watched.into_iter().map(|(id, count)| Event::Watched(id, count));
+        let check = |(id, from)| Event::Order { id, from, command: Command::Check, ask: None };
+        watched.chain(self.dependents.into_iter().map(check))
+    }
+}
+
+/// What the disk holds of dependencies, by shard.
+///
+/// # Errors
+/// The store's.
+pub fn blocked(store: &impl Store, shards: usize) -> Result<Vec<Blocked>, StoreError> {
+    let mut by_shard = vec![Blocked::default(); shards];
+    let mut after = None;
+    loop {
+        let page = read::dependents(store, None, after, PAGE)?;
+        let Some(last) = page.last().filter(|_| !sabotage::on(Sabotage::DependentsForgotten)) else { return Ok(by_shard) };
+        after = Some((last.dependency, last.id));
+        for dependent in page {
+            let row = dependent.row;
+            *by_shard[shard_of(&row.dependency_from, shards)].watched.entry(dependent.dependency).or_default() += 1;
+            by_shard[shard_of(&row.from, shards)].dependents.insert(dependent.id, row.from);
         }
     }
 }
@@ -149,8 +189,16 @@ mod tests {
     const FROM: Address = Address::repeat_byte(0xaa);
 
     fn bound(id: Uuid, nonce: u64) -> Record {
-        let request = Request { from: FROM, to: Some(FROM), value: U256::ZERO, data: Bytes::new(), gas: Some(21_000), fees: Fees::Market };
-        let row = TransactionRow { generation: 0, request, idempotency_key: None, accepted_at: 1 };
+        let request = Request {
+            from: FROM,
+            to: Some(FROM),
+            value: U256::ZERO,
+            data: Bytes::new(),
+            gas: Some(21_000),
+            fees: Fees::Market,
+            authorizations: Vec::new(),
+        };
+        let row = TransactionRow::new(request, None, 1);
         let attempt = AttemptRow {
             generation: 0,
             attempt: 0,
@@ -184,7 +232,7 @@ mod tests {
         append(1, &[bound(filler(9), 9), bound(filler(8), 8)]);
         assert_eq!(found(), (8, vec![filler(8), filler(9), request(10)]));
         let failure = FailureRow { reason: "another transaction has filled the nonce".into(), failed_at: 1 };
-        append(2, &[Record::Failed { id: filler(9), from: FROM, accepted: None, queue_number: None, failure }]);
+        append(2, &[Record::Failed { id: filler(9), from: FROM, accepted: None, queue_number: None, depends_on: Vec::new(), failure }]);
         assert_eq!(found(), (10, vec![request(10)]), "it has ended");
     }
 }

@@ -73,6 +73,22 @@ storage::sabotages! {
     HoleNotFilled = "hole-not-filled",
     /// The answer to a sign job that was given up counts for the next one at the same nonce.
     LateSignatureBinds = "late-signature-binds",
+    /// What is bound counts as cancelled before anything that closes its nonce is on disk.
+    CancelledUnsaved = "cancelled-unsaved",
+    /// What was cancelled stays in its line, and is bound when its turn comes.
+    CancelledStillBound = "cancelled-still-bound",
+    /// What was suspended stays in its line, and is bound when its turn comes.
+    SuspendedStillBound = "suspended-still-bound",
+    /// What depends on others is released as soon as those are bound.
+    ReleasedEarly = "released-early",
+    /// What depends on a transaction does not hear that it has failed.
+    FailureNotTold = "failure-not-told",
+    /// What depends on a transaction is not looked at again after a restart.
+    DependentsForgotten = "dependents-forgotten",
+    /// A receipt names the newest generation, whichever was mined.
+    ReceiptOfNewest = "receipt-of-newest",
+    /// An update prices a new generation as if nothing had been sent.
+    UpdateTooLow = "update-too-low",
     /// The balance of an address that waits for money is not read again.
     FundsNotLookedAtAgain = "funds-not-looked-at-again",
 }

@@ -30,7 +30,7 @@ use std::collections::BTreeMap;
 use alloy::primitives::B256;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use storage::{AttemptRow, FailureRow, ReceiptRow, RivalRow, Store, StoreError, TransactionRow, read};
+use storage::{AttemptRow, FailureRow, GenerationRow, ReceiptRow, RivalRow, Store, StoreError, TransactionRow, read};
 use uuid::Uuid;
 
 use crate::txmgr::inspect::{Asked, LiveTransaction};
@@ -59,6 +59,8 @@ pub struct TransactionView {
     pub id: Uuid,
     /// What was asked for.
     pub transaction: TransactionRow,
+    /// What its earlier generations asked for, oldest first; one that is missing asked for what the next one asks for.
+    pub generations: Vec<(u16, GenerationRow)>,
     /// Every set of bytes signed for it, oldest first.
     pub attempts: Vec<AttemptRow>,
     /// How it was mined.
@@ -120,7 +122,9 @@ impl TransactionView {
             };
             let orphans = read::orphans(store, id)?;
             let rivals = read::rivals(store, id)?;
-            Ok(Self { id, transaction, attempts, receipt, orphans, rivals, failure, confirmed_at, live: None, confirmed })
+            // Hardly any transaction has been changed.
+            let generations = if transaction.generation == 0 { Vec::new() } else { read::generations(store, id)? };
+            Ok(Self { id, transaction, generations, attempts, receipt, orphans, rivals, failure, confirmed_at, live: None, confirmed })
         })
         .collect()
     }
@@ -128,7 +132,7 @@ impl TransactionView {
     /// The status that follows from the rows; the table above.
     pub fn status(&self) -> Status {
         let bound = self.attempts.last().is_some_and(|attempt| attempt.generation == self.transaction.generation);
-        match (&self.failure, self.confirmed && !self.closed(), bound) {
+        match (&self.failure, self.confirmed && !self.is_closed(), bound) {
             (Some(_), _, _) => Status::FatalError,
             (None, true, _) => Status::Confirmed,
             (None, false, false) => Status::Unstarted,
@@ -138,7 +142,7 @@ impl TransactionView {
     }
 
     /// What was mined is the self-send that closes the nonce.
-    fn closed(&self) -> bool {
+    pub fn is_closed(&self) -> bool {
         let mined = |receipt: &ReceiptRow| self.attempts.iter().find(|attempt| attempt.hash == receipt.transaction_hash);
         self.receipt.as_ref().and_then(mined).is_some_and(|attempt| attempt.closing.is_some())
     }

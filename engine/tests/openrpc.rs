@@ -12,6 +12,11 @@ use support::node::text;
 use support::schema;
 use support::world::World;
 
+/// The address of the dev mnemonic that the examples pause.
+const PAUSED: &str = "0x70997970c51812dc3a010c7d01b50e0d17dc79c8";
+/// What examples call a transaction that waits.
+const WAITS: &str = "0198f9aa-0000-7000-8000-000000000001";
+
 /// What stands in an example and is different in every run, and what it is in this one.
 #[derive(Default)]
 struct Names(BTreeMap<String, String>);
@@ -65,6 +70,11 @@ fn every_method_has_an_example_that_works_and_fits_its_schemas() {
     world.flow();
     let document = world.millrace().call("rpc.discover", &json!([]))["result"].clone();
     let mut names = Names::default();
+    // What the orders are given for: a transaction that waits, because its address is paused.
+    let paused = world.millrace().call("ptx_pauseAddress", &json!([PAUSED]));
+    assert_eq!(paused["result"]["state"], "paused", "{paused}");
+    let waits = world.millrace().call("ptx_sendTransaction", &json!([{ "from": PAUSED, "to": PAUSED, "value": "1" }]));
+    names.0.insert(WAITS.to_owned(), text(&waits["result"]));
     for method in document["methods"].as_array().expect("methods") {
         let name = method["name"].as_str().expect("a name").to_owned();
         let example = &method["examples"][0];

@@ -89,9 +89,9 @@ fn bound(number: usize, addresses: usize) -> Record {
         data: Bytes::new(),
         gas: Some(21_000),
         fees: Fees::Market,
+        authorizations: Vec::new(),
     };
-    let transaction =
-        TransactionRow { generation: 0, request, idempotency_key: Some(key(number)), accepted_at: 1_700_000_000_000_000 + number as u64 };
+    let transaction = TransactionRow::new(request, Some(key(number)), 1_700_000_000_000_000 + number as u64);
     let raw: Vec<u8> = spread("raw", number).iter().copied().cycle().take(RAW_BYTES).collect();
     let attempt = AttemptRow {
         generation: 0,

@@ -7,13 +7,13 @@
 //! Encoding appends to a buffer that is used again and cannot fail. Decoding trusts nothing: an unknown version, a short value, or
 //! bytes left over are errors, which the reader reports as [`StoreError::Corrupt`](crate::StoreError::Corrupt).
 
-use alloy::primitives::B256;
+use alloy::primitives::{Address, B256, Bytes, U256};
 use postcard::ser_flavors::Flavor;
 use serde::{Serialize, de::DeserializeOwned};
 use uuid::Uuid;
 
 use crate::{
-    record::{AbiRow, AttemptRow, FailureRow, HeadRow, ReceiptRow, RivalRow, TransactionRow},
+    record::{AbiRow, AttemptRow, DependentRow, FailureRow, Fees, GenerationRow, HeadRow, ReceiptRow, Request, RivalRow, TransactionRow},
     store::Family,
 };
 
@@ -75,13 +75,60 @@ macro_rules! first_version {
     };
 }
 
-first_version!(TransactionRow, Family::Transactions);
+impl Row for TransactionRow {
+    const FAMILY: Family = Family::Transactions;
+    const VERSION: u8 = 2;
+
+    fn decode_version(version: u8, content: &[u8]) -> Result<Self, CodecError> {
+        match version {
+            1 => content_of::<TransactionRowV1>(content).map(Into::into),
+            2 => content_of(content),
+            found => Err(CodecError::Version { found, supported: Self::VERSION }),
+        }
+    }
+}
+
+/// A [`TransactionRow`] of version 1, before there were places, dependencies and authorizations.
+#[derive(serde::Deserialize)]
+struct TransactionRowV1 {
+    generation: u16,
+    request: RequestV1,
+    idempotency_key: Option<String>,
+    accepted_at: u64,
+}
+
+/// A [`Request`] in those rows, before there were authorizations.
+#[derive(serde::Deserialize)]
+struct RequestV1 {
+    from: Address,
+    to: Option<Address>,
+    value: U256,
+    data: Bytes,
+    gas: Option<u64>,
+    fees: Fees,
+}
+
+impl From<RequestV1> for Request {
+    fn from(request: RequestV1) -> Self {
+        let RequestV1 { from, to, value, data, gas, fees } = request;
+        Self { from, to, value, data, gas, fees, authorizations: Vec::new() }
+    }
+}
+
+impl From<TransactionRowV1> for TransactionRow {
+    fn from(row: TransactionRowV1) -> Self {
+        Self { generation: row.generation, ..Self::new(row.request.into(), row.idempotency_key, row.accepted_at) }
+    }
+}
+
 first_version!(AttemptRow, Family::Attempts);
 first_version!(ReceiptRow, Family::Receipts);
 first_version!(HeadRow, Family::Heads);
 first_version!(FailureRow, Family::Failures);
 first_version!(RivalRow, Family::Rivals);
 first_version!(AbiRow, Family::Abis);
+first_version!(DependentRow, Family::Dependents);
+first_version!(GenerationRow, Family::Generations);
 
 /// Appends the value of `row` to `out`.
 pub fn encode<R: Row>(row: &R, out: &mut Vec<u8>) {
@@ -228,11 +275,11 @@ fn index_content<const N: usize>(value: &[u8]) -> Result<[u8; N], CodecError> {
 
 #[cfg(test)]
 mod tests {
-    use alloy::primitives::{Address, Bytes, U256, hex};
+    use alloy::primitives::hex;
     use proptest::{collection::vec, option, prelude::*};
 
     use super::*;
-    use crate::record::{AttemptFees, Fees, Request, Timeline};
+    use crate::record::{AttemptFees, Authorization, Dependency, Place, Timeline};
 
     fn address() -> impl Strategy<Value = Address> {
         any::<[u8; 20]>().prop_map(Address::from)
@@ -265,19 +312,35 @@ mod tests {
     }
 
     prop_compose! {
+        fn authorization()(address in address(), nonce in any::<u64>(), words in any::<[[u64; 4]; 3]>(), y_parity in 0..2_u8) -> Authorization {
+            let [chain_id, r, s] = words.map(U256::from_limbs);
+            Authorization { chain_id, address, nonce, y_parity, r, s }
+        }
+    }
+
+    prop_compose! {
         fn request()(
             from in address(), to in option::of(address()), value in any::<[u64; 4]>(), data in bytes(),
-            gas in any::<Option<u64>>(), fees in fees(),
+            gas in any::<Option<u64>>(), fees in fees(), authorizations in vec(authorization(), 0..3),
         ) -> Request {
-            Request { from, to, value: U256::from_limbs(value), data, gas, fees }
+            Request { from, to, value: U256::from_limbs(value), data, gas, fees, authorizations }
         }
+    }
+
+    fn place() -> impl Strategy<Value = Place> {
+        prop_oneof![Just(Place::Nowhere), any::<u64>().prop_map(Place::Line), Just(Place::Suspended), Just(Place::Blocked)]
+    }
+
+    fn dependency() -> impl Strategy<Value = Dependency> {
+        (any::<u128>(), address()).prop_map(|(id, from)| Dependency { id: Uuid::from_u128(id), from })
     }
 
     prop_compose! {
         fn transaction()(
             generation in any::<u16>(), request in request(), idempotency_key in any::<Option<String>>(), accepted_at in any::<u64>(),
+            place in place(), depends_on in vec(dependency(), 0..3),
         ) -> TransactionRow {
-            TransactionRow { generation, request, idempotency_key, accepted_at }
+            TransactionRow { generation, request, idempotency_key, accepted_at, place, depends_on }
         }
     }
 
@@ -342,6 +405,16 @@ mod tests {
         }
 
         #[test]
+        fn every_dependent_round_trips(from in address(), dependency_from in address()) {
+            round_trip(&DependentRow { from, dependency_from })?;
+        }
+
+        #[test]
+        fn every_generation_round_trips(request in request(), replaced_at: u64) {
+            round_trip(&GenerationRow { request, replaced_at })?;
+        }
+
+        #[test]
         fn every_index_entry_round_trips(id: u128, generation: u16, attempt: u16, number: u64, hash in hash()) {
             let id = Uuid::from_u128(id);
             let entry = HashEntry { id, generation, attempt };
@@ -362,22 +435,19 @@ mod tests {
         }
     }
 
-    /// What version 1 wrote must be readable for ever: these bytes are on somebody's disk.
+    /// What earlier versions wrote must be readable for ever: these bytes are on somebody's disk.
     #[test]
-    fn values_of_version_1_stay_readable() {
-        let transaction = TransactionRow {
-            generation: 1,
-            request: Request {
-                from: Address::repeat_byte(0xaa),
-                to: None,
-                value: U256::from(1_000),
-                data: Bytes::from_static(&[1, 2, 3]),
-                gas: Some(300),
-                fees: Fees::Dynamic { max_fee_per_gas: 9, max_priority_fee_per_gas: 8 },
-            },
-            idempotency_key: Some("key".to_owned()),
-            accepted_at: 70_000,
+    fn values_of_earlier_versions_stay_readable() {
+        let request = Request {
+            from: Address::repeat_byte(0xaa),
+            to: None,
+            value: U256::from(1_000),
+            data: Bytes::from_static(&[1, 2, 3]),
+            gas: Some(300),
+            fees: Fees::Dynamic { max_fee_per_gas: 9, max_priority_fee_per_gas: 8 },
+            authorizations: Vec::new(),
         };
+        let transaction = TransactionRow { generation: 1, ..TransactionRow::new(request, Some("key".to_owned()), 70_000) };
         let attempt = AttemptRow {
             generation: 1,
             attempt: 2,
@@ -391,10 +461,11 @@ mod tests {
         };
         let head = HeadRow { hash: B256::repeat_byte(0xbb), parent_hash: B256::repeat_byte(0xcc), timestamp: 5, seen_at: 70_000 };
         let failure = FailureRow { reason: "why".to_owned(), failed_at: 70_000 };
-        assert_written(
-            "010114aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa002000000000000000000000000000000000000000000000000000000000000003e80301020301ac0202090801036b6579f0a204",
-            &transaction,
-        );
+        let first = "010114aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa002000000000000000000000000000000000000000000000000000000000000003e80301020301ac0202090801036b6579f0a204";
+        assert_eq!(decode::<TransactionRow>(&hex::decode(first).expect("hexadecimal")).as_ref(), Ok(&transaction));
+        // Three bytes more, where nothing of the second version is used: no authorizations, no place, no dependencies.
+        let key = first.find("01036b6579").expect("the idempotency key");
+        assert_written(&format!("02{}00{}0000", &first[2..key], &first[key..]), &transaction);
         assert_written("0101020320bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb020405ac020007f0a20400", &attempt);
         assert_written(
             "0120bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb20cccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccc05f0a204",

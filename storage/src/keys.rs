@@ -17,6 +17,12 @@ pub const ORPHAN_LEN: usize = 16 + 32;
 /// Length of a key of a rival: id, nonce.
 pub const RIVAL_LEN: usize = 16 + 8;
 
+/// Length of a key of a dependent: id of the dependency, id of the dependent.
+pub const DEPENDENT_LEN: usize = 16 + 16;
+
+/// Length of a key of a generation: id, generation.
+pub const GENERATION_LEN: usize = 16 + 2;
+
 /// `meta`: version of the schema, u32 big-endian. Stays readable for every version to come.
 pub const META_SCHEMA: &[u8] = b"schema";
 /// `meta`: sequence of the last append, u64 big-endian. In every batch.
@@ -64,6 +70,24 @@ pub fn rival(id: Uuid, nonce: u64) -> [u8; RIVAL_LEN] {
     let mut key = [0; RIVAL_LEN];
     key[..16].copy_from_slice(id.as_bytes());
     key[16..].copy_from_slice(&nonce.to_be_bytes());
+    key
+}
+
+/// Key of one that depends on another.
+#[must_use]
+pub fn dependent(dependency: Uuid, dependent: Uuid) -> [u8; DEPENDENT_LEN] {
+    let mut key = [0; DEPENDENT_LEN];
+    key[..16].copy_from_slice(dependency.as_bytes());
+    key[16..].copy_from_slice(dependent.as_bytes());
+    key
+}
+
+/// Key of an earlier generation.
+#[must_use]
+pub fn generation(id: Uuid, generation: u16) -> [u8; GENERATION_LEN] {
+    let mut key = [0; GENERATION_LEN];
+    key[..16].copy_from_slice(id.as_bytes());
+    key[16..].copy_from_slice(&generation.to_be_bytes());
     key
 }
 
@@ -117,6 +141,21 @@ pub fn split_by_address(key: &[u8]) -> Option<(Address, u64)> {
 #[must_use]
 pub fn split_head(key: &[u8]) -> Option<u64> {
     Some(u64::from_be_bytes(key.try_into().ok()?))
+}
+
+/// The dependency and the dependent of a key in `dependents`.
+#[must_use]
+pub fn split_dependent(key: &[u8]) -> Option<(Uuid, Uuid)> {
+    let key: &[u8; DEPENDENT_LEN] = key.try_into().ok()?;
+    let (dependency, dependent) = key.split_at(16);
+    Some((Uuid::from_slice(dependency).ok()?, Uuid::from_slice(dependent).ok()?))
+}
+
+/// The generation of a key in `generations`.
+#[must_use]
+pub fn split_generation(key: &[u8]) -> Option<u16> {
+    let key: &[u8; GENERATION_LEN] = key.try_into().ok()?;
+    Some(u16::from_be_bytes([key[16], key[17]]))
 }
 
 /// The id of a key in `transactions`, `receipts` or `failures`.

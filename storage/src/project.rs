@@ -11,7 +11,7 @@ use uuid::Uuid;
 use crate::{
     codec::{self, HashEntry, Row},
     keys::{self, Tag},
-    record::{AttemptRow, HEADS_PRUNED_PER_BLOCK, Record, TransactionRow},
+    record::{AttemptRow, Dependency, DependentRow, HEADS_PRUNED_PER_BLOCK, Place, Record, TransactionRow},
     sabotage::{self, Sabotage},
     store::{Family, Puts},
 };
@@ -31,10 +31,9 @@ impl Scratch {
 /// Writes what `record` changes in the families to `out`.
 pub fn project(record: &Record, scratch: &mut Scratch, out: &mut impl Puts) {
     match record {
-        Record::Accepted { id, transaction, body_hash, queue_number } => {
+        Record::Accepted { id, transaction, body_hash } => {
             put_transaction(*id, transaction, body_hash, scratch, out);
-            let key = keys::by_address(&transaction.request.from, Tag::Waiting, *queue_number);
-            out.put(Family::ByAddress, &key, &codec::encode_id(*id));
+            put_place(*id, transaction, scratch, out);
         }
         Record::Bound { id, from, accepted, queue_number, attempt } => {
             put_accepted(*id, accepted.as_ref(), scratch, out);
@@ -44,15 +43,19 @@ pub fn project(record: &Record, scratch: &mut Scratch, out: &mut impl Puts) {
             delete_waiting(from, *queue_number, out);
         }
         Record::Attempt { id, attempt } => put_attempt(*id, attempt, scratch, out),
-        Record::Requeued { id, transaction, queue_number } => {
+        Record::Changed { id, transaction, left, replaced } => {
             scratch.put(id.as_bytes(), transaction, out);
-            let key = keys::by_address(&transaction.request.from, Tag::Waiting, *queue_number);
-            out.put(Family::ByAddress, &key, &codec::encode_id(*id));
+            delete_waiting(&transaction.request.from, *left, out);
+            put_place(*id, transaction, scratch, out);
+            if let Some((generation, row)) = replaced {
+                scratch.put(&keys::generation(*id, *generation), row, out);
+            }
         }
-        Record::Failed { id, from, accepted, queue_number, failure } => {
+        Record::Failed { id, from, accepted, queue_number, depends_on, failure } => {
             put_accepted(*id, accepted.as_ref(), scratch, out);
             scratch.put(id.as_bytes(), failure, out);
             delete_waiting(from, *queue_number, out);
+            delete_dependents(*id, depends_on, out);
         }
         Record::Paused { address, until } => {
             let key = keys::by_address(address, Tag::Floor, keys::PAUSED);
@@ -109,6 +112,31 @@ fn put_transaction(id: Uuid, transaction: &TransactionRow, body_hash: &B256, scr
     scratch.put(id.as_bytes(), transaction, out);
     if let Some(key) = &transaction.idempotency_key {
         out.put(Family::Idempotency, key.as_bytes(), &codec::encode_key_entry(id, body_hash));
+    }
+}
+
+/// What finds a transaction by its place: the line of its address, or what it depends on.
+fn put_place(id: Uuid, transaction: &TransactionRow, scratch: &mut Scratch, out: &mut impl Puts) {
+    let from = transaction.request.from;
+    match transaction.place {
+        Place::Line(number) => {
+            out.put(Family::ByAddress, &keys::by_address(&from, Tag::Waiting, number), &codec::encode_id(id));
+            // Everything it depended on has succeeded.
+            delete_dependents(id, &transaction.depends_on, out);
+        }
+        Place::Blocked => {
+            for dependency in &transaction.depends_on {
+                let row = DependentRow { from, dependency_from: dependency.from };
+                scratch.put(&keys::dependent(dependency.id, id), &row, out);
+            }
+        }
+        Place::Nowhere | Place::Suspended => {}
+    }
+}
+
+fn delete_dependents(id: Uuid, depends_on: &[Dependency], out: &mut impl Puts) {
+    for dependency in depends_on {
+        out.delete(Family::Dependents, &keys::dependent(dependency.id, id));
     }
 }
 

@@ -14,7 +14,7 @@ use uuid::Uuid;
 use crate::{
     codec::{self, CodecError, HashEntry, Row},
     keys::{self, Tag},
-    record::{AbiRow, AttemptRow, FailureRow, HeadRow, ReceiptRow, RivalRow, TransactionRow},
+    record::{AbiRow, AttemptRow, DependentRow, FailureRow, GenerationRow, HeadRow, Place, ReceiptRow, RivalRow, TransactionRow},
     store::{Direction, Family, Pair, Store, StoreError},
 };
 
@@ -123,6 +123,98 @@ pub fn rivals(store: &impl Store, id: Uuid) -> Result<Vec<RivalRow>, StoreError>
     let (from, to) = (keys::rival(id, 0), keys::after(&keys::rival(id, u64::MAX)));
     let pairs = store.scan(Family::Rivals, &from, &to, Direction::Forward, ATTEMPTS_LIMIT)?;
     pairs.iter().map(|(key, value)| decode(Family::Rivals, key, value, codec::decode)).collect()
+}
+
+/// Earlier generations of `id` and what they asked for, oldest first. One that is missing asked for what the next one asks for; at most
+/// [`ATTEMPTS_LIMIT`].
+///
+/// # Errors
+/// See [`StoreError`].
+pub fn generations(store: &impl Store, id: Uuid) -> Result<Vec<(u16, GenerationRow)>, StoreError> {
+    let (from, to) = (keys::generation(id, 0), keys::after(&keys::generation(id, u16::MAX)));
+    let pairs = store.scan(Family::Generations, &from, &to, Direction::Forward, ATTEMPTS_LIMIT)?;
+    pairs
+        .iter()
+        .map(|(key, value)| {
+            let generation = split(Family::Generations, key, keys::split_generation)?;
+            Ok((generation, decode(Family::Generations, key, value, codec::decode)?))
+        })
+        .collect()
+}
+
+/// One that depends on another, as an entry of `dependents` has it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Dependent {
+    /// What it depends on.
+    pub dependency: Uuid,
+    /// Its id.
+    pub id: Uuid,
+    /// The addresses of both.
+    pub row: DependentRow,
+}
+
+/// What depends on others and has neither been released nor ended, by dependency and id; only behind the pair `after`, and with
+/// `dependency` only what depends on that one.
+///
+/// # Errors
+/// See [`StoreError`].
+pub fn dependents(
+    store: &impl Store,
+    dependency: Option<Uuid>,
+    after: Option<(Uuid, Uuid)>,
+    limit: usize,
+) -> Result<Vec<Dependent>, StoreError> {
+    let from = match after {
+        Some((dependency, id)) => keys::after(&keys::dependent(dependency, id)),
+        None => keys::dependent(dependency.unwrap_or_default(), Uuid::nil()).to_vec(),
+    };
+    let to = keys::after(&keys::dependent(dependency.unwrap_or(Uuid::max()), Uuid::max()));
+    let pairs = store.scan(Family::Dependents, &from, &to, Direction::Forward, limit)?;
+    pairs
+        .iter()
+        .map(|(key, value)| {
+            let (dependency, id) = split(Family::Dependents, key, keys::split_dependent)?;
+            Ok(Dependent { dependency, id, row: decode(Family::Dependents, key, value, codec::decode)? })
+        })
+        .collect()
+}
+
+/// True if `id` depends on `dependency` and has neither been released nor ended.
+///
+/// # Errors
+/// See [`StoreError`].
+pub fn depends(store: &impl Store, dependency: Uuid, id: Uuid) -> Result<bool, StoreError> {
+    Ok(store.get(Family::Dependents, &keys::dependent(dependency, id))?.is_some())
+}
+
+/// The queue number at which `id` waits now; `None` if it does not.
+///
+/// One look-up, but for what was accepted before rows had places: then the line of its address is read through.
+///
+/// # Errors
+/// See [`StoreError`].
+pub fn place_in_line(store: &impl Store, id: Uuid, row: &TransactionRow) -> Result<Option<u64>, StoreError> {
+    let address = &row.request.from;
+    match row.place {
+        Place::Line(number) => {
+            let key = keys::by_address(address, Tag::Waiting, number);
+            let value = store.get(Family::ByAddress, &key)?;
+            let there = value.map(|value| decode(Family::ByAddress, &key, &value, codec::decode_id)).transpose()?;
+            Ok((there == Some(id)).then_some(number))
+        }
+        Place::Nowhere => {
+            let mut after = None;
+            loop {
+                let page = waiting(store, address, after, ATTEMPTS_LIMIT)?;
+                let Some((last, _)) = page.last() else { return Ok(None) };
+                after = Some(*last);
+                if let Some((number, _)) = page.iter().find(|(_, waits)| *waits == id) {
+                    return Ok(Some(*number));
+                }
+            }
+        }
+        Place::Suspended | Place::Blocked => Ok(None),
+    }
 }
 
 /// The failures of `ids`, in their order.

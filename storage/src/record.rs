@@ -26,6 +26,25 @@ pub struct Request {
     pub gas: Option<u64>,
     /// Price the caller fixed, or the market's.
     pub fees: Fees,
+    /// Authorizations to set the code of accounts (EIP-7702); with any it is a transaction of type 4.
+    pub authorizations: Vec<Authorization>,
+}
+
+/// A signed authorization to set the code of its signer's account (EIP-7702).
+#[derive(Serialize, Deserialize, Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Authorization {
+    /// Chain it is valid on; 0 for any.
+    pub chain_id: U256,
+    /// Whose code the account gets; zero ends a delegation.
+    pub address: Address,
+    /// Nonce of the signer, which it takes.
+    pub nonce: u64,
+    /// Parity of the signature's point.
+    pub y_parity: u8,
+    /// The signature.
+    pub r: U256,
+    /// The signature.
+    pub s: U256,
 }
 
 /// How the caller wants a transaction priced, wei per gas.
@@ -58,6 +77,59 @@ pub struct TransactionRow {
     pub idempotency_key: Option<String>,
     /// When it was accepted, µs since the Unix epoch.
     pub accepted_at: u64,
+    /// Where it stands before it is bound.
+    pub place: Place,
+    /// What has to succeed before it may be bound.
+    pub depends_on: Vec<Dependency>,
+}
+
+impl TransactionRow {
+    /// A request as it was accepted at `accepted_at` (µs since the Unix epoch): its first generation, in no line, dependent on nothing.
+    #[must_use]
+    pub const fn new(request: Request, idempotency_key: Option<String>, accepted_at: u64) -> Self {
+        Self { generation: 0, request, idempotency_key, accepted_at, place: Place::Nowhere, depends_on: Vec::new() }
+    }
+}
+
+/// Where a transaction stands before it is bound. Binding does not write the row again, so of one that is bound it tells where it stood.
+#[derive(Serialize, Deserialize, Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Place {
+    /// It never had to wait, or was accepted by a version that did not note its place.
+    #[default]
+    Nowhere,
+    /// In the line of its address, at this queue number.
+    Line(u64),
+    /// In no line, until it is resumed (row A17).
+    Suspended,
+    /// In no line, until everything it depends on has succeeded (row A17).
+    Blocked,
+}
+
+/// A transaction on which another one depends.
+#[derive(Serialize, Deserialize, Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Dependency {
+    /// Its id.
+    pub id: Uuid,
+    /// Its signing address, which tells where it lives.
+    pub from: Address,
+}
+
+/// One that depends on another: the value of an entry of `dependents`.
+#[derive(Serialize, Deserialize, Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DependentRow {
+    /// Signing address of the one that depends.
+    pub from: Address,
+    /// Signing address of what it depends on.
+    pub dependency_from: Address,
+}
+
+/// What an earlier generation asked for (row A6).
+#[derive(Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
+pub struct GenerationRow {
+    /// What was asked.
+    pub request: Request,
+    /// When the next generation took its place, µs since the Unix epoch.
+    pub replaced_at: u64,
 }
 
 /// One signed set of bytes bound to a nonce.
@@ -185,7 +257,7 @@ pub struct AbiRow {
 /// One step, appended atomically with all others of its [`Commit`](crate::Commit).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Record {
-    /// Accepted and not bound yet: waits behind `queue_number` of its address.
+    /// Accepted and not bound yet: its place says where it waits. A queue number is greater than all that wait there.
     Accepted {
         /// Transaction id.
         id: Uuid,
@@ -193,8 +265,6 @@ pub enum Record {
         transaction: TransactionRow,
         /// Digest of the request as received, to tell a repeat from a conflict of its idempotency key.
         body_hash: B256,
-        /// Place in the waiting line of `transaction.request.from`; greater than all that wait there.
-        queue_number: u64,
     },
     /// Request (when it was not accepted earlier), nonce, price, signed bytes and hash, in one record.
     Bound {
@@ -216,14 +286,17 @@ pub enum Record {
         /// What was signed.
         attempt: AttemptRow,
     },
-    /// Displaced for good: it waits again, to be bound to another nonce.
-    Requeued {
+    /// Its row is another one from now on: it was displaced for good and waits again, was suspended, resumed or released, or has a new
+    /// generation.
+    Changed {
         /// Transaction id.
         id: Uuid,
-        /// The same request under its next generation.
+        /// The row from now on.
         transaction: TransactionRow,
-        /// Place in the waiting line of `transaction.request.from`; greater than all that wait there.
-        queue_number: u64,
+        /// The waiting entry this ends.
+        left: Option<u64>,
+        /// The generation that this one takes the place of, and what it asked for.
+        replaced: Option<(u16, GenerationRow)>,
     },
     /// Ended for good: before it was bound, or with another transaction final at its nonce.
     Failed {
@@ -235,6 +308,8 @@ pub enum Record {
         accepted: Option<(TransactionRow, B256)>,
         /// The waiting entry this ends.
         queue_number: Option<u64>,
+        /// What it depended on; nothing where it was bound.
+        depends_on: Vec<Dependency>,
         /// Why it ended.
         failure: FailureRow,
     },
@@ -294,17 +369,26 @@ impl Record {
     /// About how many bytes this record adds to a batch. Bounds a group commit; not an exact size.
     #[must_use]
     pub fn weight(&self) -> usize {
-        let transaction = |row: &TransactionRow| row.request.data.len() + row.idempotency_key.as_ref().map_or(0, |key| 2 * key.len());
+        let transaction = |row: &TransactionRow| {
+            row.request.data.len()
+                + row.idempotency_key.as_ref().map_or(0, |key| 2 * key.len())
+                + row.depends_on.len() * DEPENDENCY_BYTES
+                + row.request.authorizations.len() * AUTHORIZATION_BYTES
+        };
         let accepted = |accepted: &Option<(TransactionRow, B256)>| accepted.as_ref().map_or(0, |(row, _)| transaction(row));
         OVERHEAD_BYTES
             + match self {
                 Self::Accepted { transaction: row, .. } => transaction(row),
                 Self::Bound { accepted: row, attempt, .. } => accepted(row) + attempt.raw.len(),
                 Self::Attempt { attempt, .. } => attempt.raw.len(),
-                Self::Failed { accepted: row, failure, .. } => accepted(row) + failure.reason.len(),
+                Self::Failed { accepted: row, failure, depends_on, .. } => {
+                    accepted(row) + failure.reason.len() + depends_on.len() * DEPENDENCY_BYTES
+                }
                 Self::Paused { .. } => 0,
                 Self::Abi { items } => items.iter().map(|(key, row)| key.len() + row.definition.len()).sum(),
-                Self::Requeued { transaction: row, .. } => transaction(row),
+                Self::Changed { transaction: row, replaced, .. } => {
+                    transaction(row) + replaced.as_ref().map_or(0, |(_, row)| OVERHEAD_BYTES + row.request.data.len())
+                }
                 Self::Rewind { orphans, rivals, .. } => orphans.len() * RECEIPT_BYTES + rivals.len() * FLOOR_BYTES,
                 Self::Block { receipts, rivals, floors, .. } => {
                     (receipts.len() + rivals.len()) * RECEIPT_BYTES + floors.len() * FLOOR_BYTES
@@ -315,5 +399,9 @@ impl Record {
 
 /// Bytes of one receipt with its key: two hashes, an id, and numbers.
 const RECEIPT_BYTES: usize = 160;
+/// Bytes of one authorization.
+const AUTHORIZATION_BYTES: usize = 130;
+/// Bytes of one dependency: what is in the row, and its entry in `dependents`.
+const DEPENDENCY_BYTES: usize = 120;
 /// Bytes of one floor: address, tag, number, value.
 const FLOOR_BYTES: usize = 40;

@@ -43,13 +43,17 @@ pub enum Family {
     Rivals,
     /// kind ++ selector ++ digest → [`AbiRow`](crate::AbiRow)
     Abis,
+    /// dependency id ++ dependent id → [`DependentRow`](crate::DependentRow)
+    Dependents,
+    /// id ++ generation → [`GenerationRow`](crate::GenerationRow)
+    Generations,
     /// schema version and sequence of the last append
     Meta,
 }
 
 impl Family {
     /// All families; a family's place here is `family as usize`.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 13] = [
         Self::Transactions,
         Self::Attempts,
         Self::ByAddress,
@@ -60,6 +64,8 @@ impl Family {
         Self::Failures,
         Self::Rivals,
         Self::Abis,
+        Self::Dependents,
+        Self::Generations,
         Self::Meta,
     ];
 
@@ -77,6 +83,8 @@ impl Family {
             Self::Failures => "failures",
             Self::Rivals => "rivals",
             Self::Abis => "abis",
+            Self::Dependents => "dependents",
+            Self::Generations => "generations",
             Self::Meta => "meta",
         }
     }

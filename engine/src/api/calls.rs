@@ -19,6 +19,7 @@ use storage::Store;
 use uuid::Uuid;
 
 use super::contracts::Contract;
+use super::control::Order;
 use super::look::Look;
 use super::methods::Args;
 use super::params::PauseEnd;
@@ -45,6 +46,7 @@ pub(super) enum Plan {
     Known(&'static RawValue),
     ClearGasPrice,
     Signer(Signer),
+    Order(Order),
 }
 
 /// A question or an order about a signing address.
@@ -164,6 +166,10 @@ async fn carry_out<S: Store>(api: &Api<S>, plan: Plan, id: Option<&RawValue>, ou
         }
         Plan::Signer(signer) => {
             let result = signer.answer(api).await.inspect_err(|_| errors.increment(1));
+            write_reply(out, id, result.as_ref());
+        }
+        Plan::Order(order) => {
+            let result = order.carry_out(api).await.inspect_err(|_| errors.increment(1));
             write_reply(out, id, result.as_ref());
         }
         Plan::Look(look) => {

@@ -18,8 +18,10 @@
 //! Bodies, batches, connections, headers, pages and waiting times are all bounded, so a slow or greedy client pins little.
 
 mod abi;
+mod authorizations;
 mod calls;
 mod contracts;
+mod control;
 mod look;
 mod methods;
 pub(crate) mod params;

@@ -15,6 +15,7 @@ use storage::{Direction, Fees, Request};
 use uuid::Uuid;
 
 use super::abi::{Wanted, read_abi};
+use super::authorizations::{AuthorizationParams, authorizations};
 use super::contracts::{self, Contract};
 use crate::engine::Submission;
 use crate::jsonrpc::envelope::{Bounded, bounded};
@@ -80,6 +81,13 @@ pub(crate) struct TransactionParams<'a> {
     #[serde(borrow)]
     #[schemars(length(min = 1, max = 256))]
     pub(crate) idempotency_key: Option<Text<'a>>,
+    /// Ids of accepted transactions: it waits until all of them have succeeded, and fails with the first that does not.
+    #[serde(borrow)]
+    #[schemars(with = "Option<Vec<schema::Id>>")]
+    pub(crate) depends_on: Option<Vec<Text<'a>>>,
+    /// Authorizations of EIP-7702, signed by those who give them.
+    #[serde(borrow)]
+    pub(crate) authorization_list: Option<Vec<AuthorizationParams<'a>>>,
 }
 
 impl TransactionParams<'_> {
@@ -95,15 +103,17 @@ impl TransactionParams<'_> {
         let from = address("from", &from.0)?;
         let to = self.to.as_ref().map(|to| address("to", &to.0)).transpose()?;
         let value = self.value.as_ref().map_or(Ok(U256::ZERO), |value| value.u256("value"))?;
-        let mut data = self.payload()?;
+        let mut data = payload(self.data.as_ref(), self.input.as_ref())?.unwrap_or_default();
         let gas = self.gas.as_ref().map(|gas| gas.u64("gas")).transpose()?;
-        let fees = self.fees()?;
+        let fees = fees(self.gas_price.as_ref(), self.max_fee_per_gas.as_ref(), self.max_priority_fee_per_gas.as_ref())?;
         let chain_id = self.chain_id.as_ref().map(|id| id.u64("chainId")).transpose()?;
         if self.function.is_some() || self.params.is_some() || self.abi.is_some() {
             data = self.encoded(&data, to.is_none(), function)?;
         }
         let idempotency_key = self.idempotency_key.map(|key| idempotency_key(key.0)).transpose()?;
-        Ok(Submission { request: Request { from, to, value, data, gas, fees }, chain_id, idempotency_key })
+        let authorizations = self.authorization_list.map_or(Ok(Vec::new()), authorizations)?;
+        let depends_on = self.depends_on.map_or(Ok(Vec::new()), |ids| super::control::ids("dependsOn", &ids))?;
+        Ok(Submission { request: Request { from, to, value, data, gas, fees, authorizations }, chain_id, idempotency_key, depends_on })
     }
 
     /// The call data by function, parameters and ABI.
@@ -114,33 +124,34 @@ impl TransactionParams<'_> {
         *function = called.map(Box::new);
         Ok(data)
     }
+}
 
-    fn payload(&self) -> Result<Bytes, RpcError> {
-        let (field, text) = match (&self.data, &self.input) {
-            (Some(data), Some(input)) if data != input => {
-                return Err(RpcError::params("data and input differ; leave one of them out"));
-            }
-            (Some(data), _) => ("data", data),
-            (None, Some(input)) => ("input", input),
-            (None, None) => return Ok(Bytes::new()),
-        };
-        hexadecimal(field, &text.0)
-    }
-
-    fn fees(&self) -> Result<Fees, RpcError> {
-        match (&self.gas_price, &self.max_fee_per_gas, &self.max_priority_fee_per_gas) {
-            (None, None, None) => Ok(Fees::Market),
-            (Some(price), None, None) => Ok(Fees::Legacy { gas_price: price.u128("gasPrice")? }),
-            (None, Some(cap), Some(tip)) => Ok(Fees::Dynamic {
-                max_fee_per_gas: cap.u128("maxFeePerGas")?,
-                max_priority_fee_per_gas: tip.u128("maxPriorityFeePerGas")?,
-            }),
-            (Some(_), _, _) => {
-                Err(RpcError::params("gasPrice: cannot stand beside maxFeePerGas or maxPriorityFeePerGas; leave one kind of price out"))
-            }
-            (None, Some(_), None) => Err(RpcError::params("maxPriorityFeePerGas: missing beside maxFeePerGas; give both or neither")),
-            (None, None, Some(_)) => Err(RpcError::params("maxFeePerGas: missing beside maxPriorityFeePerGas; give both or neither")),
+/// Call data under either name; `None` where there is none.
+pub(super) fn payload(data: Option<&Text<'_>>, input: Option<&Text<'_>>) -> Result<Option<Bytes>, RpcError> {
+    let (field, text) = match (data, input) {
+        (Some(data), Some(input)) if data != input => {
+            return Err(RpcError::params("data and input differ; leave one of them out"));
         }
+        (Some(data), _) => ("data", data),
+        (None, Some(input)) => ("input", input),
+        (None, None) => return Ok(None),
+    };
+    hexadecimal(field, &text.0).map(Some)
+}
+
+/// A fixed price of either kind, or the market's.
+pub(super) fn fees(price: Option<&Quantity<'_>>, cap: Option<&Quantity<'_>>, tip: Option<&Quantity<'_>>) -> Result<Fees, RpcError> {
+    match (price, cap, tip) {
+        (None, None, None) => Ok(Fees::Market),
+        (Some(price), None, None) => Ok(Fees::Legacy { gas_price: price.u128("gasPrice")? }),
+        (None, Some(cap), Some(tip)) => {
+            Ok(Fees::Dynamic { max_fee_per_gas: cap.u128("maxFeePerGas")?, max_priority_fee_per_gas: tip.u128("maxPriorityFeePerGas")? })
+        }
+        (Some(_), _, _) => {
+            Err(RpcError::params("gasPrice: cannot stand beside maxFeePerGas or maxPriorityFeePerGas; leave one kind of price out"))
+        }
+        (None, Some(_), None) => Err(RpcError::params("maxPriorityFeePerGas: missing beside maxFeePerGas; give both or neither")),
+        (None, None, Some(_)) => Err(RpcError::params("maxFeePerGas: missing beside maxPriorityFeePerGas; give both or neither")),
     }
 }
 
@@ -180,8 +191,13 @@ pub(crate) fn given<'a>(params: Option<&'a RawValue>, usage: &str) -> Result<&'a
 
 /// An array with exactly one element.
 pub(crate) fn single<'a, T: Deserialize<'a>>(params: Option<&'a RawValue>, usage: &str) -> Result<T, RpcError> {
+    elements::<(T,)>(params, usage).map(|(value,)| value)
+}
+
+/// An array with the elements of the tuple `T`.
+pub(super) fn elements<'a, T: Deserialize<'a>>(params: Option<&'a RawValue>, usage: &str) -> Result<T, RpcError> {
     let text = given(params, usage)?;
-    parse::<(T,)>(text).map(|(value,)| value).map_err(|error| RpcError::params(format!("params: {error}; write {usage}")))
+    parse::<T>(text).map_err(|error| RpcError::params(format!("params: {error}; write {usage}")))
 }
 
 /// Reads JSON; on failure reads it again to name the place.
@@ -307,9 +323,28 @@ pub(super) enum PauseEnd {
     AfterMs(u64),
 }
 
-/// `ptx_pauseAddress([{address, untilMs? or forMs?}])`.
+/// An address alone, or the object of an order that names it: `ptx_pauseAddress` and `ptx_resumeAddress` take both.
+fn named<'a>(params: Option<&'a RawValue>, usage: &str) -> Result<PauseParams<'a>, RpcError> {
+    let raw = single::<&RawValue>(params, usage)?;
+    if raw.get().starts_with('"') {
+        let address = single::<Text<'_>>(params, usage)?;
+        return Ok(PauseParams { address, until_ms: None, for_ms: None });
+    }
+    single(params, usage)
+}
+
+/// `ptx_resumeAddress([{address}])`, or `[address]`.
+pub(super) fn resume(params: Option<&RawValue>) -> Result<Address, RpcError> {
+    let raw = named(params, "[{address}] or [address]")?;
+    if raw.until_ms.is_some() || raw.for_ms.is_some() {
+        return Err(RpcError::params("untilMs and forMs belong to ptx_pauseAddress: a resumption has no end; leave them out"));
+    }
+    address("address", &raw.address.0)
+}
+
+/// `ptx_pauseAddress([{address, untilMs? or forMs?}])`, or `[address]` for a pause without an end.
 pub(super) fn pause(params: Option<&RawValue>) -> Result<(Address, PauseEnd), RpcError> {
-    let raw = single::<PauseParams<'_>>(params, "[{address, untilMs? or forMs?}]")?;
+    let raw = named(params, "[{address, untilMs? or forMs?}] or [address]")?;
     let end = match (raw.until_ms, raw.for_ms) {
         (None, None) => PauseEnd::Never,
         (Some(until), None) => PauseEnd::AtMs(until),
@@ -500,6 +535,20 @@ mod tests {
             let error = read(fields).expect_err(fields);
             assert!(error.message.contains(shown), "{fields}: {}", error.message);
         }
+    }
+
+    #[test]
+    fn pausing_and_resuming_take_an_address_in_the_same_shapes() {
+        for json in [format!("[\"{FROM}\"]"), format!("[{{\"address\":\"{FROM}\"}}]")] {
+            let params = raw(&json);
+            assert_eq!(resume(Some(&params)).expect("an address").to_string(), FROM);
+            assert_eq!(
+                pause(Some(&params)).map(|(address, end)| (address.to_string(), end)).expect("a pause"),
+                (FROM.to_owned(), PauseEnd::Never)
+            );
+        }
+        let timed = raw(&format!("[{{\"address\":\"{FROM}\",\"forMs\":1}}]"));
+        assert!(resume(Some(&timed)).expect_err("no end").message.contains("ptx_pauseAddress"));
     }
 
     #[test]

@@ -6,9 +6,10 @@
 use alloy::primitives::{Address, B256, Bytes, U64, U128, U256};
 use schemars::JsonSchema;
 use serde::Serialize;
-use storage::{AttemptFees, AttemptRow, ReceiptRow, RivalRow};
+use storage::{AttemptFees, AttemptRow, Fees, GenerationRow, Place, ReceiptRow, RivalRow};
 use uuid::Uuid;
 
+use super::authorizations::Authorized;
 use crate::jsonrpc::schema;
 use crate::query::Page;
 use crate::txmgr::inspect::AddressView;
@@ -47,6 +48,13 @@ pub(super) struct Transaction<'a> {
     failure_reason: Option<&'a str>,
     /// Why it does not go on by itself now.
     held: Option<&'a str>,
+    /// What has to succeed before it is bound.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schemars(with = "Option<Vec<schema::Id>>")]
+    depends_on: Vec<Uuid>,
+    /// Authorizations of EIP-7702 that it carries.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    authorization_list: Vec<Authorized>,
 }
 
 /// The object of `ptx_getTransactionFull`.
@@ -54,6 +62,9 @@ pub(super) struct Transaction<'a> {
 pub(super) struct Full<'a> {
     #[serde(flatten)]
     transaction: Transaction<'a>,
+    /// What earlier generations asked for, oldest first.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    generations: Vec<Generation<'a>>,
     attempts: Vec<Attempt>,
     receipt: Option<Receipt>,
     /// Of blocks that have left the chain since.
@@ -65,14 +76,28 @@ pub(super) struct Full<'a> {
     timeline: Timeline,
 }
 
+/// An earlier generation: what it asked for, until another one took its place.
 #[derive(JsonSchema, Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Attempt {
+struct Generation<'a> {
     generation: u16,
-    attempt: u16,
-    status: AttemptStatus,
-    #[schemars(with = "schema::Hash")]
-    hash: B256,
+    #[schemars(with = "Option<schema::Address>")]
+    to: Option<Address>,
+    #[schemars(with = "schema::HexQuantity")]
+    value: U256,
+    #[schemars(with = "schema::Hex")]
+    data: &'a Bytes,
+    #[schemars(with = "Option<schema::HexQuantity>")]
+    gas: Option<U64>,
+    #[serde(flatten)]
+    price: Price,
+    replaced: u64,
+}
+
+/// A price, in the fields of its kind; none for the market's.
+#[derive(JsonSchema, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Price {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<schema::HexQuantity>")]
     gas_price: Option<U128>,
@@ -82,6 +107,18 @@ struct Attempt {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<schema::HexQuantity>")]
     max_priority_fee_per_gas: Option<U128>,
+}
+
+#[derive(JsonSchema, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Attempt {
+    generation: u16,
+    attempt: u16,
+    status: AttemptStatus,
+    #[schemars(with = "schema::Hash")]
+    hash: B256,
+    #[serde(flatten)]
+    price: Price,
     /// Set on a self-send that closes the nonce: why the request itself can never be mined.
     #[serde(skip_serializing_if = "Option::is_none")]
     closing: Option<String>,
@@ -108,6 +145,9 @@ struct Rival {
 pub(super) struct Receipt {
     #[schemars(with = "schema::Hash")]
     transaction_hash: B256,
+    /// Whose content was mined, and which of its attempts.
+    generation: u16,
+    attempt: u16,
     #[schemars(with = "schema::HexQuantity")]
     block_number: U64,
     #[schemars(with = "schema::Hash")]
@@ -206,7 +246,13 @@ impl<'a> From<&'a TransactionView> for Transaction<'a> {
             generation: view.transaction.generation,
             created: view.transaction.accepted_at,
             failure_reason: view.failure.as_ref().map(|failure| failure.reason.as_str()),
-            held: view.live.as_ref().and_then(|live| live.held.as_deref()),
+            held: match (view.status(), view.transaction.place) {
+                (Status::Unstarted, Place::Suspended) => Some("suspended by hand, until it is resumed (ptx_resumeTransaction)"),
+                (Status::Unstarted, Place::Blocked) => Some("something that it depends on has not succeeded yet"),
+                _ => view.live.as_ref().and_then(|live| live.held.as_deref()),
+            },
+            authorization_list: request.authorizations.iter().map(Authorized::from).collect(),
+            depends_on: view.transaction.depends_on.iter().map(|dependency| dependency.id).collect(),
         }
     }
 }
@@ -216,6 +262,7 @@ impl<'a> From<&'a TransactionView> for Full<'a> {
         let seen = view.receipt.as_ref().map(|receipt| receipt.timeline).unwrap_or_default();
         Self {
             transaction: view.into(),
+            generations: view.generations.iter().map(|(generation, row)| Generation::new(*generation, row)).collect(),
             attempts: view.attempts.iter().map(|row| Attempt::new(row, view.attempt_status(&row.hash))).collect(),
             receipt: view.receipt.as_ref().map(Receipt::from),
             orphaned_receipts: view.orphans.iter().map(Receipt::from).collect(),
@@ -231,22 +278,56 @@ impl<'a> From<&'a TransactionView> for Full<'a> {
     }
 }
 
+impl From<AttemptFees> for Price {
+    fn from(fees: AttemptFees) -> Self {
+        match fees {
+            AttemptFees::Legacy { gas_price } => Fees::Legacy { gas_price },
+            AttemptFees::Dynamic { max_fee_per_gas, max_priority_fee_per_gas } => {
+                Fees::Dynamic { max_fee_per_gas, max_priority_fee_per_gas }
+            }
+        }
+        .into()
+    }
+}
+
+impl From<Fees> for Price {
+    fn from(fees: Fees) -> Self {
+        let (gas_price, max_fee_per_gas, max_priority_fee_per_gas) = match fees {
+            Fees::Market => (None, None, None),
+            Fees::Legacy { gas_price } => (Some(gas_price), None, None),
+            Fees::Dynamic { max_fee_per_gas, max_priority_fee_per_gas } => (None, Some(max_fee_per_gas), Some(max_priority_fee_per_gas)),
+        };
+        Self {
+            gas_price: gas_price.map(U128::from),
+            max_fee_per_gas: max_fee_per_gas.map(U128::from),
+            max_priority_fee_per_gas: max_priority_fee_per_gas.map(U128::from),
+        }
+    }
+}
+
+impl<'a> Generation<'a> {
+    fn new(generation: u16, row: &'a GenerationRow) -> Self {
+        let request = &row.request;
+        Self {
+            generation,
+            to: request.to,
+            value: request.value,
+            data: &request.data,
+            gas: request.gas.map(U64::from),
+            price: request.fees.into(),
+            replaced: row.replaced_at,
+        }
+    }
+}
+
 impl Attempt {
     fn new(row: &AttemptRow, status: AttemptStatus) -> Self {
-        let (gas_price, max_fee_per_gas, max_priority_fee_per_gas) = match row.fees {
-            AttemptFees::Legacy { gas_price } => (Some(gas_price), None, None),
-            AttemptFees::Dynamic { max_fee_per_gas, max_priority_fee_per_gas } => {
-                (None, Some(max_fee_per_gas), Some(max_priority_fee_per_gas))
-            }
-        };
         Self {
             generation: row.generation,
             attempt: row.attempt,
             status,
             hash: row.hash,
-            gas_price: gas_price.map(U128::from),
-            max_fee_per_gas: max_fee_per_gas.map(U128::from),
-            max_priority_fee_per_gas: max_priority_fee_per_gas.map(U128::from),
+            price: row.fees.into(),
             closing: row.closing.clone(),
             created: row.signed_at,
         }
@@ -268,6 +349,8 @@ impl From<&ReceiptRow> for Receipt {
     fn from(row: &ReceiptRow) -> Self {
         Self {
             transaction_hash: row.transaction_hash,
+            generation: row.generation,
+            attempt: row.attempt,
             block_number: U64::from(row.block_number),
             block_hash: row.block_hash,
             transaction_index: U64::from(row.transaction_index),
@@ -309,7 +392,7 @@ mod tests {
                 "generation": 0, "attempt": 0, "status": "broadcast", "hash": hash, "maxFeePerGas": "0x9", "maxPriorityFeePerGas": "0x1", "created": 3,
             }],
             "receipt": {
-                "transactionHash": hash, "blockNumber": "0xc", "blockHash": B256::with_last_byte(1), "transactionIndex": "0x0",
+                "transactionHash": hash, "generation": 0, "attempt": 0, "blockNumber": "0xc", "blockHash": B256::with_last_byte(1), "transactionIndex": "0x0",
                 "success": true, "gasUsed": "0x5208", "effectiveGasPrice": "0x7", "contractAddress": null,
             },
             "orphanedReceipts": [],

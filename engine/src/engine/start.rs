@@ -107,6 +107,7 @@ pub fn assemble<S: Store>(config: &Config, shards: usize, surroundings: Surround
     let Surroundings { store, readers, keys, signer, clock, salt, metrics } = surroundings;
     let recovered = recover::addresses(&store, shards).context("cannot read what is open from the store")?;
     keys_of_open_work(&recovered, &keys)?;
+    let blocked = recover::blocked(&store, shards).context("cannot read what depends on what from the store")?;
     let stored = recover::checkpoint(&store).context("cannot read the checkpoint from the store")?;
     let highest = storage::read::highest_head(&store).context("cannot read the highest block from the store")?;
     let roster = roster(config)?;
@@ -135,9 +136,9 @@ pub fn assemble<S: Store>(config: &Config, shards: usize, surroundings: Surround
         stored,
         highest,
     });
-    let parts = boxes.into_iter().zip(bells.clone()).zip(links).zip(recovered).enumerate();
+    let parts = boxes.into_iter().zip(bells.clone()).zip(links).zip(recovered).zip(blocked).enumerate();
     let shards = parts
-        .map(|(number, ((((_, mailbox, held), bell), link), recovered))| ShardParts {
+        .map(|(number, (((((_, mailbox, held), bell), link), recovered), blocked))| ShardParts {
             census: (number, Arc::clone(&census)),
             mailbox,
             bell,
@@ -156,6 +157,8 @@ pub fn assemble<S: Store>(config: &Config, shards: usize, surroundings: Surround
             writer: writer.state(),
             stop: Arc::clone(&stop),
             recovered,
+            blocked,
+            mailboxes: mailboxes.clone(),
             follow: follow.take(),
         })
         .collect();

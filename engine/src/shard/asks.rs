@@ -4,7 +4,8 @@
 //! A question that could not be put, because the node is left alone, waits until it can be, to that node or to the one that takes over:
 //! it says nothing about a balance or a nonce.
 
-use alloy::primitives::{Address, U64, U256};
+use alloy::eips::eip7702::SignedAuthorization;
+use alloy::primitives::{Address, Bytes, U64, U256};
 use netio::{Calls, End, Room};
 use serde::Serialize;
 use serde_json::value::RawValue;
@@ -15,6 +16,7 @@ use super::inbox::Inbox;
 use super::run::Home;
 use crate::chain::{Gates, Roster};
 use crate::txmgr::Event;
+use crate::txmgr::authorization::{authorizations, is_delegation};
 use crate::txmgr::estimate::NoEstimate;
 
 /// A question.
@@ -46,7 +48,13 @@ pub(super) async fn answer<R: Room>(room: R, roster: Roster, gates: Gates, quest
             };
             let mut ends = exchange.ends.into_iter();
             for ask in asked {
-                home.push(Home::Event(read(ask, &mut ends)));
+                let address = if let Ask::Nonce(address, _) = &ask { Some(*address) } else { None };
+                let event = read(ask, &mut ends);
+                // What is known of the code comes first: a window that is too wide for it must not be filled.
+                if let Some(delegated) = address.and_then(|_| delegated(ends.next())) {
+                    home.push(Home::Event(Event::Delegated(address.unwrap_or_default(), delegated)));
+                }
+                home.push(Home::Event(event));
             }
             if let Some(pause) = exchange.retry_after {
                 roster.rest(&room, using, pause).await;
@@ -58,8 +66,8 @@ pub(super) async fn answer<R: Room>(room: R, roster: Roster, gates: Gates, quest
 fn gather(questions: &Inbox<Ask>, most: usize) -> Option<(Vec<Ask>, Calls)> {
     let mut asked = Vec::new();
     let mut calls = Calls::new();
-    // A question is two calls at most.
-    while asked.is_empty() || calls.len() + 2 <= most {
+    // A question is three calls at most.
+    while asked.is_empty() || calls.len() + 3 <= most {
         let Some(ask) = questions.pop() else { break };
         match &ask {
             Ask::Nonce(address, head) => {
@@ -67,6 +75,8 @@ fn gather(questions: &Inbox<Ask>, most: usize) -> Option<(Vec<Ask>, Calls)> {
                 // took of the address's nonces has been looked at already, and nobody would look again.
                 calls.push("eth_getTransactionCount", &(address, U64::from(*head)));
                 calls.push("eth_getTransactionCount", &(address, "latest"));
+                // Pools take one transaction at a time of an account with delegated code (EIP-7702).
+                calls.push("eth_getCode", &(address, "latest"));
             }
             Ask::Balance(address) => calls.push("eth_getBalance", &(address, "latest")),
             Ask::Estimate(_, request) => calls.push("eth_estimateGas", &[Call::from(request)]),
@@ -74,6 +84,12 @@ fn gather(questions: &Inbox<Ask>, most: usize) -> Option<(Vec<Ask>, Calls)> {
         asked.push(ask);
     }
     (!asked.is_empty()).then_some((asked, calls))
+}
+
+/// Whether this answer is delegated code; `None` where the node did not tell.
+fn delegated(end: Option<End>) -> Option<bool> {
+    let Some(End::Answered(Ok(json))) = end else { return None };
+    serde_json::from_str::<Bytes>(json.get()).ok().map(|code| is_delegation(&code))
 }
 
 fn read(ask: Ask, ends: &mut impl Iterator<Item = End>) -> Event {
@@ -107,17 +123,26 @@ fn read(ask: Ask, ends: &mut impl Iterator<Item = End>) -> Event {
 
 /// A call object as nodes take it.
 #[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
 struct Call {
     from: Address,
     #[serde(skip_serializing_if = "Option::is_none")]
     to: Option<Address>,
     value: U256,
-    input: alloy::primitives::Bytes,
+    input: Bytes,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    authorization_list: Vec<SignedAuthorization>,
 }
 
 impl From<&Request> for Call {
     fn from(request: &Request) -> Self {
-        Self { from: request.from, to: request.to, value: request.value, input: request.data.clone() }
+        Self {
+            from: request.from,
+            to: request.to,
+            value: request.value,
+            input: request.data.clone(),
+            authorization_list: authorizations(request),
+        }
     }
 }
 

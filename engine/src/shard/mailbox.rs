@@ -9,7 +9,7 @@ use netio::Bell;
 use uuid::Uuid;
 
 use super::keep::KeepOrder;
-use super::questions::{PauseOrder, Question};
+use super::questions::{PauseOrder, Question, TransactionOrder};
 use super::watches::Watch;
 use crate::engine::SubmitError;
 use crate::txmgr::{Accept, BlockEffects, Event, SeenBlock, SeenNonce};
@@ -45,7 +45,9 @@ pub enum Mail {
     Pause(PauseOrder),
     /// Something to be put on disk.
     Keep(Box<KeepOrder>),
-    /// Something that the follower tells every shard.
+    /// An order about an accepted transaction.
+    Order(TransactionOrder),
+    /// Something that the follower tells every shard, or one shard another.
     Tell(Box<Event>),
 }
 

@@ -1,14 +1,16 @@
-//! Questions and orders to a shard that are not transactions: what it knows, and pauses.
+//! Questions and orders to a shard that are not submissions: what it knows, pauses, and orders about what was accepted.
 
 use std::collections::HashMap;
 
 use alloy::primitives::Address;
 use alloy::primitives::map::FbBuildHasher;
 use flume::Sender;
+use uuid::Uuid;
 
 use crate::engine::SubmitError;
 use crate::txmgr::Manager;
 use crate::txmgr::inspect::{AddressView, Asked, LiveTransaction};
+use crate::txmgr::order::{Command, Done};
 
 /// Something to be told at once, from memory.
 #[derive(Debug)]
@@ -40,23 +42,41 @@ pub struct PauseOrder {
     pub reply: Sender<Result<(), SubmitError>>,
 }
 
-/// Who waits for a pause to be on disk.
-#[derive(Default)]
-pub(super) struct Pauses {
-    waiting: HashMap<u64, Sender<Result<(), SubmitError>>, FbBuildHasher<8>>,
+/// An order about a transaction.
+#[derive(Debug)]
+pub struct TransactionOrder {
+    /// Its id.
+    pub id: Uuid,
+    /// Its signing address.
+    pub from: Address,
+    /// What is ordered.
+    pub command: Command,
+    /// Where it is told what is on disk, or why nothing is.
+    pub reply: Sender<Result<Done, SubmitError>>,
+}
+
+/// Who waits for the end of an order.
+pub(super) struct Waiting<T> {
+    waiting: HashMap<u64, Sender<Result<T, SubmitError>>, FbBuildHasher<8>>,
     next: u64,
 }
 
-impl Pauses {
+impl<T> Default for Waiting<T> {
+    fn default() -> Self {
+        Self { waiting: HashMap::default(), next: 0 }
+    }
+}
+
+impl<T> Waiting<T> {
     /// Gives an order a name.
-    pub(super) fn open(&mut self, reply: Sender<Result<(), SubmitError>>) -> u64 {
+    pub(super) fn open(&mut self, reply: Sender<Result<T, SubmitError>>) -> u64 {
         self.next += 1;
         self.waiting.insert(self.next, reply);
         self.next
     }
 
     /// Tells how it ended, once.
-    pub(super) fn answer(&mut self, ask: u64, result: Result<(), SubmitError>) {
+    pub(super) fn answer(&mut self, ask: u64, result: Result<T, SubmitError>) {
         if let Some(reply) = self.waiting.remove(&ask) {
             // Who ordered it may have gone; it holds all the same.
             let _ = reply.send(result);

@@ -13,13 +13,14 @@ use uuid::Uuid;
 use super::asks::{Ask, answer};
 use super::batches::Batches;
 use super::copies::Copies;
+use super::dependents::Neighbours;
 use super::ended::ended;
 use super::follow::FollowParts;
 use super::inbox::Inbox;
 use super::keep::{KEPT_TICKET, KeepOrder, Kept};
-use super::mailbox::Mail;
+use super::mailbox::{Mail, Mailbox};
 use super::price::PriceDesk;
-use super::questions::Pauses;
+use super::questions::Waiting;
 use super::signing::Signing;
 use super::watches::Watches;
 use crate::chain::{Gates, Roster};
@@ -28,7 +29,9 @@ use crate::keys::Signer;
 use crate::metrics::Metrics;
 use crate::point::{self, Point};
 use crate::readers::Readers;
+use crate::recover::Blocked;
 use crate::sabotage::{self, Sabotage};
+use crate::txmgr::order::{Case, Done};
 use crate::txmgr::{Action, BlockEffects, Census, Counted, Event, Manager, Now, Recovered, SendEnd, Settings, Signed, Slot, Waiter};
 
 /// Tickets of blocks; the manager's count from 1 and never get here.
@@ -70,6 +73,10 @@ pub struct ShardParts<S: Store> {
     pub stop: Arc<AtomicBool>,
     /// What the disk holds of its addresses.
     pub recovered: Vec<Recovered>,
+    /// What the disk holds of its transactions that depend on others, and of those on which others depend.
+    pub blocked: Blocked,
+    /// Every shard's mailbox, in order.
+    pub mailboxes: Vec<Mailbox>,
     /// The follower, on shard 0.
     pub follow: Option<FollowParts>,
     /// Its number, and where it tells how many transactions are in each stage.
@@ -104,7 +111,9 @@ pub struct Shard<R: Room, S: Store> {
     lanes: Vec<Option<(usize, Lane<R>)>>,
     copies: Option<Copies>,
     prices: PriceDesk,
-    pauses: Pauses,
+    pauses: Waiting<()>,
+    orders: Waiting<Done>,
+    neighbours: Neighbours<R, S>,
     watches: Watches,
     kept: Kept,
     home: Inbox<Home<R>>,
@@ -140,7 +149,9 @@ impl<R: Room, S: Store> Shard<R, S> {
             manager: Manager::new(parts.settings),
             run: parts.run,
             batches: Batches::new(parts.reservations, parts.held),
-            pauses: Pauses::default(),
+            pauses: Waiting::default(),
+            orders: Waiting::default(),
+            neighbours: Neighbours::new(room.clone(), parts.readers.clone(), parts.mailboxes),
             watches: Watches::default(),
             kept: Kept::default(),
             mailbox: parts.mailbox,
@@ -166,6 +177,11 @@ impl<R: Room, S: Store> Shard<R, S> {
         for recovered in parts.recovered {
             shard.handle(Event::Recovered(recovered));
         }
+        for event in parts.blocked.events() {
+            shard.handle(event);
+        }
+        let now = shard.now();
+        shard.manager.flush(now, &mut shard.actions);
         shard.perform();
         shard.turns().await;
     }
@@ -318,6 +334,10 @@ impl<R: Room, S: Store> Shard<R, S> {
                     let ask = self.pauses.open(order.reply);
                     self.handle(Event::Pause { address, until, ask });
                 }
+                Mail::Order(order) => {
+                    let ask = self.orders.open(order.reply);
+                    self.handle(Event::Order { id: order.id, from: order.from, command: order.command, ask: Some(ask) });
+                }
                 Mail::Tell(event) => self.handle(*event),
             }
         }
@@ -377,6 +397,10 @@ impl<R: Room, S: Store> Shard<R, S> {
                 Action::LoadRequest(slot, id) => self.load_request(slot, id),
                 Action::Reply { to, result, last } => self.batches.answer(to, result, last),
                 Action::Paused { ask, result } => self.pauses.answer(ask, result),
+                Action::Ordered { ask, result } => self.orders.answer(ask, result),
+                Action::LoadCase { id, required, finality } => self.load_case(id, required, finality),
+                Action::Tell(address, event) => self.neighbours.tell(&address, event),
+                Action::Settled(id) => self.neighbours.check_dependents(id),
                 Action::Effects(effects) => {
                     if let Some(reply) = self.block_effects.take() {
                         // The follower may have ended with the room.
@@ -453,6 +477,21 @@ impl<R: Room, S: Store> Shard<R, S> {
                 Err(_) => None,
             };
             home.push(Home::Event(Event::Request(slot, id, row)));
+        });
+    }
+
+    fn load_case(&self, id: Uuid, required: u64, finality: u64) {
+        let (readers, home) = (self.readers.clone(), self.home.clone());
+        self.room.spawn(async move {
+            let case = match readers.run(move |store| Case::read(store, id, required, finality)).await {
+                Ok(Ok(case)) => case,
+                Ok(Err(error)) => {
+                    tracing::error!(%id, %error, "a transaction that an order is about cannot be read");
+                    None
+                }
+                Err(_) => None,
+            };
+            home.push(Home::Event(Event::Case(id, case.map(Box::new))));
         });
     }
 

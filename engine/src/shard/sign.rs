@@ -1,12 +1,13 @@
 //! The sign stage: transaction, digest, signature, bytes, hash. A pure function of the job and the key.
 
 use alloy::consensus::transaction::RlpEcdsaEncodableTx;
-use alloy::consensus::{SignableTransaction, TxEip1559, TxLegacy};
+use alloy::consensus::{SignableTransaction, TxEip1559, TxEip7702, TxLegacy};
 use alloy::eips::Encodable2718;
 use alloy::primitives::{B256, Bytes, Signature, TxKind};
 use storage::AttemptFees;
 
 use crate::keys::{Keyring, SignError};
+use crate::txmgr::increase::{fee_cap, tip_cap};
 use crate::txmgr::{SignJob, Signed};
 
 /// Signs one job with the key of its address.
@@ -29,6 +30,8 @@ pub enum Unsigned {
     Dynamic(TxEip1559),
     /// With one price.
     Legacy(TxLegacy),
+    /// EIP-7702.
+    SetCode(TxEip7702),
 }
 
 impl Unsigned {
@@ -36,6 +39,21 @@ impl Unsigned {
     #[must_use]
     pub fn of(job: &SignJob) -> Self {
         let (chain_id, nonce, gas_limit, value, input) = (job.chain_id, job.slot.nonce, job.gas, job.value, job.data.clone());
+        if !job.authorizations.is_empty() {
+            return Self::SetCode(TxEip7702 {
+                chain_id,
+                nonce,
+                gas_limit,
+                // On a chain that knows one price only, that is both.
+                max_fee_per_gas: fee_cap(&job.fees),
+                max_priority_fee_per_gas: tip_cap(&job.fees),
+                to: job.to.unwrap_or_default(),
+                value,
+                access_list: Default::default(),
+                authorization_list: job.authorizations.clone(),
+                input,
+            });
+        }
         let to = job.to.map_or(TxKind::Create, TxKind::Call);
         match job.fees {
             AttemptFees::Dynamic { max_fee_per_gas, max_priority_fee_per_gas } => Self::Dynamic(TxEip1559 {
@@ -61,6 +79,7 @@ impl Unsigned {
         match self {
             Self::Dynamic(transaction) => transaction.signature_hash(),
             Self::Legacy(transaction) => transaction.signature_hash(),
+            Self::SetCode(transaction) => transaction.signature_hash(),
         }
     }
 
@@ -70,6 +89,7 @@ impl Unsigned {
         match self {
             Self::Dynamic(transaction) => encode(transaction, signature),
             Self::Legacy(transaction) => encode(transaction, signature),
+            Self::SetCode(transaction) => encode(transaction, signature),
         }
     }
 }

@@ -8,6 +8,10 @@ const BASE_GAS: u64 = 21_000;
 const CREATE_GAS: u64 = 32_000;
 /// For each 32 bytes of init code (EIP-3860).
 const INIT_CODE_WORD_GAS: u64 = 2;
+/// For each authorization (EIP-7702).
+const AUTHORIZATION_GAS: u64 = 25_000;
+/// Most authorizations of a transaction: each is looked up when it is in a block.
+const MAX_AUTHORIZATIONS: usize = 100;
 /// Gas of a token of call data; a non-zero byte is four tokens (EIP-2028).
 const TOKEN_GAS: u64 = 4;
 /// Least gas of a token of call data (EIP-7623).
@@ -26,7 +30,8 @@ pub fn intrinsic_gas(request: &Request) -> u64 {
         Some(_) => 0,
         None => CREATE_GAS + INIT_CODE_WORD_GAS * (request.data.len() as u64).div_ceil(32),
     };
-    (BASE_GAS + TOKEN_GAS * tokens + create).max(BASE_GAS + FLOOR_TOKEN_GAS * tokens)
+    let authorizations = AUTHORIZATION_GAS * request.authorizations.len() as u64;
+    (BASE_GAS + TOKEN_GAS * tokens + create + authorizations).max(BASE_GAS + FLOOR_TOKEN_GAS * tokens)
 }
 
 /// Why a request can never be mined as it is.
@@ -54,8 +59,30 @@ pub fn check(request: &Request, chain_id: Option<u64>, chain: Option<u64>) -> Re
     if request.data.len() > limit {
         return Err(format!("{what} of {} bytes is longer than the {limit} that nodes take", request.data.len()));
     }
+    if !request.authorizations.is_empty() {
+        check_authorized(request)?;
+    }
     if request.to.is_none() && request.data.is_empty() {
         return Err("a transaction without `to` creates a contract and needs init code in `data`".into());
+    }
+    Ok(())
+}
+
+/// What is particular to a transaction of type 4 (EIP-7702).
+fn check_authorized(request: &Request) -> Result<(), String> {
+    let count = request.authorizations.len();
+    if count > MAX_AUTHORIZATIONS {
+        return Err(format!(
+            "authorizationList: {count} authorizations are over the limit of {MAX_AUTHORIZATIONS}: send several transactions"
+        ));
+    }
+    if request.to.is_none() {
+        return Err("a transaction with an authorizationList cannot create a contract (EIP-7702): give `to`".into());
+    }
+    if let Fees::Legacy { gas_price } = request.fees {
+        return Err(format!(
+            "gasPrice {gas_price} cannot price a transaction with an authorizationList (EIP-7702): give maxFeePerGas and maxPriorityFeePerGas, or no price"
+        ));
     }
     Ok(())
 }
@@ -67,7 +94,15 @@ mod tests {
     use super::*;
 
     fn transfer(gas: u64) -> Request {
-        Request { from: Address::ZERO, to: Some(Address::ZERO), value: U256::ONE, data: Bytes::new(), gas: Some(gas), fees: Fees::Market }
+        Request {
+            from: Address::ZERO,
+            to: Some(Address::ZERO),
+            value: U256::ONE,
+            data: Bytes::new(),
+            gas: Some(gas),
+            fees: Fees::Market,
+            authorizations: Vec::new(),
+        }
     }
 
     #[test]
@@ -84,6 +119,21 @@ mod tests {
         assert!(check(&transfer(20_999), None, Some(1)).is_err_and(|why| why.contains("20999") && why.contains("21000")));
         assert!(check(&transfer(21_000), Some(5), Some(1)).is_err_and(|why| why.contains("chainId 5")));
         assert!(check(&transfer(21_000), Some(1), Some(1)).is_ok());
+    }
+
+    #[test]
+    fn authorizations_cost_gas_and_need_a_recipient_and_a_price_of_two_parts() {
+        let authorization =
+            storage::Authorization { chain_id: U256::ZERO, address: Address::ZERO, nonce: 0, y_parity: 0, r: U256::ONE, s: U256::ONE };
+        let two = |request: Request| Request { authorizations: vec![authorization; 2], ..request };
+        assert_eq!(intrinsic_gas(&two(transfer(0))), 71_000);
+        assert!(check(&two(transfer(71_000)), None, None).is_ok());
+        let priced = Request { fees: Fees::Legacy { gas_price: 7 }, ..transfer(71_000) };
+        assert!(check(&two(priced), None, None).is_err_and(|why| why.contains("gasPrice 7")));
+        let creation = Request { to: None, data: Bytes::from_static(&[1]), ..transfer(200_000) };
+        assert!(check(&two(creation), None, None).is_err_and(|why| why.contains("give `to`")));
+        let many = Request { authorizations: vec![authorization; 101], ..transfer(16_000_000) };
+        assert!(check(&many, None, None).is_err_and(|why| why.contains("101")));
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use alloy::eips::eip7702::SignedAuthorization;
 use alloy::primitives::{Address, B256, Bytes, U256};
 use storage::{AttemptFees, AttemptRow, ReceiptRow, Record, Request, RivalRow, TransactionRow};
 use uuid::Uuid;
@@ -9,6 +10,7 @@ use uuid::Uuid;
 use super::estimate::NoEstimate;
 use super::gas_price::MarketPrice;
 use super::orchestrator::state::State;
+use super::order::{Case, Command, Done};
 use super::outcome::Outcome;
 use crate::engine::SubmitError;
 
@@ -75,6 +77,8 @@ pub struct SignJob {
     pub fees: AttemptFees,
     /// It closes the nonce instead of carrying the request.
     pub closing: bool,
+    /// Authorizations that it carries (EIP-7702): with any it is of type 4, whatever the kind of its price.
+    pub authorizations: Vec<SignedAuthorization>,
 }
 
 impl SignJob {
@@ -261,6 +265,8 @@ pub enum Event {
     ClearPrice,
     /// Transaction count of an address at the head; `None` if the node gave none.
     ChainNonce(Address, Option<u64>),
+    /// Whether the account of an address has delegated code (EIP-7702).
+    Delegated(Address, bool),
     /// Wei that an address holds at the head; `None` if the node did not tell.
     Balance(Address, Option<U256>),
     /// A gas estimate for the head of an address's queue: the limit, or why there is none.
@@ -316,6 +322,32 @@ pub enum Event {
         /// Names the order in [`Action::Paused`].
         ask: u64,
     },
+    /// An order about an accepted transaction.
+    Order {
+        /// Its id.
+        id: Uuid,
+        /// Its signing address.
+        from: Address,
+        /// What is ordered.
+        command: Command,
+        /// Names the order in [`Action::Ordered`], where somebody waits.
+        ask: Option<u64>,
+    },
+    /// What the disk holds of a transaction that an order is about; `None` if it could not be read.
+    Case(Uuid, Option<Box<Case>>),
+    /// One more depends on this transaction: to be checked now, and whenever it has an outcome.
+    Watch {
+        /// The transaction.
+        dependency: Uuid,
+        /// What depends on it.
+        dependent: Uuid,
+        /// The signing address of the dependent.
+        from: Address,
+    },
+    /// One less depends on this transaction.
+    Unwatch(Uuid),
+    /// So many that the disk holds depend on this transaction; only after a start.
+    Watched(Uuid, i64),
     /// The process ends: nothing is bound or sent any more.
     Shutdown,
     /// A deadline asked for by [`Action::WakeAt`] has come.
@@ -374,6 +406,26 @@ pub enum Action {
         /// `Ok`: on disk.
         result: Result<(), SubmitError>,
     },
+    /// Read what an order is about; then tell [`Event::Case`].
+    LoadCase {
+        /// The transaction.
+        id: Uuid,
+        /// Depth at which a success counts.
+        required: u64,
+        /// Depth at which it is final.
+        finality: u64,
+    },
+    /// Tell how an order ended.
+    Ordered {
+        /// Which.
+        ask: u64,
+        /// `Ok`: on disk.
+        result: Result<Done, SubmitError>,
+    },
+    /// Tell the shard of this address.
+    Tell(Address, Box<Event>),
+    /// Have everything checked that depends on this transaction: it has an outcome, on disk.
+    Settled(Uuid),
     /// This shard's part of the write of a block.
     Effects(BlockEffects),
     /// Tell [`Event::Tick`] at this time.

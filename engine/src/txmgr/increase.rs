@@ -51,6 +51,13 @@ const fn raised(amount: u128, percent: u32) -> u128 {
     amount.saturating_add(if step == 0 { 1 } else { step })
 }
 
+/// The least that a pool takes as a replacement of all these attempts, wei per gas: in all, and for the block's producer.
+#[must_use]
+pub fn replacement_minimum(earlier: &[AttemptFees]) -> (u128, u128) {
+    let highest = |pick: fn(&AttemptFees) -> u128| earlier.iter().map(pick).max().unwrap_or(0);
+    (raised(highest(fee_cap), REPLACEMENT_PERCENT), raised(highest(tip_cap), REPLACEMENT_PERCENT))
+}
+
 /// The price of the next attempt after `earlier` ones (at least one), at the given market price.
 #[must_use]
 pub fn increase(earlier: &[AttemptFees], market: Option<AttemptFees>, strategy: Strategy, cap: Option<u128>) -> Increase {

@@ -2,6 +2,7 @@
 //!
 //! | room | what it decides |
 //! |---|---|
+//! | [`authorization`] | authorizations that requests carry (row A10) |
 //! | [`check`] | what is refused at the door |
 //! | [`stage`] | the next stage of a transaction (row A5) |
 //! | [`orchestrator`] | one address: its state, its window, its nonces and its queue (rows A1, A3, A4) |
@@ -13,12 +14,14 @@
 //! | [`outcome`] | what a node's answer to a submission means (row A12) |
 //! | [`estimate`], [`revert`] | why a node gives no gas estimate (row A9) |
 //! | [`manager`] | all of it for the addresses of a shard, as `handle(event, now) -> actions` |
+//! | [`order`] | cancel, suspend, resume, update (rows A6, A17) |
 //! | [`inspect`] | what it tells people |
 //! | [`event`] | those events and actions |
 //! | [`census`] | how many are in each stage, for who asks |
 //!
 //! Nothing here opens a socket, reads a clock or waits: the shard does that, and the simulator in its place.
 
+pub mod authorization;
 pub mod balance;
 pub mod census;
 pub mod check;
@@ -30,6 +33,7 @@ pub mod inspect;
 pub mod manager;
 pub mod oracle;
 pub mod orchestrator;
+pub mod order;
 pub mod outcome;
 pub mod patience;
 pub mod pool;

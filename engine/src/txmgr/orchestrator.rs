@@ -53,6 +53,8 @@ pub struct Waiting {
     pub unread: u64,
     /// Accepted into the queue and not on disk yet.
     pub unsaved: u64,
+    /// So many orders about its entries are on their way to the disk: it is not read meanwhile.
+    pub changing: u32,
     /// A read is under way: how much was unread when it began, and behind which number it reads.
     pub loading: Option<(u64, Option<u64>)>,
     /// Gas limit of the buffer's front, once estimated.
@@ -76,6 +78,30 @@ impl Waiting {
     pub fn pop(&mut self) -> Option<Waiter> {
         self.forget_front();
         self.buffer.pop_front()
+    }
+
+    /// Takes the one with this queue number out of the buffer, if it has been read.
+    pub fn take(&mut self, queue_number: u64) -> Option<Waiter> {
+        let place = self.buffer.iter().position(|waiter| waiter.queue_number == queue_number)?;
+        if place == 0 {
+            self.forget_front();
+        }
+        self.buffer.remove(place)
+    }
+
+    /// An entry with this number was read, and is not read again before the buffer is unloaded.
+    #[must_use]
+    pub fn has_read(&self, queue_number: u64) -> bool {
+        self.read_up_to.is_some_and(|read| queue_number <= read)
+    }
+
+    /// Puts one back that was taken: where it would be read again, the disk has it.
+    pub fn give_back(&mut self, waiter: Waiter) {
+        if self.has_read(waiter.queue_number) {
+            self.put_back(waiter);
+        } else {
+            self.unread += 1;
+        }
     }
 
     /// Puts one back into its place; what was found out about the front is forgotten, for it may be another one now.
@@ -127,6 +153,8 @@ pub struct Orchestrator {
     pub unsent: usize,
     /// How much may be bound and in no block (row A3).
     pub window: Window,
+    /// Its account has delegated code (EIP-7702), of which pools take one transaction at a time.
+    pub delegated: bool,
     /// Paused by hand until then, µs since the epoch; `u64::MAX` without an end.
     pub paused_until: Option<u64>,
     /// When it last bound, was answered or was included.
@@ -177,6 +205,7 @@ impl Orchestrator {
             leaving: false,
             unsent: 0,
             window: Window::new(max_in_flight),
+            delegated: false,
             paused_until: None,
             progress_at: Duration::ZERO,
             resend_due: None,
@@ -195,6 +224,12 @@ impl Orchestrator {
             hole_seen: None,
             hole_from: None,
         }
+    }
+
+    /// How much may be bound and in no block, now.
+    #[must_use]
+    pub const fn window_size(&self) -> usize {
+        if self.delegated { 1 } else { self.window.size() }
     }
 
     /// The nonce that the next bind takes.

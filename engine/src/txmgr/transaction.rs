@@ -8,7 +8,7 @@ use alloy::consensus::{Transaction, TxEnvelope};
 use alloy::eips::Decodable2718;
 use alloy::primitives::{B256, Bytes, U256};
 use smallvec::SmallVec;
-use storage::{AttemptFees, AttemptRow, ReceiptRow, TransactionRow};
+use storage::{AttemptFees, AttemptRow, GenerationRow, ReceiptRow, TransactionRow};
 use thiserror::Error;
 use uuid::Uuid;
 
@@ -27,6 +27,8 @@ pub struct Mark {
     pub hash: B256,
     /// Its price.
     pub fees: AttemptFees,
+    /// Wei that it moves.
+    pub value: U256,
     /// It closes the nonce instead of carrying the request.
     pub closing: bool,
     /// A node has said that it has it.
@@ -64,6 +66,17 @@ impl Origin {
             Self::Queue(_) | Self::Hole => None,
         }
     }
+}
+
+/// A new generation of a bound transaction, until the record of it and of its first attempt is on disk.
+#[derive(Clone, Debug)]
+pub struct Updating {
+    /// The row from then on.
+    pub row: TransactionRow,
+    /// The generation that it takes the place of.
+    pub replaced: (u16, GenerationRow),
+    /// Wei that were reserved for it beyond what was before.
+    pub more: U256,
 }
 
 /// What is being done with a transaction right now. One thing at a time.
@@ -203,8 +216,8 @@ pub struct InFlight {
     pub closing_unsaved: bool,
     /// Kept until the first record is on disk.
     pub unsaved: Option<Box<Unsaved>>,
-    /// Wei that it moves.
-    pub value: U256,
+    /// The generation whose first attempt is being made.
+    pub updating: Option<Box<Updating>>,
     /// Most wei that any of its attempts can take; reserved until a block holds it.
     pub cost: U256,
     /// What of it waits for money.
@@ -247,9 +260,8 @@ impl InFlight {
     pub fn new(id: Uuid, unsaved: Unsaved) -> Self {
         let (generation, accepted_at) = (unsaved.row.generation, unsaved.row.accepted_at);
         let fixed_price = unsaved.row.request.fees != storage::Fees::Market;
-        let value = unsaved.row.request.value;
         let unsaved = Some(Box::new(unsaved));
-        Self { generation, work: Work::Signing, unsent: true, value, unsaved, ..Self::blank(id, accepted_at, fixed_price) }
+        Self { generation, work: Work::Signing, unsent: true, unsaved, ..Self::blank(id, accepted_at, fixed_price) }
     }
 
     /// A transaction read from disk at start. It counts as maybe sent (row A4), and its newest attempt is as old as it is: `interval` after
@@ -257,17 +269,26 @@ impl InFlight {
     #[must_use]
     pub fn recovered(bound: &BoundRow, interval: Duration, now: Now) -> Self {
         let newest = bound.attempts.last();
-        // The first attempt never closes: it carries what was asked for.
-        let first = bound.attempts.first().and_then(|row| TxEnvelope::decode_2718(&mut row.raw.as_ref()).ok());
-        let value = first.map_or(U256::ZERO, |signed| signed.value());
-        let most = |row: &AttemptRow| cost(&row.fees, row.gas, if row.closing.is_some() { U256::ZERO } else { value });
+        // Attempts of one generation move the same; what closes a nonce moves nothing.
+        let mut moved = (None, U256::ZERO);
+        let mut value = |row: &AttemptRow| {
+            if moved.0 != Some(row.generation) {
+                let signed = TxEnvelope::decode_2718(&mut row.raw.as_ref()).ok();
+                moved = (Some(row.generation), signed.map_or(U256::ZERO, |signed| signed.value()));
+            }
+            if row.closing.is_some() { U256::ZERO } else { moved.1 }
+        };
+        let values: SmallVec<[U256; 4]> = bound.attempts.iter().map(&mut value).collect();
+        let most = bound.attempts.iter().zip(&values).map(|(row, value)| cost(&row.fees, row.gas, *value)).max();
         let attempts = bound
             .attempts
             .iter()
-            .map(|row| Mark {
+            .zip(values)
+            .map(|(row, value)| Mark {
                 generation: row.generation,
                 hash: row.hash,
                 fees: row.fees,
+                value,
                 closing: row.closing.is_some(),
                 broadcast: false,
             })
@@ -288,8 +309,7 @@ impl InFlight {
             included,
             rival: bound.rival.map(|row| Rival { block: row.block_number, hash: row.transaction_hash, stored: true }),
             ending: if bound.ended { Ending::Done } else { Ending::Open },
-            value,
-            cost: bound.attempts.iter().map(most).max().unwrap_or_default(),
+            cost: most.unwrap_or_default(),
             attempts,
             work: if sabotage::on(Sabotage::BoundForgotten) { Work::Sending } else { Work::None },
             raise_at: now.elapsed + newest.map_or(interval, |row| patience_left(row.signed_at, interval, now.unix_us)),
@@ -316,7 +336,7 @@ impl InFlight {
             closing: None,
             closing_unsaved: false,
             unsaved: None,
-            value: U256::ZERO,
+            updating: None,
             cost: U256::ZERO,
             short: Short::No,
             accepted_at,
@@ -384,6 +404,20 @@ impl InFlight {
     #[must_use]
     pub const fn is_bound(&self) -> bool {
         self.durable > 0
+    }
+
+    /// Number within its generation of the attempt at this place.
+    #[must_use]
+    pub fn number_of(&self, place: usize) -> u16 {
+        let generation = self.attempts.get(place).map_or(self.generation, |mark| mark.generation);
+        let earlier = self.attempts.iter().take(place).filter(|mark| mark.generation == generation);
+        u16::try_from(earlier.count()).expect("prices end before attempts do")
+    }
+
+    /// An attempt that closes its nonce is on disk.
+    #[must_use]
+    pub fn closes(&self) -> bool {
+        self.attempts.iter().take(self.durable).any(|mark| mark.closing)
     }
 
     /// Prices of all attempts.

@@ -2,7 +2,8 @@
 
 use alloy::primitives::{Address, B256, Bytes, U256, keccak256};
 use storage::{
-    Append, AttemptFees, AttemptRow, FailureRow, Fees, HeadRow, Options, ReceiptRow, Record, Request, RocksStore, Timeline, TransactionRow,
+    Append, AttemptFees, AttemptRow, FailureRow, Fees, HeadRow, Options, Place, ReceiptRow, Record, Request, RocksStore, Timeline,
+    TransactionRow,
 };
 use uuid::Uuid;
 
@@ -47,8 +48,8 @@ impl History {
         let id = self.id();
         self.queue_number += 1;
         let queue_number = self.queue_number;
-        let transaction = row(from, key);
-        self.append(&[Record::Accepted { id, transaction, body_hash: B256::ZERO, queue_number }]);
+        let transaction = TransactionRow { place: Place::Line(queue_number), ..row(from, key) };
+        self.append(&[Record::Accepted { id, transaction, body_hash: B256::ZERO }]);
         id
     }
 
@@ -72,7 +73,7 @@ impl History {
         let id = self.id();
         let failure = FailureRow { reason: reason.into(), failed_at: 3 };
         let accepted = Some((row(from, None), B256::ZERO));
-        self.append(&[Record::Failed { id, from: Self::address(from), accepted, queue_number: None, failure }]);
+        self.append(&[Record::Failed { id, from: Self::address(from), accepted, queue_number: None, depends_on: Vec::new(), failure }]);
         id
     }
 
@@ -81,6 +82,12 @@ impl History {
         let receipts = mined.iter().map(|id| (*id, self.receipt(*id, number))).collect();
         let head = HeadRow { hash: B256::with_last_byte(1), parent_hash: B256::ZERO, timestamp: number, seen_at: Self::seen_at(number) };
         self.append(&[Record::Block { number, head, receipts, rivals: Vec::new(), floors: Vec::new(), prune_heads_below: None }]);
+    }
+
+    /// Blocks above `to`, in which nothing was mined, leave the chain; `from` was the newest.
+    pub(crate) fn rewind(&mut self, from: u64, to: u64) {
+        let head = HeadRow { hash: B256::with_last_byte(1), parent_hash: B256::ZERO, timestamp: to, seen_at: Self::seen_at(to) };
+        self.append(&[Record::Rewind { to, head, from, highest: from, orphans: Vec::new(), rivals: Vec::new() }]);
     }
 
     fn receipt(&self, id: Uuid, block_number: u64) -> ReceiptRow {
@@ -123,8 +130,9 @@ fn row(from: u8, key: Option<&str>) -> TransactionRow {
         data: Bytes::new(),
         gas: Some(21_000),
         fees: Fees::Market,
+        authorizations: Vec::new(),
     };
-    TransactionRow { generation: 0, request, idempotency_key: key.map(str::to_owned), accepted_at: 2 }
+    TransactionRow::new(request, key.map(str::to_owned), 2)
 }
 
 fn bound(id: Uuid, from: u8, nonce: u64, key: Option<&str>) -> Record {

@@ -10,6 +10,7 @@
 //! | `node` | the pool forgets, replies are lost, late or refused, receipts lag, methods are missing |
 //! | `nodes` | one of several nodes fails, lags, or is of another chain |
 //! | `oracle` | sources of gas prices fail |
+//! | `orders` | transactions are cancelled, suspended, updated, or depend on others, and the process is killed in between |
 //! | `price` | the base fee rises above what was bid |
 //! | `reorg` | the node's chain becomes another one, also at the same height and at a lower one |
 //! | `request` | requests that race, that revert, or that no node can take |
@@ -27,6 +28,7 @@ mod heads;
 mod node;
 mod nodes;
 mod oracle;
+mod orders;
 mod price;
 mod reorg;
 mod request;

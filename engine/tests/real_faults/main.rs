@@ -7,10 +7,12 @@
 //! | `foreign` | somebody else signs with our keys |
 //! | `funds` | the money of an address is gone for a while |
 //! | `heads` | the WebSocket that tells of heads is cut for twenty blocks |
+//! | `orders` | its caller cancels or updates what is in the pool |
 //! | `pool` | the pool forgets one transaction, or all, or its process starts again without it |
 //! | `price` | the base fee rises above what was bid, and above the cap |
 //! | `reorg` | blocks are taken away, and others with rivals of ours come in their place |
 //! | `storm` | several of these at once, and kill -9 |
+//! | `types` | contracts are created, and accounts get code (EIP-7702) |
 //! | `view` | a second node is five blocks behind; receipts come too late |
 
 #![allow(clippy::expect_used, clippy::unwrap_used)]
@@ -22,10 +24,12 @@ mod disk;
 mod foreign;
 mod funds;
 mod heads;
+mod orders;
 mod pool;
 mod price;
 mod reorg;
 mod storm;
+mod types;
 mod view;
 
 use support::chain::{Chain, Kind};

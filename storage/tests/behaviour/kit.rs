@@ -8,8 +8,8 @@ use std::{
 
 use alloy::primitives::{Address, B256, Bytes, U256, keccak256};
 use millrace_storage::{
-    Append, AttemptFees, AttemptRow, Direction, Family, Fees, HeadRow, Options, Pair, ReceiptRow, Record, Request, RocksStore, Store,
-    StoreError, Timeline, TransactionRow, read,
+    Append, AttemptFees, AttemptRow, Direction, Family, Fees, HeadRow, Options, Pair, Place, ReceiptRow, Record, Request, RocksStore,
+    Store, StoreError, Timeline, TransactionRow, read,
 };
 use uuid::Uuid;
 
@@ -45,19 +45,16 @@ pub(crate) fn key(number: u64) -> String {
 }
 
 pub(crate) fn transaction(from: Address, number: u64) -> TransactionRow {
-    TransactionRow {
-        generation: 0,
-        request: Request {
-            from,
-            to: Some(address(number + 1)),
-            value: U256::from(number),
-            data: Bytes::from(vec![number as u8; 40]),
-            gas: None,
-            fees: Fees::Market,
-        },
-        idempotency_key: Some(key(number)),
-        accepted_at: 1_000_000 + number,
-    }
+    let request = Request {
+        from,
+        to: Some(address(number + 1)),
+        value: U256::from(number),
+        data: Bytes::from(vec![number as u8; 40]),
+        gas: None,
+        fees: Fees::Market,
+        authorizations: Vec::new(),
+    };
+    TransactionRow::new(request, Some(key(number)), 1_000_000 + number)
 }
 
 pub(crate) fn attempt(number: u64, nonce: u64) -> AttemptRow {
@@ -82,7 +79,8 @@ pub(crate) fn bound(from: Address, number: u64, nonce: u64) -> Record {
 
 /// Transaction `number`, waiting at `queue_number` of `from`.
 pub(crate) fn accepted(from: Address, number: u64, queue_number: u64) -> Record {
-    Record::Accepted { id: id(number), transaction: transaction(from, number), body_hash: hash(number), queue_number }
+    let transaction = TransactionRow { place: Place::Line(queue_number), ..transaction(from, number) };
+    Record::Accepted { id: id(number), transaction, body_hash: hash(number) }
 }
 
 pub(crate) fn head(number: u64) -> HeadRow {

@@ -4,8 +4,8 @@ use std::ops::Bound;
 
 use alloy::primitives::{Address, B256};
 use millrace_storage::{
-    Append, AttemptRow, Direction, FailureRow, Family, HEADS_PRUNED_PER_BLOCK, Record, RivalRow, RocksStore, Store, StoreError,
-    codec::HashEntry, keys, read,
+    Append, AttemptRow, Dependency, Direction, FailureRow, Family, GenerationRow, HEADS_PRUNED_PER_BLOCK, Place, Record, RivalRow,
+    RocksStore, Store, StoreError, TransactionRow, codec::HashEntry, keys, read,
 };
 
 use crate::kit::{accepted, address, attempt, bound, hash, head, id, key, open, receipt, transaction};
@@ -53,7 +53,7 @@ fn what_waits_is_listed_in_order_until_it_is_bound_or_failed() {
         &store,
         &[
             Record::Bound { id: id(0), from, accepted: None, queue_number: Some(10), attempt: attempt(0, 0) },
-            Record::Failed { id: id(4), from, accepted: None, queue_number: Some(14), failure: failure.clone() },
+            Record::Failed { id: id(4), from, accepted: None, queue_number: Some(14), depends_on: Vec::new(), failure: failure.clone() },
         ],
     );
     let all = read::waiting(&store, &from, None, 10).unwrap();
@@ -61,7 +61,44 @@ fn what_waits_is_listed_in_order_until_it_is_bound_or_failed() {
     assert_eq!(read::waiting(&store, &from, Some(11), 1).unwrap(), [(12, id(2))]);
     assert_eq!(read::waiting(&store, &from, Some(u64::MAX), 1).unwrap(), []);
     assert_eq!(read::failures(&store, &[id(3), id(4)]).unwrap(), [None, Some(failure)]);
-    assert_eq!(read::transaction(&store, id(4)).unwrap(), Some(transaction(from, 4)));
+    let fourth = TransactionRow { place: Place::Line(14), ..transaction(from, 4) };
+    assert_eq!(read::transaction(&store, id(4)).unwrap(), Some(fourth.clone()));
+    assert_eq!(read::place_in_line(&store, id(4), &fourth).unwrap(), None, "a number whose entry has gone says nothing");
+    for place in [Place::Line(12), Place::Nowhere] {
+        let row = TransactionRow { place, ..transaction(from, 2) };
+        assert_eq!(read::place_in_line(&store, id(2), &row).unwrap(), Some(12), "{place:?}");
+    }
+}
+
+#[test]
+fn what_depends_on_others_is_found_by_them_until_it_stands_in_line_or_has_ended() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = open(directory.path());
+    let (from, other) = (address(1), address(2));
+    let on = |number| Dependency { id: id(number), from: other };
+    let row = |number, place| TransactionRow { place, depends_on: vec![on(10), on(11)], ..transaction(from, number) };
+    let blocked = |number| Record::Accepted { id: id(number), transaction: row(number, Place::Blocked), body_hash: hash(number) };
+    append(&store, &[blocked(1), blocked(2)]);
+    let found = |dependency| {
+        let found = read::dependents(&store, dependency, None, 10).unwrap();
+        found.into_iter().map(|dependent| (dependent.dependency, dependent.id)).collect::<Vec<_>>()
+    };
+    assert_eq!(found(Some(id(10))), [(id(10), id(1)), (id(10), id(2))]);
+    assert_eq!(found(None).len(), 4);
+    assert_eq!(read::waiting(&store, &from, None, 10).unwrap(), []);
+    let change = |transaction, replaced| Record::Changed { id: id(1), transaction, left: None, replaced };
+    append(&store, &[change(row(1, Place::Suspended), None)]);
+    assert!(read::depends(&store, id(11), id(1)).unwrap(), "it is still registered");
+    append(&store, &[change(row(1, Place::Line(7)), None)]);
+    assert_eq!(found(None), [(id(10), id(2)), (id(11), id(2))]);
+    assert_eq!(read::waiting(&store, &from, None, 10).unwrap(), [(7, id(1))]);
+    let failure = FailureRow { reason: "cancelled".to_owned(), failed_at: 3 };
+    let depends_on = vec![on(10), on(11)];
+    append(&store, &[Record::Failed { id: id(2), from, accepted: None, queue_number: None, depends_on, failure }]);
+    assert_eq!(found(None), []);
+    let earlier = GenerationRow { request: transaction(from, 1).request, replaced_at: 5 };
+    append(&store, &[change(TransactionRow { generation: 1, ..row(1, Place::Line(7)) }, Some((0, earlier.clone())))]);
+    assert_eq!(read::generations(&store, id(1)).unwrap(), [(0, earlier)]);
 }
 
 #[test]

@@ -38,6 +38,8 @@ pub(crate) struct Known {
     pub(crate) to: Option<Address>,
     /// Nonce.
     pub(crate) nonce: u64,
+    /// Wei that it moves.
+    pub(crate) value: U256,
     max_fee: u128,
     tip: u128,
     /// Gas at its highest price, and value, wei.
@@ -124,7 +126,7 @@ impl Chain {
             let (max_fee, tip) = (STRANGERS_PRICE, STRANGERS_PRICE);
             self.pool.insert(
                 (from, nonce),
-                Known { hash, from, to: Some(STRANGER), nonce, max_fee, tip, cost: U256::ZERO, authorized: Vec::new() },
+                Known { hash, from, to: Some(STRANGER), nonce, value: U256::ZERO, max_fee, tip, cost: U256::ZERO, authorized: Vec::new() },
             );
         }
     }
@@ -282,8 +284,17 @@ impl Chain {
         let tip = envelope.max_priority_fee_per_gas().unwrap_or_else(|| envelope.max_fee_per_gas());
         let max_fee = envelope.max_fee_per_gas();
         let cost = U256::from(max_fee) * U256::from(envelope.gas_limit()) + envelope.value();
-        let known =
-            Known { hash: keccak256(&raw), from, to: envelope.to(), nonce: envelope.nonce(), max_fee, tip, cost, authorized: Vec::new() };
+        let known = Known {
+            hash: keccak256(&raw),
+            from,
+            to: envelope.to(),
+            nonce: envelope.nonce(),
+            value: envelope.value(),
+            max_fee,
+            tip,
+            cost,
+            authorized: Vec::new(),
+        };
         if let Some(to) = known.to.filter(|to| *to != from) {
             if std::mem::take(&mut self.refuse_next) {
                 self.refused.insert(to);

@@ -12,6 +12,7 @@ use tokio::sync::oneshot;
 use uuid::Uuid;
 
 use crate::executor::{Executor, Process};
+use crate::meddler::Orders;
 use crate::node::WORLD;
 use crate::store::MemoryStore;
 
@@ -34,7 +35,7 @@ pub(crate) struct Running {
 
 impl Running {
     /// Asks as somebody outside does: when the process ends, the connection to it does too, and no answer comes.
-    async fn ask<T: 'static>(&self, executor: &Executor, answer: impl Future<Output = T> + 'static) -> Option<T> {
+    pub(crate) async fn ask<T: 'static>(&self, executor: &Executor, answer: impl Future<Output = T> + 'static) -> Option<T> {
         let (sender, given) = oneshot::channel();
         executor.spawn(self.process, async move {
             // Whoever waits does so until this task ends.
@@ -70,9 +71,13 @@ pub(crate) struct Book {
     pub(crate) accepted: BTreeMap<u64, Uuid>,
     /// Numbers whose key has come with two bodies in one list: whichever of the two got it, the other is a conflict for ever.
     contested: BTreeSet<u64>,
+    /// What each number depends on: ids of others, chosen when it is submitted first.
+    pub(crate) depends_on: BTreeMap<u64, Vec<Uuid>>,
+    /// Orders about accepted transactions.
+    pub(crate) orders: Orders,
     /// A promise that was broken, in words.
     pub(crate) broken: Vec<String>,
-    /// Callers that are done, and who pauses.
+    /// Callers that are done, who pauses, and who changes his mind.
     pub(crate) done: usize,
 }
 
@@ -96,7 +101,15 @@ impl Plan {
             _ => Fees::Market,
         };
         let gas = (number % 13 != 5).then_some(21_000);
-        Request { from: self.addresses[place], to: Some(recipient(number)), value: U256::ONE, data: Bytes::new(), gas, fees }
+        Request {
+            from: self.addresses[place],
+            to: Some(recipient(number)),
+            value: U256::ONE,
+            data: Bytes::new(),
+            gas,
+            fees,
+            authorizations: Vec::new(),
+        }
     }
 }
 
@@ -114,11 +127,12 @@ pub(crate) async fn caller(executor: Executor, present: Present, book: Rc<RefCel
         let Some(running) = present.borrow().clone() else { continue };
         let size = usize::try_from(executor.below(6) + 1).unwrap_or(1).min(numbers.len());
         let batch: Vec<u64> = numbers.drain(..size).collect();
+        choose_dependencies(&executor, &book, &batch);
         if executor.below(4) == 0 {
             race(&executor, &running, &book, &plan, &batch);
         }
         let list = list(&executor, &book, &batch);
-        let body = |entry: &(u64, bool)| if entry.1 { other_body(&plan, entry.0) } else { submission(&plan, entry.0) };
+        let body = |entry: &(u64, bool)| if entry.1 { other_body(&plan, &book, entry.0) } else { submission(&plan, &book, entry.0) };
         let ends = running.submit(&executor, list.iter().map(body).collect()).await;
         if ends.len() != list.len() {
             book.borrow_mut().broken.push(format!("{} answers to {} submissions", ends.len(), list.len()));
@@ -162,7 +176,7 @@ fn both_taken(book: &RefCell<Book>, list: &[(u64, bool)], ends: &[Result<Uuid, S
 /// Somebody submits the same at the same time, with the same keys: one id for each must come of it (row A16).
 fn race(executor: &Executor, running: &Running, book: &Rc<RefCell<Book>>, plan: &Plan, batch: &[u64]) {
     let (running, book, batch) = (running.clone(), Rc::clone(book), batch.to_vec());
-    let submissions: Vec<Submission> = batch.iter().map(|number| submission(plan, *number)).collect();
+    let submissions: Vec<Submission> = batch.iter().map(|number| submission(plan, &book, *number)).collect();
     let executor = executor.clone();
     executor.clone().spawn(WORLD, async move {
         executor.sleep(executor.between(Duration::ZERO, Duration::from_millis(5))).await;
@@ -173,13 +187,29 @@ fn race(executor: &Executor, running: &Running, book: &Rc<RefCell<Book>>, plan: 
     });
 }
 
-fn submission(plan: &Plan, number: u64) -> Submission {
-    Submission { request: plan.request(number), chain_id: None, idempotency_key: Some(format!("key-{number}")) }
+fn submission(plan: &Plan, book: &RefCell<Book>, number: u64) -> Submission {
+    let depends_on = book.borrow().depends_on.get(&number).cloned().unwrap_or_default();
+    Submission { request: plan.request(number), chain_id: None, idempotency_key: Some(format!("key-{number}")), depends_on }
+}
+
+/// Some of a batch depend on some of what is accepted by then, on other addresses and shards too; the choice is made once.
+fn choose_dependencies(executor: &Executor, book: &RefCell<Book>, batch: &[u64]) {
+    let mut book = book.borrow_mut();
+    for number in batch.iter().filter(|number| **number % 7 == 2) {
+        let known: Vec<Uuid> = book.accepted.values().copied().collect();
+        if book.depends_on.contains_key(number) {
+            continue;
+        }
+        let count = if known.is_empty() { 0 } else { executor.below(3) + 1 };
+        let any = || known[usize::try_from(executor.below(known.len() as u64)).unwrap_or(0)];
+        let ids = (0..count).map(|_| any()).collect();
+        book.depends_on.insert(*number, ids);
+    }
 }
 
 /// The same key with another body.
-fn other_body(plan: &Plan, number: u64) -> Submission {
-    let mut other = submission(plan, number);
+fn other_body(plan: &Plan, book: &RefCell<Book>, number: u64) -> Submission {
+    let mut other = submission(plan, book, number);
     other.request.value = U256::from(2);
     other
 }
@@ -252,7 +282,7 @@ async fn repeat(executor: &Executor, running: &Running, book: &Rc<RefCell<Book>>
     }
     let (number, id) = known[usize::try_from(executor.below(known.len() as u64)).unwrap_or(0)];
     let other = executor.below(2) == 0;
-    let again = if other { other_body(plan, number) } else { submission(plan, number) };
+    let again = if other { other_body(plan, book, number) } else { submission(plan, book, number) };
     let end = running.submit(executor, vec![again]).await.pop();
     let kept = match (&end, other) {
         (Some(Ok(same)), false) => *same == id,

@@ -26,7 +26,9 @@ mod faults;
 mod finality;
 mod heads;
 mod load;
+mod meddler;
 mod node;
+mod order;
 mod points;
 mod room;
 #[cfg(feature = "sabotage")]

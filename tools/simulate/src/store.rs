@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::faults::Fault;
+use crate::order::Order;
 use parking_lot::Mutex;
 use storage::{Append, Direction, Family, Pair, Puts, Record, Scratch, Store, StoreError, project};
 
@@ -20,6 +21,7 @@ struct Disk {
     /// The store cannot be opened again this many times.
     shut: u32,
     happened: Vec<Fault>,
+    order: Order,
 }
 
 /// What the next append meets.
@@ -75,6 +77,16 @@ impl MemoryStore {
         std::mem::take(&mut self.0.lock().dead)
     }
 
+    /// From now on it is looked at whether anything is bound before what it depends on has succeeded at this depth.
+    pub(crate) fn watch(&self, required: u64) {
+        self.0.lock().order.required = required;
+    }
+
+    /// What was bound too early, or paid too little, since the last call.
+    pub(crate) fn take_broken(&self) -> Vec<String> {
+        std::mem::take(&mut self.0.lock().order.broken)
+    }
+
     /// A new process opens the disk.
     pub(crate) fn open_again(&self) {
         let mut disk = self.0.lock();
@@ -101,6 +113,7 @@ impl Disk {
     fn write(&mut self, records: &[Record]) {
         let mut scratch = Scratch::default();
         for record in records {
+            self.order.see(record);
             project(record, &mut scratch, &mut Apply(&mut self.families));
         }
         self.sequence += 1;

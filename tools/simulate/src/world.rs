@@ -23,6 +23,7 @@ use crate::executor::{Executor, Process};
 use crate::faults::{Fault, Tally, draw};
 use crate::finality;
 use crate::load::{Book, Plan, Present, Running, caller, pauser};
+use crate::meddler::meddler;
 use crate::node::{Node, WORLD};
 use crate::points::Points;
 use crate::room::SimRoom;
@@ -38,6 +39,8 @@ const TRANSACTIONS: u64 = 200;
 const FAULTS: u64 = 12;
 /// Callers of one seed.
 const CALLERS: usize = 4;
+/// Those, who pauses, and who changes his mind.
+const TASKS: usize = CALLERS + 2;
 /// Longest wait of a fault for the stage it is aimed at.
 pub(crate) const AIM: Duration = Duration::from_secs(3);
 /// Longest time between two faults.
@@ -154,6 +157,7 @@ fn run(executor: Executor) -> Result<Outcome, String> {
         executor,
     });
     plan.used_before.iter().for_each(|(address, count)| world.node.used_before(*address, *count));
+    world.store.watch(world.config.txmgr.required_confirmations);
     world.points.watch();
     world.node.reorg_depth_max.set(world.config.txmgr.finality_depth - 1);
     world.executor.spawn(WORLD, Rc::clone(&world.node).mine());
@@ -168,6 +172,9 @@ fn run(executor: Executor) -> Result<Outcome, String> {
     world.executor.spawn(WORLD, trouble(Rc::clone(&world), Rc::clone(&calm)));
     let (present, pauses) = (Rc::clone(&world.present), Rc::clone(&calm));
     world.executor.spawn(WORLD, pauser(world.executor.clone(), present, Rc::clone(&book), Rc::clone(&plan), pauses));
+    let (present, orders) = (Rc::clone(&world.present), Rc::clone(&calm));
+    let store = world.store.clone();
+    world.executor.spawn(WORLD, meddler(world.executor.clone(), present, Rc::clone(&book), Rc::clone(&plan), store, orders));
     let (mut failure, mut next_look) = (None, Duration::ZERO);
     let ended = world.executor.run_until(LIMIT, || {
         let now = world.executor.unix_time();
@@ -185,6 +192,7 @@ fn run(executor: Executor) -> Result<Outcome, String> {
             world.crash(Some(fault));
         }
         world.strike_if_aimed();
+        book.borrow_mut().broken.extend(world.store.take_broken());
         if !book.borrow().broken.is_empty() {
             return true;
         }
@@ -192,7 +200,7 @@ fn run(executor: Executor) -> Result<Outcome, String> {
             failure = verdict.err();
             return true;
         }
-        let look = calm.get() && book.borrow().done == CALLERS + 1 && world.executor.now() >= next_look;
+        let look = calm.get() && book.borrow().done == TASKS && world.executor.now() >= next_look;
         look && {
             // Ever more rarely: a world that has stopped is looked at to the end.
             next_look = world.executor.now() + LOOK + world.executor.now() / 64;
@@ -214,7 +222,7 @@ fn run(executor: Executor) -> Result<Outcome, String> {
     if ended {
         return failure.map_or(Ok(outcome), Err);
     }
-    let open = format!("not ended after {:?}: {} of {} callers done", world.executor.now(), book.borrow().done, CALLERS + 1);
+    let open = format!("not ended after {:?}: {} of {} callers done", world.executor.now(), book.borrow().done, TASKS);
     Err(failure.map_or(open.clone(), |failure| format!("{open}; {failure}")))
 }
 

@@ -23,8 +23,8 @@ use clap::Args;
 use engine::Config;
 use serde::Serialize;
 use storage::{
-    AttemptFees, AttemptRow, Commit, Fees, HeadRow, Outcome, ReceiptRow, Record, Request, RocksStore, ShardLink, Timeline, TransactionRow,
-    Writer,
+    AttemptFees, AttemptRow, Commit, Fees, HeadRow, Outcome, Place, ReceiptRow, Record, Request, RocksStore, ShardLink, Timeline,
+    TransactionRow, Writer,
 };
 use uuid::Uuid;
 
@@ -151,14 +151,21 @@ impl Past {
         let number = self.number;
         self.number += 1;
         let (own, to, value) = self.transfers.parts(number);
-        let request =
-            Request { from: from.unwrap_or(own), to: Some(to), value, data: Bytes::new(), gas: Some(TRANSFER_GAS), fees: Fees::Market };
+        let request = Request {
+            from: from.unwrap_or(own),
+            to: Some(to),
+            value,
+            data: Bytes::new(),
+            gas: Some(TRANSFER_GAS),
+            fees: Fees::Market,
+            authorizations: Vec::new(),
+        };
         let accepted_at = BEGAN_US + number;
         let key = Some(format!("past-{number:010}"));
         let body_hash = keccak256(number.to_be_bytes());
         // As the engine makes them: in the order of time, and then of a count.
         let id = Uuid::from_u128(u128::from(accepted_at / 1000) << 80 | 0x7000 << 64 | 0x8 << 60 | u128::from(number));
-        (id, TransactionRow { generation: 0, request, idempotency_key: key, accepted_at }, body_hash)
+        (id, TransactionRow::new(request, key, accepted_at), body_hash)
     }
 
     fn mined(&mut self, strangers: &[Address]) -> Record {
@@ -197,8 +204,9 @@ impl Past {
 
     fn waiting(&mut self) -> Record {
         let number = self.number;
-        let (id, transaction, body_hash) = self.row(None);
-        Record::Accepted { id, transaction, body_hash, queue_number: number }
+        let (id, mut transaction, body_hash) = self.row(None);
+        transaction.place = Place::Line(number);
+        Record::Accepted { id, transaction, body_hash }
     }
 }
 

@@ -28,7 +28,7 @@ pub(super) static METHODS: [Method; 4] = [
         summary: "Pauses a signing address: nothing new is bound for it until the end of the pause, what is bound goes on, and what is accepted meanwhile waits on disk.",
         params: &[Param {
             name: "pause",
-            summary: "The address, and when the pause ends.",
+            summary: "The address, and when the pause ends; or the address alone.",
             required: true,
             schema: schema::of::<PauseParams<'_>>,
         }],
@@ -54,7 +54,7 @@ pub(super) static METHODS: [Method; 4] = [
             r#"{ "address": "0x70997970c51812dc3a010c7d01b50e0d17dc79c8", "state": "stopped", "reason": null, "pausedUntilMs": null,
                 "slot": false, "placeInLine": null, "nextNonce": null, "window": 500, "maxInFlight": 500, "inFlight": 0, "waiting": 0 }"#,
         ),
-        plan: |args| Ok(Plan::Signer(Signer::Resume(params::signing_address(args.params)?))),
+        plan: |args| Ok(Plan::Signer(Signer::Resume(params::resume(args.params)?))),
     },
     Method {
         name: "ptx_clearGasPriceCache",

@@ -12,6 +12,7 @@
 mod addresses;
 mod contracts;
 mod discover;
+mod orders;
 mod transactions;
 
 use serde_json::value::RawValue;
@@ -23,7 +24,7 @@ use crate::jsonrpc::quantity::shortened;
 use crate::jsonrpc::schema::SchemaOf;
 
 /// The whole table, by subject.
-static TABLE: [&[Method]; 4] = [&transactions::METHODS, &addresses::METHODS, &contracts::METHODS, &discover::METHODS];
+static TABLE: [&[Method]; 5] = [&transactions::METHODS, &orders::METHODS, &addresses::METHODS, &contracts::METHODS, &discover::METHODS];
 
 /// One method of the interface.
 pub(super) struct Method {

@@ -4,10 +4,11 @@
 
 use std::time::Duration;
 
-use alloy::primitives::{Address, B256};
+use alloy::primitives::{Address, B256, U256};
 use storage::{AttemptFees, AttemptRow, FailureRow, Fees, Record};
 use uuid::Uuid;
 
+use super::super::authorization::authorizations;
 use super::super::balance::cost;
 use super::super::estimate::{NoEstimate, with_factor};
 use super::super::event::{Accept, Action, Now, SignJob, Signed, Slot, Waiter};
@@ -77,6 +78,7 @@ impl Manager {
         let chain_id = self.chain_id.expect("the window is open only on a known chain");
         let request = &unsaved.row.request;
         let (to, value, data) = (request.to, request.value, request.data.clone());
+        let authorizations = authorizations(request);
         let address = &mut self.addresses[number as usize];
         let slot = Slot { address: number, nonce: address.next_nonce() };
         let from = address.address;
@@ -89,7 +91,7 @@ impl Manager {
         self.pool.use_slot(number, &mut address.standing);
         self.active.insert(number);
         point::reached(Point::NonceTaken);
-        self.ask_signature(SignJob { number: 0, slot, id, from, chain_id, to, value, data, gas, fees, closing: false });
+        self.ask_signature(SignJob { number: 0, slot, id, from, chain_id, to, value, data, gas, fees, closing: false, authorizations });
     }
 
     /// Binds what waits, as far as the window reaches, and reads more of the queue when its buffer is empty.
@@ -142,7 +144,7 @@ impl Manager {
     fn load(&mut self, number: u32, actions: &mut Vec<Action>) {
         let address = self.at(number);
         let waiting = &mut address.waiting;
-        if waiting.buffer.is_empty() && waiting.unread > 0 && waiting.loading.is_none() {
+        if waiting.buffer.is_empty() && waiting.unread > 0 && waiting.loading.is_none() && waiting.changing == 0 {
             waiting.loading = Some((waiting.unread, waiting.read_up_to));
             actions.push(Action::Load { address: address.address, after: waiting.read_up_to, limit: LOAD });
         }
@@ -186,6 +188,9 @@ impl Manager {
     }
 
     pub(super) fn estimated(&mut self, address: Address, id: Uuid, estimate: Result<u64, NoEstimate>, now: Now, actions: &mut Vec<Action>) {
+        if self.update_estimated(id, &estimate, actions) {
+            return;
+        }
         let number = self.number(address);
         let tries = self.settings.txmgr.estimate_tries;
         let retry = Duration::from_millis(self.settings.txmgr.retry_min_ms);
@@ -226,8 +231,8 @@ impl Manager {
         let from = address.address;
         let Some(waiter) = address.waiting.pop() else { return };
         let failure = FailureRow { reason, failed_at: now.unix_us };
-        let (id, queue_number) = (waiter.id, Some(waiter.queue_number));
-        self.records.push(Record::Failed { id, from, accepted: None, queue_number, failure });
+        let (id, queue_number, depends_on) = (waiter.id, Some(waiter.queue_number), waiter.row.depends_on.clone());
+        self.records.push(Record::Failed { id, from, accepted: None, queue_number, depends_on, failure });
         self.saved.push(Saved::Failed { address: number, waiter: Box::new(waiter) });
     }
 
@@ -236,16 +241,19 @@ impl Manager {
         for signed in results {
             let awaited = |tx: &InFlight| tx.job == signed.number || sabotage::on(Sabotage::LateSignatureBinds);
             let Some(tx) = self.get_mut(signed.slot).filter(|tx| awaited(tx) && tx.work == Work::Signing) else { continue };
-            if tx.included.is_some() {
+            if tx.included.is_some() || tx.updating.is_some() && tx.taken() {
                 // A block came while a slow signer worked: no further attempt is wanted.
                 tx.work = Work::None;
+                tx.updating = None;
                 continue;
             }
             match signed.result {
                 Ok((ref raw, hash)) => {
+                    let generation = tx.updating.as_ref().map_or(tx.generation, |updating| updating.row.generation);
+                    let number = tx.attempts.iter().filter(|mark| mark.generation == generation).count();
                     let attempt = AttemptRow {
-                        generation: tx.generation,
-                        attempt: u16::try_from(tx.attempts.len()).expect("prices end before attempts do"),
+                        generation,
+                        attempt: u16::try_from(number).expect("prices end before attempts do"),
                         nonce: signed.slot.nonce,
                         hash,
                         raw: raw.clone(),
@@ -260,6 +268,7 @@ impl Manager {
                         self.enqueue(signed.slot);
                     }
                 }
+                Err(reason) if tx.updating.is_some() => self.update_unsigned(signed.slot, &reason, now, actions),
                 Err(reason) if tx.is_bound() => self.unsigned_again(signed.slot, &reason, now, actions),
                 Err(reason) => self.unsigned(signed.slot, &reason, now, actions),
             }
@@ -276,16 +285,28 @@ impl Manager {
         tx.work = Work::Persisting;
         tx.raise_at = raise_at;
         tx.sign_failures = 0;
+        // A further attempt moves what the newest that carries the request does.
+        let asked = tx.updating.as_ref().map(|updating| &updating.row).or(tx.unsaved.as_ref().map(|unsaved| &unsaved.row));
+        let value = match asked {
+            _ if attempt.closing.is_some() => U256::ZERO,
+            Some(row) => row.request.value,
+            None => tx.attempts.iter().rfind(|mark| !mark.closing).map_or(U256::ZERO, |mark| mark.value),
+        };
         tx.attempts.push(Mark {
             generation: attempt.generation,
             hash: attempt.hash,
             fees: attempt.fees,
+            value,
             closing: attempt.closing.is_some(),
             broadcast: false,
         });
         let id = tx.id;
         let raw = attempt.raw.clone();
         if tx.is_bound() {
+            if let Some(updating) = &tx.updating {
+                let (transaction, replaced) = (updating.row.clone(), Some(updating.replaced.clone()));
+                self.records.push(Record::Changed { id, transaction, left: None, replaced });
+            }
             self.records.push(Record::Attempt { id, attempt });
             self.saved.push(Saved::Attempt { slot, id, raw });
             return;

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use storage::{ReceiptRow, Timeline};
 
 use super::super::event::{Action, BlockEffects, Counted, Now, SeenBlock, SeenReceipt, Slot};
+use super::super::orchestrator::NonceState;
 use super::super::transaction::{InFlight, Included};
 use super::Manager;
 use crate::sabotage::{self, Sabotage};
@@ -25,6 +26,13 @@ impl Manager {
             };
             touched.insert(number);
             self.included(Slot { address: number, nonce }, block, receipt, &mut effects);
+        }
+        for named in &block.authorizations {
+            if let Some(number) = self.numbers.get(&named.address).copied() {
+                let nonce = &mut self.at(number).nonce;
+                // Whether the account has delegated code now is asked with the nonce.
+                *nonce = if *nonce == NonceState::Known { NonceState::Unknown } else { *nonce };
+            }
         }
         effects.authorizations = block.authorizations.iter().filter(|seen| self.names_ours(seen)).copied().collect();
         effects.floors = std::mem::take(&mut self.floors)
@@ -47,7 +55,7 @@ impl Manager {
         let Some(tx) = address.get_mut(slot.nonce) else { return };
         let first_time = !tx.taken();
         let attempt = tx.attempts.iter().position(|mark| mark.hash == receipt.transaction_hash).unwrap_or_default();
-        let closing = tx.attempts[attempt].closing;
+        let (closing, value) = (tx.attempts[attempt].closing, tx.attempts[attempt].value);
         tx.included = Some(Included { block: block.number, seen_at: block.seen_at, stored: false, confirmed: false, closing });
         if !receipt.success {
             self.gas_price.invalidate();
@@ -59,7 +67,7 @@ impl Manager {
         if first_time {
             address.unconfirmed -= 1;
             address.window.grow();
-            self.paid(slot, closing, receipt);
+            self.paid(slot, value, receipt);
         }
         self.first_sent(slot);
     }
@@ -106,6 +114,7 @@ impl Manager {
     pub(super) fn depths(&mut self, number: u32, head: u64, now: Now, actions: &mut Vec<Action>) {
         self.progressed(number, now, actions);
         let (required, finality) = (self.settings.txmgr.required_confirmations, self.settings.txmgr.finality_depth);
+        let mut settled = Vec::new();
         let address = &mut self.addresses[number as usize];
         for tx in &mut address.in_flight {
             if let Some(rival) = tx.rival.as_mut() {
@@ -116,6 +125,10 @@ impl Manager {
                 included.stored = true;
                 actions.push(Action::Count(Counted::Included(included.seen_at.saturating_sub(tx.accepted_at))));
             }
+            // At every look: blocks on top of it may have left the chain and come again.
+            if included.stored && included.block + required <= head + 1 && self.watched.contains(&tx.id) {
+                settled.push(tx.id);
+            }
             if included.stored && !included.confirmed && included.block + required <= head + 1 {
                 included.confirmed = true;
                 if !included.closing {
@@ -125,7 +138,11 @@ impl Manager {
                 }
             }
         }
+        for id in settled {
+            self.settled(id, actions);
+        }
         self.conclude(number, head, now, actions);
+        self.settle_final(number, head, actions);
         let address = &mut self.addresses[number as usize];
         let archived = address.archive(head, finality);
         if archived > 0 {
@@ -189,8 +206,8 @@ fn receipt_row(tx: &InFlight, nonce: u64, attempt: usize, block: &SeenBlock, rec
     let known = |at: u64| (at > 0).then_some(at);
     ReceiptRow {
         transaction_hash: receipt.transaction_hash,
-        generation: tx.attempts[attempt].generation,
-        attempt: u16::try_from(attempt).expect("attempts are numbered by u16"),
+        generation: if sabotage::on(Sabotage::ReceiptOfNewest) { tx.generation } else { tx.attempts[attempt].generation },
+        attempt: tx.number_of(attempt),
         nonce,
         block_number: block.number,
         block_hash: block.hash,

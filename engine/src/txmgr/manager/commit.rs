@@ -3,11 +3,13 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use alloy::primitives::Bytes;
+use alloy::primitives::{Address, Bytes};
+use storage::{Dependency, Fees, Place, Record};
 use uuid::Uuid;
 
-use super::super::event::{Action, Counted, Now, ReplyTo, Slot, Waiter};
+use super::super::event::{Accept, Action, Counted, Event, Now, ReplyTo, Slot, Waiter};
 use super::super::transaction::{Origin, Work};
+use super::orders::Ordered;
 use super::{Manager, take_run};
 use crate::engine::{RETRY_AFTER_MS, SubmitError};
 use crate::sabotage::{self, Sabotage};
@@ -32,6 +34,10 @@ pub(super) enum Saved {
     Ended { slot: Slot, id: Uuid },
     /// A displaced request waits again.
     Requeued { slot: Slot, id: Uuid },
+    /// The transaction is blocked by what it depends on.
+    Blocked { id: Uuid, from: Address, depends_on: Vec<Dependency>, reply_to: ReplyTo },
+    /// An order has been carried out.
+    Ordered(Box<Ordered>),
 }
 
 /// A commit that has not been answered.
@@ -80,12 +86,23 @@ impl Manager {
                 Saved::Paused { address, until, ask } => self.pause_saved(address, until, ask, now, actions),
                 Saved::Bound { slot, id, raw } => self.bound(slot, id, raw, now, actions),
                 Saved::Attempt { slot, id, raw } => self.attempt_saved(slot, id, raw, now, actions),
+                Saved::Blocked { id, from, depends_on, reply_to } => {
+                    actions.push(Action::Reply { to: reply_to, result: Ok(id), last: true });
+                    actions.push(Action::Count(Counted::Accepted));
+                    for dependency in depends_on {
+                        let watch = Event::Watch { dependency: dependency.id, dependent: id, from };
+                        actions.push(Action::Tell(dependency.from, Box::new(watch)));
+                    }
+                }
+                Saved::Ordered(ordered) => self.ordered(*ordered, now, actions),
                 Saved::Failed { address, waiter } => {
                     pump.insert(address);
+                    self.settled(waiter.id, actions);
                     actions.push(Action::Count(Counted::Failed(waiter.id)));
                     actions.push(Action::Count(Counted::Open(-1)));
                 }
                 Saved::Ended { slot, id } => {
+                    self.settled(id, actions);
                     actions.push(Action::Count(Counted::Failed(id)));
                     self.ended(slot, id, now, actions);
                 }
@@ -103,6 +120,15 @@ impl Manager {
         for number in pump {
             self.pump(number, now, actions);
         }
+    }
+
+    /// Accepts a request that waits for others; acknowledged when that is on disk.
+    pub(super) fn block_by(&mut self, accept: Accept, reply_to: ReplyTo) {
+        let Accept { id, mut row, body_hash } = accept;
+        row.place = Place::Blocked;
+        let (from, depends_on) = (row.request.from, row.depends_on.clone());
+        self.saved.push(Saved::Blocked { id, from, depends_on, reply_to });
+        self.records.push(Record::Accepted { id, transaction: row, body_hash });
     }
 
     /// The record that binds is on disk: that is the acknowledgement and the permission to send.
@@ -131,7 +157,13 @@ impl Manager {
         let Some(tx) = self.get_mut(slot).filter(|tx| tx.id == id) else { return };
         tx.durable = tx.attempts.len();
         tx.raw = raw;
-        tx.closing_unsaved = false;
+        // A cancel may have come while a higher price was being signed.
+        tx.closing_unsaved &= !tx.attempts.last().is_some_and(|mark| mark.closing);
+        if let Some(updating) = tx.updating.take() {
+            tx.generation = updating.row.generation;
+            tx.fixed_price = updating.row.request.fees != Fees::Market;
+            tx.failures = 0;
+        }
         tx.resubmit_due = false;
         tx.submitted = false;
         tx.resending = false;
@@ -143,7 +175,8 @@ impl Manager {
 
     /// Appends have stopped to succeed: whether what is unanswered reaches the disk is not known, and callers are told so; also those whose
     /// transaction is being signed, which cannot reach it for now.
-    pub(super) fn unknown(&self, actions: &mut Vec<Action>) {
+    pub(super) fn unknown(&mut self, actions: &mut Vec<Action>) {
+        self.orders_unknown(actions);
         for saved in self.pending.iter().flat_map(|pending| &pending.saved) {
             self.say_unknown(saved, actions);
         }
@@ -166,12 +199,17 @@ impl Manager {
 
     fn waits(&self, saved: &Saved) -> Option<ReplyTo> {
         match saved {
-            Saved::Queued { reply_to, .. } => Some(*reply_to),
+            Saved::Queued { reply_to, .. } | Saved::Blocked { reply_to, .. } => Some(*reply_to),
             Saved::Bound { slot, id, .. } => {
                 let tx = self.addresses[slot.address as usize].get(slot.nonce).filter(|tx| tx.id == *id)?;
                 tx.unsaved.as_ref()?.origin.caller()
             }
-            Saved::Attempt { .. } | Saved::Failed { .. } | Saved::Ended { .. } | Saved::Requeued { .. } | Saved::Paused { .. } => None,
+            Saved::Attempt { .. }
+            | Saved::Failed { .. }
+            | Saved::Ended { .. }
+            | Saved::Requeued { .. }
+            | Saved::Ordered(_)
+            | Saved::Paused { .. } => None,
         }
     }
 
@@ -202,11 +240,17 @@ impl Manager {
                         tx.work = Work::None;
                         changed.insert(slot.address);
                     }
+                    self.not_updated(slot);
                 }
                 Saved::Ended { slot, id } => self.not_ended(slot, id),
                 Saved::Requeued { slot, id } => {
                     self.at(slot.address).waiting.unsaved -= 1;
                     self.not_ended(slot, id);
+                }
+                Saved::Blocked { reply_to, .. } => actions.push(Action::Reply { to: reply_to, result: Err(NOT_STORED), last: true }),
+                Saved::Ordered(ordered) => {
+                    changed.insert(ordered.address);
+                    self.not_ordered(*ordered, now, actions);
                 }
                 Saved::Paused { ask, .. } => actions.push(Action::Paused { ask, result: Err(NOT_STORED) }),
                 Saved::Bound { slot, .. } => {

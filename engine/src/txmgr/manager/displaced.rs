@@ -14,7 +14,7 @@
 use std::collections::BTreeMap;
 
 use alloy::primitives::B256;
-use storage::{FailureRow, Record, RivalRow, TransactionRow};
+use storage::{FailureRow, Place, Record, RivalRow, TransactionRow};
 use uuid::Uuid;
 
 use super::super::event::{Action, BlockEffects, Now, SeenNonce, SeenReceipt, Slot};
@@ -127,7 +127,7 @@ impl Manager {
     fn fail_bound(&mut self, slot: Slot, id: Uuid, reason: String, now: Now) {
         let from = self.at(slot.address).address;
         let failure = FailureRow { reason, failed_at: now.unix_us };
-        self.records.push(Record::Failed { id, from, accepted: None, queue_number: None, failure });
+        self.records.push(Record::Failed { id, from, accepted: None, queue_number: None, depends_on: Vec::new(), failure });
         self.saved.push(Saved::Ended { slot, id });
     }
 
@@ -155,7 +155,8 @@ impl Manager {
         let queue_number = line.next_number;
         line.next_number += 1;
         line.unsaved += 1;
-        self.records.push(Record::Requeued { id, transaction, queue_number });
+        transaction.place = Place::Line(queue_number);
+        self.records.push(Record::Changed { id, transaction, left: None, replaced: None });
         self.saved.push(Saved::Requeued { slot, id });
     }
 

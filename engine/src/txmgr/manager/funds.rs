@@ -167,7 +167,7 @@ impl Manager {
     }
 
     /// Counts anew what is reserved and what is held.
-    fn recount(&mut self, number: u32) {
+    pub(super) fn recount(&mut self, number: u32) {
         let address = self.at(number);
         let open = || address.in_flight.iter().filter(|tx| !tx.taken());
         let reserved = open().fold(U256::ZERO, |sum, tx| sum.saturating_add(tx.cost));
@@ -249,11 +249,11 @@ impl Manager {
         false
     }
 
-    /// A block holds the transaction: what it really cost is gone, what was reserved for it is free.
-    pub(super) fn paid(&mut self, slot: Slot, closing: bool, receipt: &SeenReceipt) {
+    /// A block holds the transaction, which moves this much: what it really cost is gone, what was reserved for it is free.
+    pub(super) fn paid(&mut self, slot: Slot, value: U256, receipt: &SeenReceipt) {
         let address = &mut self.addresses[slot.address as usize];
         let Some(tx) = address.in_flight.get_mut(usize::try_from(slot.nonce - address.base).expect("in memory")) else { return };
-        let value = if receipt.success && !closing { tx.value } else { U256::ZERO };
+        let value = if receipt.success { value } else { U256::ZERO };
         let gas = U256::from(receipt.effective_gas_price) * U256::from(receipt.gas_used);
         let balance = &mut address.balance;
         balance.spent(gas.saturating_add(value));

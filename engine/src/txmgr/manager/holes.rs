@@ -71,8 +71,16 @@ impl Manager {
         address.base -= 1;
         let (from, nonce) = (address.address, address.base);
         let id = filler_id(&from, nonce, now.unix_us);
-        let request = Request { from, to: Some(from), value: U256::ZERO, data: Bytes::new(), gas: Some(TRANSFER_GAS), fees: Fees::Market };
-        let row = TransactionRow { generation: 0, request, idempotency_key: None, accepted_at: now.unix_us };
+        let request = Request {
+            from,
+            to: Some(from),
+            value: U256::ZERO,
+            data: Bytes::new(),
+            gas: Some(TRANSFER_GAS),
+            fees: Fees::Market,
+            authorizations: Vec::new(),
+        };
+        let row = TransactionRow::new(request, None, now.unix_us);
         let unsaved = Unsaved { row, body_hash: B256::ZERO, origin: Origin::Hole };
         // It takes nobody's turn: what is bound above it waits for it.
         let cost = cost(&fees, TRANSFER_GAS, U256::ZERO);
@@ -82,7 +90,20 @@ impl Manager {
         self.floors.insert(number);
         let slot = Slot { address: number, nonce };
         let (to, value, data) = (Some(from), U256::ZERO, Bytes::new());
-        self.ask_signature(SignJob { number: 0, slot, id, from, chain_id, to, value, data, gas: TRANSFER_GAS, fees, closing: false });
+        self.ask_signature(SignJob {
+            number: 0,
+            slot,
+            id,
+            from,
+            chain_id,
+            to,
+            value,
+            data,
+            gas: TRANSFER_GAS,
+            fees,
+            closing: false,
+            authorizations: Vec::new(),
+        });
     }
 
     /// A filler without a record is taken out again; the next block tries anew.

@@ -26,7 +26,7 @@ impl Manager {
             has_slot: known.standing.has_slot(),
             place_in_line: self.pool.place(&known.standing),
             next_nonce: matches!(known.nonce, NonceState::Known).then(|| known.next_nonce()),
-            window: known.window.size(),
+            window: known.window_size(),
             max_in_flight,
             in_flight: known.unconfirmed,
             waiting: known.waiting.count(),

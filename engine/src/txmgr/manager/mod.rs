@@ -17,7 +17,7 @@
 //! record of it is on disk; bytes whose fate is unknown are sent again as they are. It may lose nothing. What it cannot do
 //! now it keeps and says so in the metrics, and goes on when the cause has gone.
 //!
-//! Each file holds what one kind of event does: `submit`, `bind`, `commit`, `send`, `reprice`, `block`, `displaced`, `holes`, `pause`, `switch`,
+//! Each file holds what one kind of event does: `submit`, `bind`, `commit`, `send`, `reprice`, `block`, `displaced`, `holes`, `pause`, `orders`, `switch`,
 //! `recover`, `funds`, `signer`; `slots` and `resend` decide whose turn it is. Events are handled in runs; [`Manager::flush`] ends a run with one commit and full
 //! requests.
 
@@ -31,6 +31,7 @@ mod funds;
 mod funds_tests;
 mod holes;
 mod inspect;
+mod orders;
 mod pause;
 mod recover;
 mod reprice;
@@ -58,6 +59,7 @@ use alloy::primitives::map::AddressMap;
 use storage::Record;
 
 use self::commit::{Pending, Saved};
+use self::orders::{Orders, Watched, check};
 use self::send::LaneQueue;
 use super::event::{Action, Event, Now, SignJob, Slot};
 use super::gas_price::GasPrice;
@@ -120,6 +122,9 @@ pub struct Manager {
     resends: BTreeMap<u64, Vec<u32>>,
     /// Transactions that a lower market price lets go on.
     held: BTreeSet<Slot>,
+    orders: Orders,
+    /// Transactions on which others depend.
+    watched: Watched,
 }
 
 impl Manager {
@@ -158,6 +163,8 @@ impl Manager {
             states_told: [0; State::ALL.len()],
             resends: BTreeMap::new(),
             held: BTreeSet::new(),
+            orders: Orders::default(),
+            watched: Watched::default(),
         }
     }
 
@@ -175,6 +182,10 @@ impl Manager {
             Event::Price(price) => self.priced(price, now, actions),
             Event::ClearPrice => self.gas_price.invalidate(),
             Event::ChainNonce(address, count) => self.chain_nonce(address, count, now, actions),
+            Event::Delegated(address, delegated) => {
+                let number = self.number(address);
+                self.at(number).delegated = delegated;
+            }
             Event::Balance(address, wei) => self.balance_read(address, wei, now, actions),
             Event::Estimated(address, id, estimate) => self.estimated(address, id, estimate, now, actions),
             Event::Loaded(address, waiters) => self.loaded(address, waiters, now, actions),
@@ -186,6 +197,14 @@ impl Manager {
             Event::Node { healthy, chain_id } => self.node(healthy, chain_id, now, actions),
             Event::Switched => self.switched(now, actions),
             Event::Pause { address, until, ask } => self.pause(address, until, ask, actions),
+            Event::Order { id, from, command, ask } => self.order(id, from, command, ask, actions),
+            Event::Case(id, case) => self.case(id, case.map(|case| *case), now, actions),
+            Event::Watch { dependency, dependent, from } => {
+                self.watched.more(dependency, 1);
+                actions.push(Action::Tell(from, Box::new(check(dependent, from))));
+            }
+            Event::Unwatch(dependency) => self.watched.more(dependency, -1),
+            Event::Watched(dependency, count) => self.watched.more(dependency, count),
             Event::Shutdown => {
                 self.node_healthy = false;
                 self.shutdown();
@@ -202,6 +221,7 @@ impl Manager {
 
     /// Ends a run: one commit with all its records, and a request for every free lane that has something to send.
     pub fn flush(&mut self, now: Now, actions: &mut Vec<Action>) {
+        self.orders_due(now, actions);
         self.commit(actions);
         self.dispatch(now, actions);
         self.tell_states(actions);

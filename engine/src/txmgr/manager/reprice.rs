@@ -155,10 +155,11 @@ impl Manager {
         let chain_id = self.chain_id.expect("something was sent, so the chain is known");
         let Some(tx) = self.get_mut(slot) else { return };
         let signed = TxEnvelope::decode_2718(&mut tx.raw.as_ref()).expect("these bytes were encoded by the sign stage");
-        let (to, value, data, gas) = if closing {
-            (Some(from), U256::ZERO, Bytes::new(), TRANSFER_GAS)
+        let (to, value, data, gas, authorizations) = if closing {
+            (Some(from), U256::ZERO, Bytes::new(), TRANSFER_GAS, Vec::new())
         } else {
-            (signed.to(), signed.value(), signed.input().clone(), signed.gas_limit())
+            let authorizations = signed.authorization_list().map(<[_]>::to_vec).unwrap_or_default();
+            (signed.to(), signed.value(), signed.input().clone(), signed.gas_limit(), authorizations)
         };
         if !self.raise(slot, &fees, gas, value, now, actions) {
             actions.push(Action::Count(Counted::Held));
@@ -168,7 +169,7 @@ impl Manager {
         let Some(tx) = self.get_mut(slot) else { return };
         tx.work = Work::Signing;
         let id = tx.id;
-        self.ask_signature(SignJob { number: 0, slot, id, from, chain_id, to, value, data, gas, fees, closing });
+        self.ask_signature(SignJob { number: 0, slot, id, from, chain_id, to, value, data, gas, fees, closing, authorizations });
     }
 
     /// What is held goes on when the market has come down to its price: the same bytes, at once (row A8).

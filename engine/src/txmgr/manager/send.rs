@@ -203,7 +203,8 @@ impl Manager {
             _ => {}
         }
         let config = &self.settings.txmgr;
-        let (round, tries) = (failures / config.submit_tries, failures % config.submit_tries);
+        let submit_tries = config.submit_tries;
+        let (round, tries) = (failures / submit_tries, failures % submit_tries);
         // A refusal for a price or for funds has a way of its own on.
         let own_way = matches!(reason, Reason::Underpriced | Reason::InsufficientFunds);
         let again = tries == 0 && !own_way;
@@ -218,6 +219,10 @@ impl Manager {
         }
         if again {
             self.gas_price.invalidate();
+        }
+        if reason == Reason::Underpriced && failures >= submit_tries {
+            // Another wallet's transaction may lie at its nonce that no block takes, because nobody holds one below: it would never be sent.
+            self.suspect_hole(slot, actions);
         }
         if reason.clears_price_cache() {
             self.gas_price.invalidate();

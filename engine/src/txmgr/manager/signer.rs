@@ -10,7 +10,7 @@
 
 use std::time::Duration;
 
-use storage::Record;
+use storage::{Place, Record};
 use uuid::Uuid;
 
 use super::super::event::{Accept, Action, Now, ReplyTo, SignJob, Slot, Waiter};
@@ -61,12 +61,13 @@ impl Manager {
 
     /// Accepts a request into the queue of its address; acknowledged when that is on disk.
     pub(super) fn queue(&mut self, number: u32, accept: Accept, reply_to: ReplyTo) {
-        let Accept { id, row, body_hash } = accept;
+        let Accept { id, mut row, body_hash } = accept;
         let address = self.at(number);
         let queue_number = address.waiting.next_number;
         address.waiting.next_number += 1;
         address.waiting.unsaved += 1;
-        self.records.push(Record::Accepted { id, transaction: row, body_hash, queue_number });
+        row.place = Place::Line(queue_number);
+        self.records.push(Record::Accepted { id, transaction: row, body_hash });
         self.saved.push(Saved::Queued { address: number, id, reply_to });
     }
 

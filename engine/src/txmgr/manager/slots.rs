@@ -51,7 +51,7 @@ impl Manager {
         if address.refusals.pause() {
             return Some(Blocked::Signer);
         }
-        (address.unconfirmed >= address.window.size()).then_some(Blocked::WindowFull)
+        (address.unconfirmed >= address.window_size()).then_some(Blocked::WindowFull)
     }
 
     /// True if the address has a slot it may use, or gets one now. Otherwise it stands in line, if a slot would help it.

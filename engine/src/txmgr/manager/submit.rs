@@ -12,6 +12,10 @@ impl Manager {
             actions.push(Action::Reply { to: reply_to, result: Err(NOT_STORED), last: true });
             return;
         }
+        if !accept.row.depends_on.is_empty() {
+            self.block_by(accept, reply_to);
+            return;
+        }
         let Accept { id, row, body_hash } = accept;
         let number = self.number(row.request.from);
         self.freshen(number, now);

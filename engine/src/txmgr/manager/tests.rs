@@ -2,6 +2,7 @@
 
 mod crowd;
 mod nonces;
+mod orders;
 mod pause;
 mod pool;
 mod prices;
@@ -9,7 +10,7 @@ mod prices;
 use std::time::Duration;
 
 use alloy::primitives::{Address, B256, Bytes, U256};
-use storage::{AttemptFees, Fees, Record, Request, TransactionRow};
+use storage::{AttemptFees, Fees, Place, Record, Request, TransactionRow};
 use uuid::Uuid;
 
 use super::super::estimate::NoEstimate;
@@ -139,8 +140,16 @@ fn raw(job: &SignJob) -> Vec<u8> {
 
 pub(super) fn accept(index: u32) -> Accept {
     let value = U256::from(index);
-    let request = Request { from: FROM, to: Some(Address::ZERO), value, data: Bytes::new(), gas: Some(21_000), fees: Fees::Market };
-    let row = TransactionRow { generation: 0, request, idempotency_key: None, accepted_at: 1 };
+    let request = Request {
+        from: FROM,
+        to: Some(Address::ZERO),
+        value,
+        data: Bytes::new(),
+        gas: Some(21_000),
+        fees: Fees::Market,
+        authorizations: Vec::new(),
+    };
+    let row = TransactionRow::new(request, None, 1);
     Accept { id: Uuid::from_u128(u128::from(index) + 1), row, body_hash: B256::ZERO }
 }
 
@@ -224,7 +233,7 @@ fn a_run_binds_in_nonce_order_in_one_commit_and_leaves_in_one_request() {
 fn without_a_nonce_the_request_alone_is_stored_acknowledged_and_bound_later() {
     let mut desk = Desk::new(TxmgrConfig::default());
     let actions = desk.submit(1);
-    assert!(matches!(records(&actions)[..], [Record::Accepted { queue_number: 0, .. }]));
+    assert!(matches!(records(&actions)[..], [Record::Accepted { transaction: TransactionRow { place: Place::Line(0), .. }, .. }]));
     let actions = desk.run([Event::Durable { ticket: ticket(&actions) }]);
     assert_eq!(replies(&actions), [Ok(Uuid::from_u128(1))]);
     let actions = desk.run([

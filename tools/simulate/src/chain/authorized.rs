@@ -84,7 +84,10 @@ impl Chain {
         let nonce = self.next(&from);
         let hash = keccak256([from.as_slice(), &nonce.to_be_bytes(), &executor.below(u64::MAX).to_be_bytes()].concat());
         let (max_fee, tip) = (STRANGERS_PRICE, STRANGERS_PRICE);
-        self.pool.insert((from, nonce), Known { hash, from, to: Some(STRANGER), nonce, max_fee, tip, cost: U256::ZERO, authorized });
+        self.pool.insert(
+            (from, nonce),
+            Known { hash, from, to: Some(STRANGER), nonce, value: U256::ZERO, max_fee, tip, cost: U256::ZERO, authorized },
+        );
     }
 
     /// Its authorizations, one after the other, when it is executed: each that is valid takes the nonce it names.

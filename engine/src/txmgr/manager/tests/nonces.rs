@@ -76,10 +76,11 @@ fn a_displaced_request_is_suspected_until_final_and_then_queued_again_once_with_
     assert!(asked_for(&desk.block(14, &[])).is_empty(), "once");
     let actions = desk.run([Event::Request(slot, id, Some(accept(0).row))]);
     let requeued = records(&actions).into_iter().find_map(|record| match record {
-        Record::Requeued { id, transaction, queue_number } => Some((*id, transaction.clone(), *queue_number)),
+        Record::Changed { id, transaction, .. } => Some((*id, transaction.clone())),
         _ => None,
     });
-    let (id, row, queue_number) = requeued.expect("queued again");
+    let (id, row) = requeued.expect("queued again");
+    let Place::Line(queue_number) = row.place else { panic!("in line: {row:?}") };
     assert_eq!((id, row.generation), (Uuid::from_u128(1), 1));
     let actions = desk.run([Event::Durable { ticket: ticket(&actions) }]);
     assert!(actions.iter().any(|action| matches!(action, Action::Load { .. })), "{actions:?}");

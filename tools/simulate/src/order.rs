@@ -1,0 +1,79 @@
+//! What must hold of the order of records, looked at with each as it gets to the disk: what depends on others is bound after they have
+//! succeeded (row A17), and what replaces an attempt pays what a pool asks of a replacement (rows A6, A8).
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use alloy::primitives::B256;
+use engine::txmgr::increase::{fee_cap, tip_cap};
+use storage::{AttemptFees, AttemptRow, Dependency, Record, TransactionRow};
+use uuid::Uuid;
+
+/// What the records so far say of dependencies.
+#[derive(Default)]
+pub(crate) struct Order {
+    /// The depth at which a success counts.
+    pub(crate) required: u64,
+    /// What was bound too early, or paid too little, in words.
+    pub(crate) broken: Vec<String>,
+    depends_on: BTreeMap<Uuid, Vec<Dependency>>,
+    /// Blocks of those that were mined and did not revert.
+    mined: BTreeMap<Uuid, u64>,
+    /// What has ever succeeded at that depth: a reorg does not take it back.
+    succeeded: BTreeSet<Uuid>,
+    /// Prices of the attempts at each nonce a transaction had.
+    fees: BTreeMap<(Uuid, u64), Vec<AttemptFees>>,
+    /// Hashes of self-sends that close a nonce: a receipt of one is no success.
+    closing: BTreeSet<B256>,
+}
+
+impl Order {
+    /// One more record.
+    pub(crate) fn see(&mut self, record: &Record) {
+        match record {
+            Record::Accepted { id, transaction, .. } => self.accepted(*id, transaction),
+            Record::Bound { id, accepted, attempt, .. } => {
+                if let Some((transaction, _)) = accepted {
+                    self.accepted(*id, transaction);
+                }
+                self.attempt(*id, attempt);
+                let early = self.depends_on.get(id).into_iter().flatten().find(|dependency| !self.succeeded.contains(&dependency.id));
+                if let Some(dependency) = early {
+                    self.broken.push(format!("{id} was bound before {}, on which it depends, had succeeded", dependency.id));
+                }
+            }
+            Record::Attempt { id, attempt } => self.attempt(*id, attempt),
+            Record::Block { number, receipts, .. } => {
+                for (id, receipt) in receipts {
+                    if receipt.success && !self.closing.contains(&receipt.transaction_hash) {
+                        self.mined.insert(*id, receipt.block_number);
+                    }
+                }
+                let deep = self.mined.iter().filter(|(_, block)| **block + self.required <= number + 1);
+                self.succeeded.extend(deep.map(|(id, _)| *id));
+            }
+            Record::Rewind { orphans, .. } => {
+                for (id, _) in orphans {
+                    self.mined.remove(id);
+                }
+            }
+            Record::Changed { .. } | Record::Failed { .. } | Record::Paused { .. } | Record::Abi { .. } => {}
+        }
+    }
+
+    fn attempt(&mut self, id: Uuid, attempt: &AttemptRow) {
+        self.closing.extend(attempt.closing.as_ref().map(|_| attempt.hash));
+        let earlier = self.fees.entry((id, attempt.nonce)).or_default();
+        let enough = |old: u128, new: u128| new >= old + old.div_ceil(10);
+        let replaces = |old: &AttemptFees| enough(fee_cap(old), fee_cap(&attempt.fees)) && enough(tip_cap(old), tip_cap(&attempt.fees));
+        if let Some(old) = earlier.iter().find(|old| !replaces(old)) {
+            self.broken.push(format!("an attempt of {id} at nonce {} pays {:?} after {old:?}", attempt.nonce, attempt.fees));
+        }
+        earlier.push(attempt.fees);
+    }
+
+    fn accepted(&mut self, id: Uuid, transaction: &TransactionRow) {
+        if !transaction.depends_on.is_empty() {
+            self.depends_on.insert(id, transaction.depends_on.clone());
+        }
+    }
+}
