@@ -17,6 +17,7 @@ use alloy_dyn_abi::{DynSolType, DynSolValue, JsonAbiExt, Specifier};
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
+use super::types;
 use crate::jsonrpc::error::RpcError;
 use crate::jsonrpc::quantity::shortened;
 
@@ -63,20 +64,34 @@ impl Wanted<'_> {
 /// An ABI: the list that compilers write.
 ///
 /// # Errors
-/// It is not one.
+/// It is not one, or its types are over their bounds.
 pub(super) fn read_abi(abi: &RawValue) -> Result<JsonAbi, RpcError> {
-    serde_json::from_str(abi.get()).map_err(|error| RpcError::params(format!("abi: {error}; give the list that the compiler wrote")))
+    let abi: JsonAbi = serde_json::from_str(abi.get())
+        .map_err(|error| RpcError::params(format!("abi: {error}; give the list that the compiler wrote")))?;
+    bounded(&abi).map_err(|error| misfit(&error))?;
+    Ok(abi)
+}
+
+fn bounded(abi: &JsonAbi) -> Result<(), String> {
+    let constructor = abi.constructor().map(|constructor| &constructor.inputs).into_iter();
+    let functions = abi.functions().flat_map(|function| [&function.inputs, &function.outputs]);
+    let errors = abi.errors().map(|error| &error.inputs);
+    constructor.chain(functions).chain(errors).try_for_each(|params| types::params(params))?;
+    abi.events().try_for_each(|event| types::params(&event.inputs))
 }
 
 fn find(name: &str, abi: Option<&JsonAbi>) -> Result<Function, RpcError> {
     let Some(abi) = abi else {
-        return Function::parse(name).map_err(|error| {
+        let function = Function::parse(name).map_err(|error| {
             let message = format!(
                 "function: \"{}\" is no signature ({error}); write for example transfer(address,uint256), or give the abi",
                 shortened(name)
             );
             RpcError::params(message)
-        });
+        })?;
+        let bounded = types::params(&function.inputs).and_then(|()| types::params(&function.outputs));
+        bounded.map_err(|error| RpcError::params(format!("function: {error}")))?;
+        return Ok(function);
     };
     let bare = name.split('(').next().unwrap_or_default();
     let called: Vec<_> =
@@ -230,5 +245,27 @@ mod tests {
             assert!(error.message.contains(shown), "{function} {params}: {}", error.message);
         }
         assert!(encode("f(bool)", &json!([true]), Some(&overloaded)).is_ok());
+    }
+
+    #[test]
+    fn types_over_their_bounds_are_refused_wherever_they_stand() {
+        let deep = format!("uint256{}", "[]".repeat(400_000));
+        for function in [format!("f({deep})"), format!("f()({deep})"), format!("f((bool,{deep}))")] {
+            let error = encode(&function, &json!([]), None).expect_err("refused");
+            assert!(error.message.contains("over the limit"), "{}", error.message);
+        }
+        let part = json!([{"name": "x", "type": deep}]);
+        for item in [
+            json!({"type": "function", "name": "f", "stateMutability": "view", "inputs": part, "outputs": []}),
+            json!({"type": "function", "name": "f", "stateMutability": "view", "inputs": [], "outputs": part}),
+            json!({"type": "function", "name": "f", "stateMutability": "view", "inputs": [{"name": "x", "type": "tuple", "components": part}],
+                "outputs": []}),
+            json!({"type": "event", "name": "e", "inputs": [{"name": "x", "type": deep, "indexed": false}], "anonymous": false}),
+            json!({"type": "error", "name": "e", "inputs": part}),
+            json!({"type": "constructor", "stateMutability": "nonpayable", "inputs": part}),
+        ] {
+            let error = read_abi(&raw(&json!([item]))).expect_err("refused");
+            assert!(error.message.starts_with("abi: type") && error.message.contains("over the limit"), "{}", error.message);
+        }
     }
 }

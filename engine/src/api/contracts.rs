@@ -15,6 +15,7 @@ use storage::{AbiRow, Record, Request, Store, keys};
 
 use super::Api;
 use super::abi::{name, told, told_one};
+use super::types::{self, Typed};
 use crate::jsonrpc::error::{INVALID_PARAMS, RpcError};
 use crate::jsonrpc::schema;
 use crate::txmgr::revert;
@@ -101,6 +102,7 @@ impl Contract {
             Self::DecodeCall(data) => {
                 let (selector, rest) = split(&data)?;
                 raw(decoded::<S, Function>(api, keys::FUNCTION, selector, move |function| {
+                    bounded(&function.inputs)?;
                     Some((function.signature(), told(&function.inputs, &function.abi_decode_input(&rest).ok()?)))
                 })
                 .await?)
@@ -201,6 +203,7 @@ async fn error_of<S: Store>(api: &Api<S>, data: &Bytes) -> Result<Decoded, RpcEr
     }
     let (selector, rest) = split(data)?;
     decoded::<S, AbiError>(api, keys::ERROR, selector, move |error| {
+        bounded(&error.inputs)?;
         Some((error.signature(), told(&error.inputs, &error.abi_decode_input(&rest).ok()?)))
     })
     .await
@@ -247,7 +250,13 @@ async fn decoded<S: Store, T: DeserializeOwned>(
     ))
 }
 
+/// Nothing for what was stored before there were bounds, which is then as good as unknown.
+fn bounded<T: Typed>(params: &[T]) -> Option<()> {
+    types::params(params).ok()
+}
+
 fn told_event(event: &Event, topics: &[B256], data: &[u8]) -> Option<(String, Value)> {
+    bounded(&event.inputs)?;
     let decoded = event.decode_log_parts(topics.iter().copied(), data).ok()?;
     let (mut indexed, mut body) = (decoded.indexed.iter(), decoded.body.iter());
     let mut values = Map::new();
@@ -283,4 +292,21 @@ pub(super) fn items(abi: &alloy::json_abi::JsonAbi) -> Result<(B256, Items), Rpc
     }
     let hash = keccak256(items.iter().flat_map(|(key, _)| key.iter().copied()).collect::<Vec<u8>>());
     Ok((hash, items))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_stored_event_over_the_bounds_is_not_known() {
+        let topics = [B256::ZERO];
+        let data = [0; 64];
+        let event = |kind: &str| -> Event {
+            let input = json!({"name": "x", "type": kind, "indexed": false});
+            serde_json::from_value(json!({"type": "event", "name": "e", "inputs": [input], "anonymous": true})).expect("an event")
+        };
+        assert!(told_event(&event("uint256"), &[], &data).is_some());
+        assert!(told_event(&event(&format!("uint256{}", "[]".repeat(400_000))), &topics, &data).is_none());
+    }
 }

@@ -26,6 +26,7 @@ mod look;
 mod methods;
 pub(crate) mod params;
 mod render;
+pub(crate) mod types;
 
 use std::rc::Rc;
 
