@@ -18,6 +18,7 @@ pub struct FacadeConfig {
     /// What a price in `eth_sendTransaction` means.
     pub fees: GivenFees,
     /// How long `eth_sendTransaction` waits until its transaction has a nonce and so a hash, in milliseconds; after that the error names its id.
+    /// Shorter than clients wait for an answer: one that gives up (viem after 10 s) sends the same again, which is then a second transaction.
     pub bind_timeout_ms: u64,
     /// Connections to the node for what is passed on.
     pub connections: usize,
@@ -53,7 +54,7 @@ impl Default for FacadeConfig {
             allow: ["eth_*", "net_*", "web3_*"].map(String::from).to_vec(),
             nonces: GivenNonces::default(),
             fees: GivenFees::default(),
-            bind_timeout_ms: 30_000,
+            bind_timeout_ms: 8_000,
             connections: 16,
         }
     }
