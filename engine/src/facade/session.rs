@@ -16,8 +16,7 @@ use std::time::Duration;
 use flume::{Receiver, Sender};
 use futures_util::FutureExt;
 use netio::{Fault, Link, Room};
-use serde::Deserialize;
-use serde_json::json;
+use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use tokio::time::timeout;
 
@@ -39,6 +38,21 @@ struct Asked {
     method: String,
     params: Option<Box<RawValue>>,
     reply: Sender<Result<Box<RawValue>, RpcError>>,
+}
+
+/// A request as the node reads it; the parameters as the client wrote them, however deep they are.
+#[derive(Serialize)]
+struct Request<'a> {
+    jsonrpc: &'static str,
+    id: u64,
+    method: &'a str,
+    params: Option<&'a RawValue>,
+}
+
+impl Request<'_> {
+    fn text(&self) -> serde_json::Result<String> {
+        serde_json::to_string(self)
+    }
 }
 
 /// A message of the node.
@@ -107,7 +121,14 @@ async fn carry<R: Room>(mut link: Link<R>, asked: Receiver<Asked>, outbox: Outbo
             asked = asked.recv_async().fuse() => {
                 // The client has gone.
                 let Ok(Asked { method, params, reply }) = asked else { return };
-                let request = json!({ "jsonrpc": "2.0", "id": next, "method": method, "params": params }).to_string();
+                let request = match (Request { jsonrpc: "2.0", id: next, method: &method, params: params.as_deref() }).text() {
+                    Ok(request) => request,
+                    Err(error) => {
+                        // Whoever asked may have given up.
+                        let _ = reply.try_send(Err(RpcError::internal(error)));
+                        continue;
+                    }
+                };
                 open.insert(next, reply);
                 next += 1;
                 match link.say(request).await {
@@ -148,4 +169,17 @@ async fn pass_on(text: &str, open: &mut HashMap<u64, Sender<Result<Box<RawValue>
     // Whoever asked may have given up.
     let _ = reply.try_send(answer);
     true
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parameters_go_to_the_node_however_deep_they_are() {
+        let params = format!("{}{}", "[".repeat(2000), "]".repeat(2000));
+        let raw: &RawValue = serde_json::from_str(&params).expect("JSON");
+        let text = Request { jsonrpc: "2.0", id: 7, method: "eth_subscribe", params: Some(raw) }.text().expect("a request");
+        assert_eq!(text, format!(r#"{{"jsonrpc":"2.0","id":7,"method":"eth_subscribe","params":{params}}}"#));
+    }
 }
