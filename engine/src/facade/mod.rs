@@ -16,7 +16,7 @@
 //! | `eth_getTransactionCount` | of a managed address at `pending`: the nonce that the next transaction gets. All else is the node's |
 //! | `eth_getTransactionByHash` | of any hash that was ever bound: what was mined, or the newest attempt, also while no node has it |
 //! | `eth_getTransactionReceipt` | of any hash that was ever bound: the receipt of what was mined, which names its own hash; `null` until then; an error with the reason if the transaction has failed for good |
-//! | `eth_sign`, `eth_signTransaction`, … | refused: they would use keys of the node |
+//! | what else begins with `eth_send`, `eth_sign`, `eth_resend`, `personal_` | refused: it would use keys of the node, or go past the engine |
 //!
 //! **How it fails.** As `jsonrpc` does. The node's errors are handed on as they are. A node that does not answer is an error
 //! too, never a guess. `eth_sendTransaction` has no idempotency key unless `facade.nonces = "check"`: a client that hears nothing must look
@@ -26,6 +26,7 @@ mod follow;
 mod send;
 mod session;
 mod sign;
+mod typed;
 
 use std::rc::Rc;
 
@@ -51,8 +52,10 @@ use crate::metrics::Metrics;
 
 /// Methods that the engine answers in the node's place because it has the keys; `facade.off` names some of them.
 pub(crate) const OWN_METHODS: [&str; 5] = ["eth_sendTransaction", "eth_accounts", "eth_chainId", "eth_signTypedData_v4", "personal_sign"];
-/// What signs with keys that a node has: never passed on.
-const NODE_KEYS: [&str; 5] = ["eth_sign", "eth_signTransaction", "eth_signTypedData", "eth_signTypedData_v3", "eth_requestAccounts"];
+/// How the names of methods begin that send or sign with a key of a node, or past the engine: never passed on, whatever `facade.allow` says.
+const NEVER_PASSED_ON: [&str; 5] = ["eth_send", "eth_sign", "eth_resend", "eth_requestAccounts", "personal_"];
+/// The one of them that is looked at, and then passed on.
+const SEND_RAW: &str = "eth_sendRawTransaction";
 
 /// What every connection works with.
 pub struct Facade<S: Store> {
@@ -127,10 +130,13 @@ impl<S: Store> Facade<S> {
             "eth_chainId" => json(alloy::primitives::U64::from(self.chain_id()?)),
             "personal_sign" => json(self.personal_sign(params).await?),
             "eth_signTypedData_v4" => json(self.sign_typed_data(params).await?),
-            _ if NODE_KEYS.contains(&method) => Err(RpcError::new(
+            _ if is_never_passed_on(method) => Err(RpcError::new(
                 METHOD_NOT_FOUND,
                 format!(
-                    "{method} would use a key of the node: sign with {}, or list addresses with eth_accounts",
+                    "{} would use a key of the node, or go past the engine: send with {} or {SEND_RAW}, sign with {}, list addresses with \
+                     eth_accounts",
+                    shortened(method),
+                    OWN_METHODS[0],
                     OWN_METHODS[3..].join(" or ")
                 ),
             )),
@@ -148,7 +154,7 @@ impl<S: Store> Facade<S> {
                     Err(RpcError::new(METHOD_NOT_FOUND, format!("{method} works over a WebSocket only: connect with ws:// to this port")))
                 }
             },
-            "eth_sendRawTransaction" => self.send_raw(params).await,
+            SEND_RAW => self.send_raw(params).await,
             "eth_getTransactionCount" => self.transaction_count(params).await,
             "eth_getTransactionByHash" => self.transaction_by_hash(params).await,
             "eth_getTransactionReceipt" => self.transaction_receipt(params).await,
@@ -199,6 +205,37 @@ impl<S: Store> Service for Facade<S> {
     }
 }
 
+fn is_never_passed_on(method: &str) -> bool {
+    method != SEND_RAW && NEVER_PASSED_ON.iter().any(|beginning| method.starts_with(beginning))
+}
+
 fn json(value: impl Serialize) -> Result<Box<RawValue>, RpcError> {
     serde_json::value::to_raw_value(&value).map_err(RpcError::internal)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_that_sends_or_signs_past_the_engine_is_passed_on() {
+        for method in [
+            "eth_sign",
+            "eth_signTransaction",
+            "eth_signTypedData_v3",
+            "eth_sendRawTransactionSync",
+            "eth_sendRawTransactionConditional",
+            "eth_sendBundle",
+            "eth_sendPrivateTransaction",
+            "eth_resend",
+            "eth_requestAccounts",
+            "personal_sendTransaction",
+            "personal_unlockAccount",
+        ] {
+            assert!(is_never_passed_on(method), "{method}");
+        }
+        for method in [SEND_RAW, "eth_call", "eth_subscribe", "eth_simulateV1", "eth_getTransactionReceipt"] {
+            assert!(!is_never_passed_on(method), "{method}");
+        }
+    }
 }
