@@ -62,7 +62,7 @@ impl EthTransaction<'_> {
             return Err(RpcError::params("accessList: is not carried by this method; leave it out"));
         }
         let kind = self.kind.as_ref().map(|kind| kind.u64("type")).transpose()?;
-        if let Some(kind) = kind.filter(|kind| *kind > 2) {
+        if let Some(kind) = kind.filter(|kind| ![0, 2].contains(kind)) {
             return Err(RpcError::params(format!("type: {kind} is not carried by this method; send 0x0 or 0x2, or leave it out")));
         }
         let nonce = self.nonce.as_ref().map(|nonce| nonce.u64("nonce")).transpose()?;
@@ -144,5 +144,32 @@ impl<S: Store> Facade<S> {
             )));
         }
         self.upstream.call("eth_sendRawTransaction", params).await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_access_list_is_refused_by_name_whatever_the_type() {
+        let listed = r#""accessList":[{"address":"0x00000000000000000000000000000000000000aa","storageKeys":[]}]"#;
+        for (kind, members, shown) in [
+            (r#""type":"0x1","#, listed, Some("accessList")),
+            (r#""type":"0x2","#, listed, Some("accessList")),
+            ("", listed, Some("accessList")),
+            (r#""type":"0x1","#, r#""accessList":[]"#, Some("type: 1")),
+            (r#""type":"0x3","#, r#""accessList":[]"#, Some("type: 3")),
+            (r#""type":"0x2","#, r#""accessList":[]"#, None),
+            (r#""type":"0x0","#, r#""accessList":null"#, None),
+        ] {
+            let address = "0x00000000000000000000000000000000000000aa";
+            let text = format!(r#"{{{kind}"from":"{address}","to":"{address}",{members}}}"#);
+            let read = serde_json::from_str::<EthTransaction<'_>>(&text).expect("a transaction").read(GivenFees::Fixed);
+            match shown {
+                None => assert!(read.is_ok(), "{text}"),
+                Some(shown) => assert!(read.expect_err("refused").message.starts_with(shown), "{text}"),
+            }
+        }
     }
 }
