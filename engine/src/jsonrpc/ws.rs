@@ -1,9 +1,9 @@
 //! WebSocket (RFC 6455): requests as messages, several at once, and notifications between the replies.
 //!
 //! ```text
-//! message ─► Service::hear ─► reply ─┐
-//!            at most CALLS_MAX       ├─► socket: one writer, which waits for the client
-//! outbox (bounded) ──────────────────┘
+//! message ─► UnderWay ─► Service::hear ─► reply ─┐
+//!            bounded                             ├─► socket: one writer, which waits for the client
+//! outbox (bounded) ──────────────────────────────┘
 //! ```
 //!
 //! **How it fails.** A client that does not read is waited for, so nothing more is read from it and what fills its outbox waits too; after
@@ -30,8 +30,10 @@ use tokio_util::compat::{Compat, TokioAsyncReadCompatExt};
 use super::http::{Reply, STALLED};
 use super::{Outgoing, Service};
 
-/// Requests of one connection that are under way at once; further ones wait in the socket.
+/// Messages of one connection that are being answered at once; further ones wait in the socket.
 const CALLS_MAX: usize = 64;
+/// Bytes of the messages of one connection that are being answered at once: as many as the longest one has.
+const CALLS_BYTES_MAX: usize = MESSAGE_BYTES_MAX;
 /// Notifications of one connection that wait to be written.
 const OUTBOX: usize = 64;
 /// The longest message, in bytes, where bodies may be longer: each connection can hold one in memory.
@@ -40,6 +42,35 @@ const MESSAGE_BYTES_MAX: usize = 1024 * 1024;
 const SILENCE: Duration = Duration::from_secs(60);
 /// Bytes read at once.
 const READ_BYTES: usize = 8 * 1024;
+
+/// The messages of one connection that are being answered, and the one that waits for its turn.
+#[derive(Default)]
+struct UnderWay {
+    messages: usize,
+    bytes: usize,
+    next: Option<Bytes>,
+}
+
+impl UnderWay {
+    /// Whether another message may be read.
+    fn may_read(&self) -> bool {
+        self.next.is_none() && self.messages < CALLS_MAX
+    }
+
+    /// The message that waits, if there is room for it. One has always room by itself, since none is longer than all may be.
+    fn start(&mut self) -> Option<Bytes> {
+        let bytes = self.bytes;
+        let message = self.next.take_if(|next| bytes + next.len() <= CALLS_BYTES_MAX)?;
+        self.messages += 1;
+        self.bytes += message.len();
+        Some(message)
+    }
+
+    fn answered(&mut self, bytes: usize) {
+        self.messages -= 1;
+        self.bytes -= bytes;
+    }
+}
 
 type Socket = WebSocketStream<Compat<TokioIo<Upgraded>>>;
 
@@ -83,22 +114,29 @@ pub(super) async fn converse<V: Service>(service: &Rc<V>, stream: Upgraded, mut 
     silence.set_missed_tick_behavior(MissedTickBehavior::Delay);
     silence.reset();
     let mut pinged = false;
+    let mut under_way = UnderWay::default();
     loop {
+        if let Some(message) = under_way.start() {
+            calls.push(hear(&**service, &session, message));
+        }
         // In this order: a reply goes out before the notifications that follow from it.
         let said = tokio::select! {
             biased;
             _ = stop.wait_for(|stop| *stop) => break,
-            Some(reply) = calls.next(), if !calls.is_empty() => reply,
+            Some((bytes, reply)) = calls.next(), if !calls.is_empty() => {
+                under_way.answered(bytes);
+                reply
+            }
             Ok(outgoing) = outgoing.recv_async() => match outgoing {
                 Outgoing::Say(notification) => notification,
                 Outgoing::End => break,
             },
-            heard = socket.next(), if calls.len() < CALLS_MAX => {
+            heard = socket.next(), if under_way.may_read() => {
                 pinged = false;
                 silence.reset();
                 match heard {
-                    Some(Ok(Message::Text(text))) => calls.push(hear(&**service, &session, text.into())),
-                    Some(Ok(Message::Binary(bytes))) => calls.push(hear(&**service, &session, bytes)),
+                    Some(Ok(Message::Text(text))) => under_way.next = Some(text.into()),
+                    Some(Ok(Message::Binary(bytes))) => under_way.next = Some(bytes),
                     Some(Ok(Message::Ping(_) | Message::Pong(_) | Message::Frame(_))) => {}
                     Some(Ok(Message::Close(_)) | Err(_)) | None => break,
                 }
@@ -120,8 +158,9 @@ pub(super) async fn converse<V: Service>(service: &Rc<V>, stream: Upgraded, mut 
     let _ = timeout(Duration::from_secs(1), socket.close(None)).await;
 }
 
-async fn hear<V: Service>(service: &V, session: &V::Session, message: Bytes) -> Vec<u8> {
-    service.hear(session, &message).await
+/// The length of the message, and the reply to it.
+async fn hear<V: Service>(service: &V, session: &V::Session, message: Bytes) -> (usize, Vec<u8>) {
+    (message.len(), service.hear(session, &message).await)
 }
 
 fn text(said: Vec<u8>) -> Message {
@@ -131,4 +170,28 @@ fn text(said: Vec<u8>) -> Message {
 /// False if the client is gone, or does not read.
 async fn say(socket: &mut Socket, message: Message) -> bool {
     timeout(STALLED, socket.send(message)).await.is_ok_and(|sent| sent.is_ok())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn messages_being_answered_are_bounded_in_bytes_and_in_number() {
+        let message = |bytes: usize| Some(Bytes::from(vec![b' '; bytes]));
+        let mut under_way = UnderWay { next: message(CALLS_BYTES_MAX), ..UnderWay::default() };
+        assert!(under_way.start().is_some(), "the longest one has room by itself");
+        under_way.next = message(1);
+        assert!(under_way.start().is_none() && !under_way.may_read(), "what waits keeps the socket from being read");
+        under_way.answered(CALLS_BYTES_MAX);
+        assert_eq!(under_way.start().map(|message| message.len()), Some(1));
+        for _ in 1..CALLS_MAX {
+            assert!(under_way.may_read());
+            under_way.next = message(1);
+            assert!(under_way.start().is_some());
+        }
+        assert!(!under_way.may_read());
+        under_way.answered(1);
+        assert!(under_way.may_read());
+    }
 }
