@@ -22,6 +22,7 @@
 //! too, never a guess. `eth_sendTransaction` has no idempotency key unless `facade.nonces = "check"`: a client that hears nothing must look
 //! before it sends again.
 
+mod budget;
 mod follow;
 mod send;
 mod session;
@@ -38,6 +39,7 @@ use storage::Store;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 
+use self::budget::Budget;
 use self::session::Session;
 use crate::config::{Config, FacadeConfig};
 use crate::engine::Engine;
@@ -81,10 +83,10 @@ impl<S: Store> Facade<S> {
         })
     }
 
-    async fn reply(&self, session: Option<&Session>, request: Request<'_>) -> Vec<u8> {
+    async fn reply(&self, session: Option<&Session>, budget: &Budget, request: Request<'_>) -> Vec<u8> {
         let id = request.id;
-        let result = match request.call {
-            Ok(call) => self.dispatch(session, &call).await,
+        let result = match request.call.and_then(|call| budget.check().map(|()| call)) {
+            Ok(call) => self.dispatch(session, &call).await.and_then(|result| budget.take(result)),
             Err(error) => Err(error),
         };
         if result.is_err() {
@@ -97,14 +99,15 @@ impl<S: Store> Facade<S> {
     }
 
     async fn reply_all(&self, session: Option<&Session>, body: &[u8]) -> Vec<u8> {
+        let budget = Budget::new();
         match envelope::read(body, self.limits.batch) {
             Ok(Body::Single(request)) => {
                 self.metrics.api_calls.increment(1);
-                self.reply(session, request).await
+                self.reply(session, &budget, request).await
             }
             Ok(Body::Batch(requests)) => {
                 self.metrics.api_calls.increment(requests.len() as u64);
-                let replies = join_all(requests.into_iter().map(|request| self.reply(session, request))).await;
+                let replies = join_all(requests.into_iter().map(|request| self.reply(session, &budget, request))).await;
                 let mut out = Vec::with_capacity(replies.iter().map(|reply| reply.len() + 1).sum::<usize>() + 1);
                 for reply in replies.iter().filter(|reply| !reply.is_empty()) {
                     out.push(if out.is_empty() { b'[' } else { b',' });
