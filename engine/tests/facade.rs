@@ -167,7 +167,7 @@ fn what_could_harm_the_engine_or_the_node_is_refused_and_nothing_is_disturbed() 
         ("eth_signTransaction", json!([transfer(1)]), &["key of the node"]),
         ("debug_traceTransaction", json!([]), &["debug_traceTransaction", "facade.allow"]),
         ("devnet_mine", json!([1]), &["facade.allow"]),
-        ("personal_unlockAccount", json!([]), &["facade.allow"]),
+        ("personal_unlockAccount", json!([]), &["key of the node"]),
         ("eth_subscribe", json!(["newHeads"]), &["WebSocket"]),
         ("eth_sendTransaction", json!([{"from": STRANGER, "to": STRANGER}]), &["unknown signer"]),
         ("eth_sendTransaction", json!([{"to": STRANGER}]), &["from: missing"]),
