@@ -46,6 +46,11 @@ pub struct Blocked {
 }
 
 impl Blocked {
+    /// Who signs for what depends on others.
+    pub(crate) fn signers(&self) -> impl Iterator<Item = &Address> {
+        self.dependents.values()
+    }
+
     /// What a shard is told of it before anything else: what is depended on, and that what depends is to be looked at.
     pub(crate) fn events(self) -> impl Iterator<Item = Event> {
         let watched = self.watched.into_iter().map(|(id, count)| Event::Watched(id, count));

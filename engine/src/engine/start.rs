@@ -1,11 +1,13 @@
 //! Starting and stopping: the store first, then what it remembers, then the threads.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use alloy::primitives::Address;
 use anyhow::{Context, anyhow};
 use netio::{Bell, BreakerLimits, Chosen, Counts, Endpoint, Limits, Room, Tenant, Tls};
 use storage::{RocksStore, Store, Wake, WriterState, writer};
@@ -16,7 +18,7 @@ use crate::config::{Config, EndpointConfig, NodeConfig, Pin};
 use crate::keys::{Keyring, Signer};
 use crate::metrics::Metrics;
 use crate::readers::Readers;
-use crate::recover;
+use crate::recover::{self, Blocked};
 use crate::shard::mailbox::Mailbox;
 use crate::shard::{FollowParts, PriceDesk, Shard, ShardParts};
 use crate::txmgr::{Census, Recovered, Settings};
@@ -106,8 +108,8 @@ pub struct Surroundings<S: Store> {
 pub fn assemble<S: Store>(config: &Config, shards: usize, surroundings: Surroundings<S>) -> anyhow::Result<Assembly<S>> {
     let Surroundings { store, readers, keys, signer, clock, salt, metrics } = surroundings;
     let recovered = recover::addresses(&store, shards).context("cannot read what is open from the store")?;
-    keys_of_open_work(&recovered, &keys)?;
     let blocked = recover::blocked(&store, shards).context("cannot read what depends on what from the store")?;
+    keys_of_open_work(&recovered, &blocked, &keys)?;
     let stored = recover::checkpoint(&store).context("cannot read the checkpoint from the store")?;
     let highest = storage::read::highest_head(&store).context("cannot read the highest block from the store")?;
     let roster = roster(config)?;
@@ -182,14 +184,17 @@ pub fn assemble<S: Store>(config: &Config, shards: usize, surroundings: Surround
 }
 
 /// A request must not fail because the wrong key file was given: nothing is started without the keys of what is open.
-fn keys_of_open_work(recovered: &[Vec<Recovered>], keys: &Keyring) -> anyhow::Result<()> {
+fn keys_of_open_work(recovered: &[Vec<Recovered>], blocked: &[Blocked], keys: &Keyring) -> anyhow::Result<()> {
     let open = |address: &&Recovered| address.waiting_count > 0 || address.bound.iter().any(|bound| bound.receipt.is_none());
-    let mut missing = recovered.iter().flatten().filter(open).filter(|address| !keys.contains(&address.address));
-    let Some(first) = missing.next() else { return Ok(()) };
-    let more = missing.count();
+    let recovered = recovered.iter().flatten().filter(open).map(|address| &address.address);
+    // What is blocked stands in no queue yet, and will.
+    let missing = recovered.chain(blocked.iter().flat_map(Blocked::signers)).filter(|address| !keys.contains(address));
+    let missing: BTreeSet<&Address> = missing.collect();
+    let Some(first) = missing.first() else { return Ok(()) };
+    let more = missing.len() - 1;
     Err(anyhow!(
         "no signing key for {} (and {more} more addresses), which has transactions that are not mined yet: give the keys that were used before (keys.file, keys.mnemonic, keys.count)",
-        first.address
+        first
     ))
 }
 

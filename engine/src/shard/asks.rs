@@ -116,7 +116,7 @@ fn read(ask: Ask, ends: &mut impl Iterator<Item = End>) -> Event {
                 },
                 Some(Err(error)) => Err(NoEstimate::of(error.code, &error.message, error.data.as_deref().map(RawValue::get))),
             };
-            Event::Estimated(request.from, id, estimate)
+            Event::Estimated(id, Box::new(request), estimate)
         }
     }
 }

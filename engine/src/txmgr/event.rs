@@ -269,8 +269,9 @@ pub enum Event {
     Delegated(Address, bool),
     /// Wei that an address holds at the head; `None` if the node did not tell.
     Balance(Address, Option<U256>),
-    /// A gas estimate for the head of an address's queue: the limit, or why there is none.
-    Estimated(Address, Uuid, Result<u64, NoEstimate>),
+    /// How much gas this request of a transaction takes: the limit, or why there is none. The request, because an order may have given the
+    /// transaction another one meanwhile.
+    Estimated(Uuid, Box<Request>, Result<u64, NoEstimate>),
     /// Waiting transactions, read from disk; `None` if they could not be read.
     Loaded(Address, Option<Vec<Waiter>>),
     /// A block to take effect of.

@@ -5,7 +5,7 @@
 use std::time::Duration;
 
 use alloy::primitives::{Address, B256, U256};
-use storage::{AttemptFees, AttemptRow, FailureRow, Fees, Record};
+use storage::{AttemptFees, AttemptRow, FailureRow, Fees, Record, Request};
 use uuid::Uuid;
 
 use super::super::authorization::authorizations;
@@ -187,16 +187,25 @@ impl Manager {
         }
     }
 
-    pub(super) fn estimated(&mut self, address: Address, id: Uuid, estimate: Result<u64, NoEstimate>, now: Now, actions: &mut Vec<Action>) {
-        if self.update_estimated(id, &estimate, actions) {
+    pub(super) fn estimated(
+        &mut self,
+        id: Uuid,
+        request: &Request,
+        estimate: Result<u64, NoEstimate>,
+        now: Now,
+        actions: &mut Vec<Action>,
+    ) {
+        if self.update_estimated(id, request, &estimate, actions) {
             return;
         }
+        let address = request.from;
         let number = self.number(address);
         let tries = self.settings.txmgr.estimate_tries;
         let retry = Duration::from_millis(self.settings.txmgr.retry_min_ms);
         let factor = self.settings.gas.limit_factor;
         let waiting = &mut self.at(number).waiting;
-        if waiting.buffer.front().is_none_or(|front| front.id != id) {
+        // What was asked for before an update says nothing about what the transaction is now; its own answer is still to come.
+        if waiting.buffer.front().is_none_or(|front| front.id != id || front.row.request != *request) {
             return;
         }
         waiting.estimating = false;

@@ -187,7 +187,7 @@ impl Manager {
                 self.at(number).delegated = delegated;
             }
             Event::Balance(address, wei) => self.balance_read(address, wei, now, actions),
-            Event::Estimated(address, id, estimate) => self.estimated(address, id, estimate, now, actions),
+            Event::Estimated(id, request, estimate) => self.estimated(id, &request, estimate, now, actions),
             Event::Loaded(address, waiters) => self.loaded(address, waiters, now, actions),
             Event::Block(block) => self.block(&block, actions),
             Event::Rivals { number, hash, taken } => self.rivals(number, hash, &taken, now, actions),

@@ -21,7 +21,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
 use alloy::primitives::Address;
-use storage::{Dependency, Place, Record};
+use storage::{Dependency, Place, Record, Request};
 use uuid::Uuid;
 
 use self::line::Moves;
@@ -56,7 +56,9 @@ struct Line {
     from: Address,
     orders: VecDeque<Order>,
     phase: Phase,
-    /// Gas limit of what the first order asks for, once the node has told it.
+    /// What the node was asked to estimate for the first order.
+    asked: Option<Box<Request>>,
+    /// The gas limit of that, once the node has told it.
     estimate: Option<u64>,
 }
 
@@ -150,8 +152,13 @@ enum Decision {
 impl Manager {
     /// Takes an order in.
     pub(super) fn order(&mut self, id: Uuid, from: Address, command: Command, ask: Option<u64>, actions: &mut Vec<Action>) {
-        let line =
-            self.orders.lines.entry(id).or_insert_with(|| Line { from, orders: VecDeque::new(), phase: Phase::Ready, estimate: None });
+        let line = self.orders.lines.entry(id).or_insert_with(|| Line {
+            from,
+            orders: VecDeque::new(),
+            phase: Phase::Ready,
+            asked: None,
+            estimate: None,
+        });
         let full = line.orders.len() >= ORDERS || !self.store_healthy;
         if let (true, Some(ask)) = (full, ask) {
             actions.push(Action::Ordered { ask, result: Err(NOT_STORED) });
@@ -235,7 +242,7 @@ impl Manager {
     fn answer_order(&mut self, id: Uuid, end: Result<Done, SubmitError>, actions: &mut Vec<Action>) {
         self.orders.waiting.remove(&id);
         let Some(line) = self.orders.lines.get_mut(&id) else { return };
-        line.estimate = None;
+        (line.asked, line.estimate) = (None, None);
         if let Some(Order { ask: Some(ask), .. }) = line.orders.pop_front() {
             actions.push(Action::Ordered { ask, result: end });
         }
@@ -246,10 +253,17 @@ impl Manager {
         }
     }
 
-    /// The node's word on the gas of an update; false if no update of this transaction waits for one.
-    pub(super) fn update_estimated(&mut self, id: Uuid, estimate: &Result<u64, NoEstimate>, actions: &mut Vec<Action>) -> bool {
+    /// The node's word on the gas of an update; false if no update of this transaction to this request waits for one.
+    pub(super) fn update_estimated(
+        &mut self,
+        id: Uuid,
+        request: &Request,
+        estimate: &Result<u64, NoEstimate>,
+        actions: &mut Vec<Action>,
+    ) -> bool {
         let factor = self.settings.gas.limit_factor;
-        let Some(line) = self.orders.lines.get_mut(&id).filter(|line| line.phase == Phase::Estimating) else { return false };
+        let waits = |line: &&mut Line| line.phase == Phase::Estimating && line.asked.as_deref() == Some(request);
+        let Some(line) = self.orders.lines.get_mut(&id).filter(waits) else { return false };
         match estimate {
             Ok(gas) => {
                 line.estimate = Some(super::super::estimate::with_factor(*gas, factor));

@@ -497,10 +497,11 @@ fn a_refusal_forgets_what_was_estimated_for_another_request() {
         Recovered { address: FROM, floor: 7, bound: Vec::new(), paused_until: None, last_queue_number: Some(1), waiting_count: 2 };
     desk.run([Event::Recovered(recovered), Event::ChainNonce(FROM, Some(7))]);
     desk.run([Event::Loaded(FROM, Some(vec![waiter(0), waiter(1)]))]);
-    let first = desk.run([Event::Estimated(FROM, Uuid::from_u128(1), Ok(100_000))]);
+    let estimated = |number: u64, gas| Event::Estimated(waiter(number).id, Box::new(waiter(number).row.request), Ok(gas));
+    let first = desk.run([estimated(0, 100_000)]);
     assert_eq!(bound(&first).len(), 1);
     desk.run([Event::Refused]);
-    desk.run([Event::Estimated(FROM, Uuid::from_u128(2), Ok(900_000))]);
+    desk.run([estimated(1, 900_000)]);
     desk.now += Duration::from_secs(5);
     let actions = desk.run([Event::Tick]);
     assert!(bound(&actions).is_empty(), "the estimate was another one's");
@@ -512,6 +513,7 @@ fn only_an_estimate_that_fails_is_counted_and_ends_the_request() {
     let mut desk = Desk::ready(TxmgrConfig { estimate_tries: 2, ..TxmgrConfig::default() });
     let mut row = accept(0).row;
     row.request.gas = None;
+    let asked = Box::new(row.request.clone());
     let waiter = super::super::event::Waiter { queue_number: 0, id: Uuid::from_u128(1), row };
     let recovered =
         Recovered { address: FROM, floor: 7, bound: Vec::new(), paused_until: None, last_queue_number: Some(0), waiting_count: 1 };
@@ -524,13 +526,13 @@ fn only_an_estimate_that_fails_is_counted_and_ends_the_request() {
     let put_off = [NoEstimate::Unanswered, NoEstimate::Unavailable("syncing".into()), NoEstimate::InsufficientFunds("poor".into())];
     let reverts = NoEstimate::Fails("execution reverted: no entry".into());
     for no_estimate in [&put_off[..], &put_off[..], std::slice::from_ref(&reverts)].concat() {
-        let actions = desk.run([Event::Estimated(FROM, Uuid::from_u128(1), Err(no_estimate.clone()))]);
+        let actions = desk.run([Event::Estimated(Uuid::from_u128(1), asked.clone(), Err(no_estimate.clone()))]);
         assert_eq!(failed(&actions), None, "{no_estimate}");
         desk.now += Duration::from_secs(20);
         let actions = desk.run([Event::Price(Some(MarketPrice::Legacy(100))), Event::ChainNonce(FROM, Some(7)), Event::Tick]);
         assert!(actions.iter().any(|action| matches!(action, Action::Estimate(..))), "asked again after {no_estimate}: {actions:?}");
     }
-    let actions = desk.run([Event::Estimated(FROM, Uuid::from_u128(1), Err(reverts))]);
+    let actions = desk.run([Event::Estimated(Uuid::from_u128(1), asked, Err(reverts))]);
     assert_eq!(failed(&actions).as_deref(), Some("the gas estimate failed: execution reverted: no entry"));
 }
 

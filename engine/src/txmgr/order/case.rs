@@ -70,11 +70,22 @@ impl Case {
     }
 }
 
+/// How the words for a dependency that has failed begin, and what stands behind its id.
+const NAMED: &str = "transaction ";
+const LINK: &str = ", on which it depends, ";
+
+/// Of the reason of one that failed because of another one, and so on, the part about the first that failed: the words for the last
+/// one of a long chain are no longer than those for the second.
+fn root(reason: &str) -> &str {
+    let first = reason.rfind(LINK).and_then(|link| reason[..link].rfind(NAMED));
+    first.map_or(reason, |start| &reason[start..])
+}
+
 /// What has become of a dependency, as the disk has it.
 fn verdict(store: &impl Store, id: Uuid, required: u64, finality: u64) -> Result<Verdict, StoreError> {
     let Some(view) = TransactionView::read(store, id, required)? else { return Ok(Verdict::Open) };
     if let Some(failure) = &view.failure {
-        return Ok(Verdict::Failed(format!("transaction {id}, on which it depends, has failed: {}", failure.reason)));
+        return Ok(Verdict::Failed(format!("{NAMED}{id}{LINK}has failed: {}", root(&failure.reason))));
     }
     if sabotage::on(Sabotage::ReleasedEarly) && !view.attempts.is_empty() {
         return Ok(Verdict::Succeeded);
@@ -85,9 +96,7 @@ fn verdict(store: &impl Store, id: Uuid, required: u64, finality: u64) -> Result
     let is_final = receipt.block_number.saturating_add(finality) <= head.saturating_add(1);
     Ok(match receipt.success {
         true if is_final || view.status() == Status::Confirmed => Verdict::Succeeded,
-        false if is_final => {
-            Verdict::Failed(format!("transaction {id}, on which it depends, was reverted in block {}", receipt.block_number))
-        }
+        false if is_final => Verdict::Failed(format!("{NAMED}{id}{LINK}was reverted in block {}", receipt.block_number)),
         true | false => Verdict::Open,
     })
 }
@@ -117,5 +126,19 @@ mod tests {
         let id = history.failed(1, "no gas");
         let Verdict::Failed(reason) = verdict(history.store(), id, 1, 2).expect("a read") else { panic!("it has failed") };
         assert!(reason.contains(&id.to_string()) && reason.contains("no gas"), "{reason}");
+    }
+
+    #[test]
+    fn a_chain_of_failures_names_the_next_and_the_first_and_no_more() {
+        let mut history = History::new();
+        let (mut reason, mut lengths) = ("no gas".to_owned(), Vec::new());
+        for number in 1..6 {
+            let id = history.failed(number, &reason);
+            let Verdict::Failed(next) = verdict(history.store(), id, 1, 2).expect("a read") else { panic!("it has failed") };
+            assert!(next.contains(&id.to_string()) && next.ends_with("no gas"), "{next}");
+            lengths.push(next.len());
+            reason = next;
+        }
+        assert_eq!(lengths[1], lengths[4], "{reason}");
     }
 }

@@ -81,7 +81,12 @@ impl Manager {
         };
         let known = gas_limit(tx, &case.row.request, &request);
         let id = tx.id;
-        let Some(gas) = known.or(self.orders.lines.get(&id).and_then(|line| line.estimate)) else {
+        let line = self.orders.lines.get_mut(&id);
+        let estimate = line.as_ref().filter(|line| line.asked.as_deref() == Some(&request)).and_then(|line| line.estimate);
+        let Some(gas) = known.or(estimate) else {
+            if let Some(line) = line {
+                (line.asked, line.estimate) = (Some(Box::new(request.clone())), None);
+            }
             actions.push(Action::Estimate(id, request));
             return Decision::Attempt(Phase::Estimating);
         };

@@ -10,6 +10,9 @@ use super::super::super::order::{CANCELLED, Case, Change, Command, Done, Refusal
 use super::super::Manager;
 use super::{Decision, Ordered, Until, kept_in_line};
 
+/// Most times that a transaction can be changed: all its generations and attempts are read at once, whenever somebody asks for it.
+const GENERATIONS_MAX: u16 = 100;
+
 /// How an order changes what is in memory of a queue, once it is on disk.
 #[derive(Debug)]
 pub(super) enum Moves {
@@ -70,8 +73,9 @@ pub(super) fn next_generation(row: &TransactionRow, request: Request, place: Pla
 
 /// The content that an update asks for, if it is another one.
 pub(super) fn changed(change: &Change, case: &Case) -> Result<Option<Request>, Refusal> {
-    if case.row.generation == u16::MAX {
-        return Err(Refusal::Content("it has as many generations as a transaction can have: cancel it, and send another one".to_owned()));
+    if case.row.generation >= GENERATIONS_MAX {
+        let message = format!("it has been changed {GENERATIONS_MAX} times, and that is the most: cancel it, and send another one");
+        return Err(Refusal::Content(message));
     }
     let request = change.apply(case)?;
     Ok((request != case.row.request).then_some(request))

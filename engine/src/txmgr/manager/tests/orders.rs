@@ -270,11 +270,16 @@ fn new_content_without_a_gas_limit_of_its_own_is_estimated_and_one_that_reverts_
     estimated.row.request.gas = None;
     let update = || Command::Update(Change { data: Some(Bytes::from_static(&[1])), ..Change::default() });
     let asks = |actions: &[Action]| actions.iter().any(|action| matches!(action, Action::Estimate(ID, _)));
+    let old = Box::new(estimated.row.request.clone());
+    let new = Box::new(Request { data: Bytes::from_static(&[1]), ..estimated.row.request.clone() });
+    let reverts = || Err(NoEstimate::Fails("execution reverted: no".into()));
     assert!(asks(&ordered(&mut desk, update(), estimated.clone())));
-    let refused = desk.run([Event::Estimated(FROM, ID, Err(NoEstimate::Fails("execution reverted: no".into())))]);
+    let actions = desk.run([Event::Estimated(ID, old, reverts())]);
+    assert!(actions.is_empty(), "an estimate of the content before says nothing: {actions:?}");
+    let refused = desk.run([Event::Estimated(ID, new.clone(), reverts())]);
     assert!(words(&refused).contains("execution reverted: no"));
     assert!(asks(&ordered(&mut desk, update(), estimated.clone())));
-    assert!(asks_for_case(&desk.run([Event::Estimated(FROM, ID, Ok(40_000))])));
+    assert!(asks_for_case(&desk.run([Event::Estimated(ID, new, Ok(40_000))])));
     let actions = desk.run([Event::Case(ID, Some(Box::new(estimated)))]);
     let [Record::Changed { transaction, .. }, Record::Attempt { attempt, .. }] = records(&actions)[..] else { panic!("{actions:?}") };
     assert_eq!((transaction.request.gas, attempt.gas), (None, 60_000));
