@@ -86,7 +86,7 @@ pub(super) static METHODS: [Method; 9] = [
                 "attempts": [{ "generation": 0, "attempt": 0, "status": "broadcast",
                     "hash": "0x5b3d9c1e38d1a2c1b6a8be4d7f0c6c1c5d0c0a53a1e6f7c98e1b2f7dbd1d3a01", "maxFeePerGas": "0x77359400",
                     "maxPriorityFeePerGas": "0x3b9aca00", "created": 1795291200000100 }],
-                "receipt": { "transactionHash": "0x5b3d9c1e38d1a2c1b6a8be4d7f0c6c1c5d0c0a53a1e6f7c98e1b2f7dbd1d3a01", "blockNumber": "0x1",
+                "receipt": { "transactionHash": "0x5b3d9c1e38d1a2c1b6a8be4d7f0c6c1c5d0c0a53a1e6f7c98e1b2f7dbd1d3a01", "generation": 0, "attempt": 0, "blockNumber": "0x1",
                     "blockHash": "0x7c1d0c7b7fd8f3e7a2a6c2f0b6a4f5dbe6bd6b3b7e0d4a3c9ad0b1c2d3e4f501", "transactionIndex": "0x0", "success": true,
                     "gasUsed": "0x5208", "effectiveGasPrice": "0x3b9aca07", "contractAddress": null },
                 "orphanedReceipts": [], "displacedBy": [],
@@ -117,7 +117,7 @@ pub(super) static METHODS: [Method; 9] = [
         result: ("receipt", schema::of::<Option<Receipt>>),
         example: (
             r#"["019aa7c5-9a30-7000-8000-3b6ee1a40001"]"#,
-            r#"{ "transactionHash": "0x5b3d9c1e38d1a2c1b6a8be4d7f0c6c1c5d0c0a53a1e6f7c98e1b2f7dbd1d3a01", "blockNumber": "0x1",
+            r#"{ "transactionHash": "0x5b3d9c1e38d1a2c1b6a8be4d7f0c6c1c5d0c0a53a1e6f7c98e1b2f7dbd1d3a01", "generation": 0, "attempt": 0, "blockNumber": "0x1",
                 "blockHash": "0x7c1d0c7b7fd8f3e7a2a6c2f0b6a4f5dbe6bd6b3b7e0d4a3c9ad0b1c2d3e4f501", "transactionIndex": "0x0", "success": true,
                 "gasUsed": "0x5208", "effectiveGasPrice": "0x3b9aca07", "contractAddress": null }"#,
         ),
