@@ -193,8 +193,7 @@ fn keys_of_open_work(recovered: &[Vec<Recovered>], blocked: &[Blocked], keys: &K
     let Some(first) = missing.first() else { return Ok(()) };
     let more = missing.len() - 1;
     Err(anyhow!(
-        "no signing key for {} (and {more} more addresses), which has transactions that are not mined yet: give the keys that were used before (keys.file, keys.mnemonic, keys.count)",
-        first
+        "no signing key for {first} (and {more} more addresses), which has transactions that are not mined yet: give the keys that were used before (keys.file, keys.mnemonic, keys.count)"
     ))
 }
 
