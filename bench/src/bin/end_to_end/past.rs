@@ -23,8 +23,7 @@ use clap::Args;
 use engine::Config;
 use serde::Serialize;
 use storage::{
-    AttemptFees, AttemptRow, Commit, Fees, HeadRow, Outcome, Place, ReceiptRow, Record, Request, RocksStore, ShardLink, Timeline,
-    TransactionRow, Writer,
+    AttemptFees, AttemptRow, Commit, HeadRow, Outcome, Place, ReceiptRow, Record, RocksStore, ShardLink, Timeline, TransactionRow, Writer,
 };
 use uuid::Uuid;
 
@@ -150,16 +149,8 @@ impl Past {
     fn row(&mut self, from: Option<Address>) -> (Uuid, TransactionRow, B256) {
         let number = self.number;
         self.number += 1;
-        let (own, to, value) = self.transfers.parts(number);
-        let request = Request {
-            from: from.unwrap_or(own),
-            to: Some(to),
-            value,
-            data: Bytes::new(),
-            gas: Some(TRANSFER_GAS),
-            fees: Fees::Market,
-            authorizations: Vec::new(),
-        };
+        let mut request = self.transfers.submission(number).request;
+        request.from = from.unwrap_or(request.from);
         let accepted_at = BEGAN_US + number;
         let key = Some(format!("past-{number:010}"));
         let body_hash = keccak256(number.to_be_bytes());
