@@ -1,5 +1,8 @@
-//! A million accepted transactions wait in ten thousand queues while the node is away: they are on disk and not in the heap, and one more
-//! costs what the first ones did (row A2).
+//! What the heap holds for a transaction, and what one more costs.
+//!
+//! - A million accepted transactions wait in ten thousand queues while the node is away: they are on disk and not in the heap, and one
+//!   more costs what the first ones did (row A2).
+//! - As many as a hundred addresses may have in flight are bound and sent, and wait for a block: below a kibibyte of heap each, the signed bytes included.
 //!
 //! The production manager and writer on a RocksDB of their own. Counted is what Rust code allocates; RocksDB's memtables and caches are
 //! of a fixed size and not in it. CPU is that of the one thread that does it all here; compactions run on others.
@@ -13,7 +16,10 @@ use std::sync::atomic::{AtomicIsize, Ordering};
 
 use alloy::primitives::{Address, B256, Bytes, U256};
 use engine::config::{GasConfig, TxmgrConfig};
-use engine::txmgr::{Accept, Action, Event, Manager, Now, ReplyTo, Settings};
+use engine::txmgr::gas_price::MarketPrice;
+use engine::txmgr::outcome::Outcome;
+use engine::txmgr::{Accept, Action, Event, Manager, Now, ReplyTo, SendEnd, Settings, SignJob, Signed};
+use parking_lot::Mutex;
 use storage::{Commit, Fees, Options, Request, RocksStore, ShardLink, TransactionRow, Writer, read};
 use uuid::Uuid;
 
@@ -44,6 +50,9 @@ unsafe impl GlobalAlloc for Counting {
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
 
+/// Held by the test that counts: what another one allocates would be counted too.
+static ALONE: Mutex<()> = Mutex::new(());
+
 const ADDRESSES: u64 = 10_000;
 const WAITING: u64 = 1_000_000;
 /// Transactions in one commit.
@@ -53,6 +62,9 @@ const MOST_BYTES: f64 = 1.0;
 /// What one costs when a million wait, compared with when 10,000 do, at most: log n would be 1.5. Memory that is not in a cache any more
 /// and a neighbour on the machine are in it too.
 const MOST_GROWTH: f64 = 3.0;
+
+/// Heap for one that is bound and sent, at most.
+const MOST_BYTES_BOUND: f64 = 1024.0;
 
 /// One shard's way from a submission to its acknowledgement.
 struct Desk {
@@ -124,8 +136,76 @@ fn cpu() -> u64 {
     text.split(' ').next().and_then(|ns| ns.parse().ok()).expect("a number")
 }
 
+/// As long as a transfer's.
+fn signed(job: &SignJob) -> Signed {
+    let raw = Bytes::from(vec![job.slot.nonce as u8; 115]);
+    let hash = alloy::primitives::keccak256([job.slot.nonce.to_be_bytes(), job.number.to_be_bytes()].concat());
+    job.answer(Ok((raw, hash)))
+}
+
+/// Plays signer, disk and node until the manager asks for nothing more; tells how many attempts were sent.
+fn carry_out(manager: &mut Manager, now: Now, actions: &mut Vec<Action>) -> u64 {
+    let mut sent = 0;
+    loop {
+        let jobs = manager.sign();
+        manager.handle(Event::Signed(jobs.iter().map(signed).collect()), now, actions);
+        manager.flush(now, actions);
+        if actions.is_empty() {
+            return sent;
+        }
+        for action in std::mem::take(actions) {
+            let event = match action {
+                Action::Commit { ticket, .. } => Event::Durable { ticket },
+                Action::Send { lane, attempts } => {
+                    sent += attempts.len() as u64;
+                    let took = SendEnd::Answered(Outcome::SubmittedNew, String::new());
+                    Event::Sent { lane, ends: attempts.into_iter().map(|(slot, _)| (slot, took.clone())).collect(), pause: None }
+                }
+                _ => continue,
+            };
+            manager.handle(event, now, actions);
+        }
+    }
+}
+
+#[test]
+fn a_transaction_that_is_bound_and_sent_holds_less_than_a_kibibyte() {
+    let _alone = ALONE.lock();
+    const SENDERS: u64 = 100;
+    let now = Now { elapsed: std::time::Duration::ZERO, unix_us: 1_800_000_000_000_000 };
+    let settings = Settings { gas: GasConfig::default(), txmgr: TxmgrConfig::default(), lanes: 4, batch_calls: 200, batch_bytes: 1 << 20 };
+    let count = SENDERS * settings.txmgr.max_in_flight as u64;
+    let mut manager = Manager::new(settings);
+    let mut actions = Vec::new();
+    manager.handle(Event::Node { healthy: true, chain_id: Some(31_337) }, now, &mut actions);
+    manager.handle(Event::BlockStored { number: 1, newest: true }, now, &mut actions);
+    manager.handle(Event::Price(Some(MarketPrice::from_history(1_000_000_000, &[1]))), now, &mut actions);
+    for number in 0..SENDERS {
+        manager.handle(Event::Balance(address(number), Some(U256::MAX)), now, &mut actions);
+        manager.handle(Event::ChainNonce(address(number), Some(0)), now, &mut actions);
+    }
+    actions.clear();
+    let before = HELD.load(Ordering::Relaxed);
+    let mut sent = 0;
+    // A run at a time, as a shard does it.
+    for first in (0..count).step_by(SENDERS as usize) {
+        for number in first..first + SENDERS {
+            let mut accept = accept(number);
+            accept.row.request.from = address(number % SENDERS);
+            manager.handle(Event::Submit(accept, ReplyTo { batch: 1, index: number as u32 }), now, &mut actions);
+        }
+        sent += carry_out(&mut manager, now, &mut actions);
+    }
+    assert_eq!(sent, count, "each is bound and has been sent");
+    let each = (HELD.load(Ordering::Relaxed) - before) as f64 / count as f64;
+    println!("{count} are bound and sent: {each:.0} bytes of heap each");
+    assert!(each < MOST_BYTES_BOUND, "{each} bytes of heap for one that is bound");
+    drop(manager);
+}
+
 #[test]
 fn a_million_that_wait_are_on_disk_and_one_more_costs_what_the_first_ones_did() {
+    let _alone = ALONE.lock();
     let directory = tempfile::tempdir().expect("a directory");
     let store = RocksStore::open(directory.path(), &Options::default()).expect("a store");
     let mut desk = Desk::new(store.clone());
