@@ -110,6 +110,12 @@ impl Balance {
         self.known
     }
 
+    /// It is being asked for, and nothing is known of it yet.
+    #[must_use]
+    pub const fn is_first_asked(&self) -> bool {
+        self.asking && self.known.is_none()
+    }
+
     /// Bound transactions that wait for money.
     #[must_use]
     pub const fn held(&self) -> u32 {

@@ -38,9 +38,10 @@ impl Manager {
         }
     }
 
-    /// With the first question for a nonce goes the one for the balance, unless gas costs nothing here.
+    /// With the first question for a nonce goes the one for the balance, unless gas costs nothing here. What is known already is read
+    /// again when it does not suffice, or when a node says so.
     pub(super) fn ask_balance_with_nonce(&mut self, number: u32, now: Now, actions: &mut Vec<Action>) {
-        if self.settings.gas.max_fee_per_gas != Some(0) {
+        if self.settings.gas.max_fee_per_gas != Some(0) && self.addresses[number as usize].balance.known().is_none() {
             self.ask_balance(number, now, actions);
         }
     }
@@ -141,6 +142,7 @@ impl Manager {
             None => self.balance_untold(number, now, actions),
         }
         self.settle_funds(number, now, actions);
+        self.chain_answered(number, now, actions);
         self.pump(number, now, actions);
     }
 

@@ -17,10 +17,11 @@
 //! record of it is on disk; bytes whose fate is unknown are sent again as they are. It may lose nothing. What it cannot do
 //! now it keeps and says so in the metrics, and goes on when the cause has gone.
 //!
-//! Each file holds what one kind of event does: `submit`, `bind`, `commit`, `send`, `reprice`, `block`, `displaced`, `holes`, `pause`, `orders`, `switch`,
+//! Each file holds what one kind of event does: `submit`, `arrivals`, `bind`, `commit`, `send`, `reprice`, `block`, `displaced`, `holes`, `pause`, `orders`, `switch`,
 //! `recover`, `funds`, `signer`; `slots` and `resend` decide whose turn it is. Events are handled in runs; [`Manager::flush`] ends a run with one commit and full
 //! requests.
 
+mod arrivals;
 mod bind;
 mod block;
 mod census;
@@ -58,6 +59,7 @@ use alloy::primitives::Address;
 use alloy::primitives::map::AddressMap;
 use storage::Record;
 
+use self::arrivals::Arrivals;
 use self::commit::{Pending, Saved};
 use self::orders::{Orders, Watched, check};
 use self::send::LaneQueue;
@@ -88,7 +90,9 @@ pub struct Settings {
 #[derive(Debug)]
 pub struct Manager {
     settings: Settings,
-    addresses: Vec<Orchestrator>,
+    /// Boxed: while many new addresses come, a list that grows moves pointers and not the addresses' states.
+    #[allow(clippy::vec_box)]
+    addresses: Vec<Box<Orchestrator>>,
     numbers: AddressMap<u32>,
     gas_price: GasPrice,
     chain_id: Option<u64>,
@@ -123,6 +127,7 @@ pub struct Manager {
     /// Transactions that a lower market price lets go on.
     held: BTreeSet<Slot>,
     orders: Orders,
+    arrivals: Arrivals,
     /// Transactions on which others depend.
     watched: Watched,
 }
@@ -164,6 +169,7 @@ impl Manager {
             resends: BTreeMap::new(),
             held: BTreeSet::new(),
             orders: Orders::default(),
+            arrivals: Arrivals::default(),
             watched: Watched::default(),
         }
     }
@@ -207,6 +213,7 @@ impl Manager {
             Event::Watched(dependency, count) => self.watched.more(dependency, count),
             Event::Shutdown => {
                 self.node_healthy = false;
+                self.all_arrived(now, actions);
                 self.shutdown();
             }
             Event::Tick => self.tick(now, actions),
@@ -264,7 +271,7 @@ impl Manager {
         self.numbers.insert(address, number);
         let lane = lane_of(&address, self.settings.lanes);
         let max_in_flight = self.settings.txmgr.max_in_flight_of(&address);
-        self.addresses.push(Orchestrator::new(address, lane, max_in_flight));
+        self.addresses.push(Box::new(Orchestrator::new(address, lane, max_in_flight)));
         self.states[State::Stopped as usize] += 1;
         number
     }
@@ -303,6 +310,7 @@ impl Manager {
             self.timers.remove(&(at, number));
             self.at(number).wake_at = None;
             self.look(number, now, actions);
+            self.arrivals_due(number, now, actions);
             self.pump(number, now, actions);
             self.stale_due(number, now, actions);
             self.pause_due(number, now, actions);
@@ -313,7 +321,10 @@ impl Manager {
         let was = std::mem::replace(&mut self.store_healthy, healthy);
         match (was, healthy) {
             (false, true) => self.pump_all(now, actions),
-            (true, false) => self.unknown(actions),
+            (true, false) => {
+                self.unknown(actions);
+                self.all_arrived(now, actions);
+            }
             (true, true) | (false, false) => {}
         }
     }
@@ -340,9 +351,11 @@ impl Manager {
                 self.at(number).nonce = NonceState::Unknown;
                 let retry = Duration::from_millis(self.settings.txmgr.retry_min_ms);
                 self.wake(number, now.elapsed + retry);
+                self.chain_answered(number, now, actions);
                 return;
             }
         }
+        self.chain_answered(number, now, actions);
         self.pump(number, now, actions);
     }
 }

@@ -131,7 +131,7 @@ impl Manager {
     pub(super) fn settle(&mut self, number: u32, now: Now) {
         let stuck = self.blocked(number).is_some();
         let address = &mut self.addresses[number as usize];
-        if address.unsent > 0 || !address.standing.has_slot() {
+        if address.unsent > 0 || !address.standing.has_slot() || self.arrivals.has(number) {
             return;
         }
         if address.leaving {

@@ -16,20 +16,42 @@ impl Manager {
             self.block_by(accept, reply_to);
             return;
         }
-        let Accept { id, row, body_hash } = accept;
-        let number = self.number(row.request.from);
+        let number = self.number(accept.row.request.from);
         self.freshen(number, now);
-        let bindable = self.at(number).waiting.is_empty() && self.may_bind(number, now) && self.window_open(number);
+        let admitted = self.at(number).waiting.is_empty() && self.may_bind(number, now);
+        if admitted {
+            self.ask_nonce(number, now, actions);
+            if self.may_await_answers(number, &accept) {
+                self.await_answers(number, (accept, reply_to), now);
+                return;
+            }
+        }
+        // None overtakes what came before it.
+        self.arrived(number, now, actions);
+        self.take_in(number, admitted, (accept, reply_to), now, actions);
+    }
+
+    /// Binds a submission with what is known now, if its address is admitted; otherwise queues it.
+    pub(super) fn take_in(
+        &mut self,
+        number: u32,
+        admitted: bool,
+        (accept, reply_to): (Accept, ReplyTo),
+        now: Now,
+        actions: &mut Vec<Action>,
+    ) {
+        let bindable = admitted && self.at(number).waiting.is_empty() && self.window_open(number);
         // A price is asked for only by what can use it now.
-        let fees = if bindable { self.price_for(row.request.fees, now, actions) } else { None };
-        if let (Some(gas), Some(fees)) = (row.request.gas, fees)
-            && self.covers(number, cost(&fees, gas, row.request.value))
+        let fees = if bindable { self.price_for(accept.row.request.fees, now, actions) } else { None };
+        if let (Some(gas), Some(fees)) = (accept.row.request.gas, fees)
+            && self.covers(number, cost(&fees, gas, accept.row.request.value))
         {
+            let Accept { id, row, body_hash } = accept;
             let unsaved = Unsaved { row, body_hash, origin: Origin::Caller(reply_to) };
             self.bind(number, id, unsaved, gas, fees);
             return;
         }
-        self.queue(number, Accept { id, row, body_hash }, reply_to);
+        self.queue(number, accept, reply_to);
         // Who stands in line asks when its turn comes.
         if self.at(number).standing.has_slot() {
             self.ask_nonce(number, now, actions);

@@ -1,5 +1,6 @@
 //! The manager as a whole, one rule a test.
 
+mod arrivals;
 mod crowd;
 mod nonces;
 mod orders;
@@ -478,6 +479,7 @@ fn an_append_that_turns_out_durable_lets_every_address_go_on() {
     let other = Address::repeat_byte(0xbb);
     let mut accept = accept(9);
     accept.row.request.from = other;
+    accept.row.request.gas = None;
     let queued = desk.run([Event::Submit(accept, ReplyTo { batch: 2, index: 0 })]);
     desk.run([Event::Store { healthy: false }]);
     desk.run([Event::ChainNonce(other, Some(0)), Event::Durable { ticket: ticket(&queued) }]);
@@ -540,10 +542,10 @@ fn only_an_estimate_that_fails_is_counted_and_ends_the_request() {
 fn waiting_transactions_go_on_with_the_last_known_good_price() {
     let mut desk = Desk::ready(TxmgrConfig::default());
     desk.now += Duration::from_secs(60);
-    let queued = desk.submit(1);
-    desk.run([Event::Durable { ticket: ticket(&queued) }]);
+    desk.submit(1);
+    let queued = desk.run([Event::ChainNonce(FROM, Some(7))]);
     let waiter = super::super::event::Waiter { queue_number: 0, id: Uuid::from_u128(1), row: accept(0).row };
-    desk.run([Event::ChainNonce(FROM, Some(7)), Event::Loaded(FROM, Some(vec![waiter]))]);
+    desk.run([Event::Durable { ticket: ticket(&queued) }, Event::Loaded(FROM, Some(vec![waiter]))]);
     assert_eq!(bound(&desk.run([Event::Price(None)])).len(), 1);
 }
 
