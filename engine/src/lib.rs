@@ -41,3 +41,4 @@ pub mod view;
 
 pub use config::Config;
 pub use engine::{Engine, Running, Submission, SubmitError, start};
+pub use storage::{Fees, Request};

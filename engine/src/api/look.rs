@@ -7,7 +7,7 @@ use serde_json::value::RawValue;
 use storage::{ReceiptRow, Request, Store};
 use uuid::Uuid;
 
-use super::render::{Full, Receipt, Transaction, Transactions};
+use super::render::{Dependencies, Full, Receipt, Transaction, Transactions};
 use super::{Api, contracts};
 use crate::jsonrpc::error::RpcError;
 use crate::query::{Query, QueryError};
@@ -16,12 +16,16 @@ use crate::view::TransactionView;
 /// How long a shard is waited for when it is asked about a transaction; many runs of it.
 const LIVE_WAIT: Duration = Duration::from_millis(500);
 
+/// Most of those that wait for one transaction in an answer.
+const DEPENDENTS_SHOWN: usize = 1000;
+
 /// A question to the store.
 pub(super) enum Look {
     Transaction(Uuid),
     Full(Uuid),
     ByKey(String),
     Receipt(Uuid),
+    Dependencies(Uuid),
     Query(Query),
 }
 
@@ -74,6 +78,11 @@ impl Look {
                     (Some(receipt), Some(row)) => Ok(Found::Reverted(Box::new((receipt, row.request)))),
                     (receipt, _) => json(receipt.as_ref().map(Receipt::from)).map(Found::Answer),
                 }
+            }
+            Self::Dependencies(id) => {
+                let Some(row) = storage::read::transaction(store, *id)? else { return json(()).map(Found::Answer) };
+                let waiting = storage::read::dependents(store, Some(*id), None, DEPENDENTS_SHOWN)?;
+                json(Dependencies::new(&row, &waiting)).map(Found::Answer)
             }
             Self::Query(query) => match query.run(store, required) {
                 Ok(page) => json(Transactions::from(&page)).map(Found::Answer),

@@ -6,7 +6,8 @@
 use alloy::primitives::{Address, B256, Bytes, U64, U128, U256};
 use schemars::JsonSchema;
 use serde::Serialize;
-use storage::{AttemptFees, AttemptRow, Fees, GenerationRow, Place, ReceiptRow, RivalRow};
+use storage::read::Dependent;
+use storage::{AttemptFees, AttemptRow, Fees, GenerationRow, Place, ReceiptRow, RivalRow, TransactionRow};
 use uuid::Uuid;
 
 use super::authorizations::Authorized;
@@ -16,6 +17,25 @@ use crate::txmgr::inspect::AddressView;
 use crate::txmgr::orchestrator::state::State;
 use crate::txmgr::stage::Stage;
 use crate::view::{AttemptStatus, Status, TransactionView};
+
+/// The object of `ptx_getTransactionDependencies`.
+#[derive(JsonSchema, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Dependencies {
+    /// What it was sent to wait for, released or not.
+    #[schemars(with = "Vec<schema::Id>")]
+    depends_on: Vec<Uuid>,
+    /// Those that wait for it and for which that has not been decided yet.
+    #[schemars(with = "Vec<schema::Id>")]
+    prereq_of: Vec<Uuid>,
+}
+
+impl Dependencies {
+    pub(super) fn new(row: &TransactionRow, waiting: &[Dependent]) -> Self {
+        let depends_on = row.depends_on.iter().map(|dependency| dependency.id).collect();
+        Self { depends_on, prereq_of: waiting.iter().map(|dependent| dependent.id).collect() }
+    }
+}
 
 /// The object of `ptx_getTransaction`.
 #[derive(JsonSchema, Serialize)]

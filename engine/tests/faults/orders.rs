@@ -145,6 +145,10 @@ fn what_depends_on_another_address_is_bound_once_that_has_succeeded_also_after_a
     world.mine(1);
     world.node.wait_for_pending(3);
     assert_eq!(world.full(&third)["status"], "unstarted");
+    let dependencies = |id: &str| world.millrace().call("ptx_getTransactionDependencies", &json!([id]))["result"].clone();
+    assert_eq!(dependencies(&second[0]), json!({"dependsOn": first, "prereqOf": [third]}));
+    assert_eq!(dependencies(&first[0])["prereqOf"], json!([]), "what waited for it has been released");
+    assert_eq!(dependencies("0198f9aa-0000-7000-8000-000000000001"), json!(null));
     world.flow();
     let all: Vec<String> = first.into_iter().chain(second).chain([third]).collect();
     world.exactly_once(&all);

@@ -80,6 +80,7 @@ pub(crate) fn test(root: &Path) -> anyhow::Result<()> {
         }
     }
     run_tests(&cargo(root, &["test", "--release", "--workspace", "--tests"])?)?;
+    process::run("the example of embedding", &cargo(root, &["run", "--quiet", "--release", "--example", "embed"])?)?;
     bench::counts(root)?;
     // Last: it leaves an engine behind that can end itself at named points, until the next build.
     let points = ["test", "--release", "--workspace", "--features", "millrace-engine/points", "--test", "kill_points"];

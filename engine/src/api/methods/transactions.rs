@@ -4,7 +4,7 @@ use super::super::calls::{Plan, Sent};
 use super::super::look::Look;
 use super::super::params;
 use super::super::params::{QueryParams, TransactionParams};
-use super::super::render::{Full, Receipt, Transaction, Transactions};
+use super::super::render::{Dependencies, Full, Receipt, Transaction, Transactions};
 use super::{Method, Param};
 use crate::jsonrpc::schema;
 use crate::query::Query;
@@ -19,7 +19,14 @@ const ID: Param = Param {
 const QUERY: Param =
     Param { name: "query", summary: "Which ones; without it all.", required: false, schema: schema::of::<QueryParams<'_>> };
 
-pub(super) static METHODS: [Method; 9] = [
+/// The transaction that the examples send, once it is mined.
+const TRANSACTION: &str = r#"{ "id": "019aa7c5-9a30-7000-8000-3b6ee1a40001", "idempotencyKey": "order-17", "from": "0xf39fd6e51aad88f6f4ce6ab8827279cfffb92266",
+    "to": "0x00000000000000000000000000000000000000aa", "value": "0x1", "data": "0x", "gas": "0x7b0c", "nonce": "0x0",
+    "status": "confirmed", "stage": "complete",
+    "transactionHash": "0x5b3d9c1e38d1a2c1b6a8be4d7f0c6c1c5d0c0a53a1e6f7c98e1b2f7dbd1d3a01", "generation": 0,
+    "created": 1795291200000000, "failureReason": null, "held": null }"#;
+
+pub(super) static METHODS: [Method; 10] = [
     Method {
         name: "ptx_sendTransaction",
         summary: "Accepts a transaction. The answer means that it is on disk: it will be mined exactly once, or reported as failed with a reason.",
@@ -61,14 +68,7 @@ pub(super) static METHODS: [Method; 9] = [
         summary: "A transaction; null if there is none with this id.",
         params: &[ID],
         result: ("transaction", schema::of::<Option<Transaction<'_>>>),
-        example: (
-            r#"["019aa7c5-9a30-7000-8000-3b6ee1a40001"]"#,
-            r#"{ "id": "019aa7c5-9a30-7000-8000-3b6ee1a40001", "idempotencyKey": "order-17", "from": "0xf39fd6e51aad88f6f4ce6ab8827279cfffb92266",
-                "to": "0x00000000000000000000000000000000000000aa", "value": "0x1", "data": "0x", "gas": "0x7b0c", "nonce": "0x0",
-                "status": "confirmed", "stage": "complete",
-                "transactionHash": "0x5b3d9c1e38d1a2c1b6a8be4d7f0c6c1c5d0c0a53a1e6f7c98e1b2f7dbd1d3a01", "generation": 0,
-                "created": 1795291200000000, "failureReason": null, "held": null }"#,
-        ),
+        example: (r#"["019aa7c5-9a30-7000-8000-3b6ee1a40001"]"#, TRANSACTION),
         plan: |args| Ok(Plan::Look(Look::Transaction(params::id(args.params)?))),
     },
     Method {
@@ -100,14 +100,7 @@ pub(super) static METHODS: [Method; 9] = [
         summary: "The transaction that an idempotency key belongs to; null if there is none.",
         params: &[Param { name: "idempotencyKey", summary: "The key it was sent with.", required: true, schema: schema::of::<String> }],
         result: ("transaction", schema::of::<Option<Transaction<'_>>>),
-        example: (
-            r#"["order-17"]"#,
-            r#"{ "id": "019aa7c5-9a30-7000-8000-3b6ee1a40001", "idempotencyKey": "order-17", "from": "0xf39fd6e51aad88f6f4ce6ab8827279cfffb92266",
-                "to": "0x00000000000000000000000000000000000000aa", "value": "0x1", "data": "0x", "gas": "0x7b0c", "nonce": "0x0",
-                "status": "confirmed", "stage": "complete",
-                "transactionHash": "0x5b3d9c1e38d1a2c1b6a8be4d7f0c6c1c5d0c0a53a1e6f7c98e1b2f7dbd1d3a01", "generation": 0,
-                "created": 1795291200000000, "failureReason": null, "held": null }"#,
-        ),
+        example: (r#"["order-17"]"#, TRANSACTION),
         plan: |args| Ok(Plan::Look(Look::ByKey(params::key(args.params)?))),
     },
     Method {
@@ -122,6 +115,14 @@ pub(super) static METHODS: [Method; 9] = [
                 "gasUsed": "0x5208", "effectiveGasPrice": "0x3b9aca07", "contractAddress": null }"#,
         ),
         plan: |args| Ok(Plan::Look(Look::Receipt(params::id(args.params)?))),
+    },
+    Method {
+        name: "ptx_getTransactionDependencies",
+        summary: "What a transaction was sent to wait for, and which others still wait for it, 1000 at most; null if there is none with this id.",
+        params: &[ID],
+        result: ("dependencies", schema::of::<Option<Dependencies>>),
+        example: (r#"["019aa7c5-9a30-7000-8000-3b6ee1a40001"]"#, r#"{ "dependsOn": [], "prereqOf": [] }"#),
+        plan: |args| Ok(Plan::Look(Look::Dependencies(params::id(args.params)?))),
     },
     Method {
         name: "ptx_queryTransactions",
