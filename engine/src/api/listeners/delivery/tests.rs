@@ -140,7 +140,8 @@ struct Model {
     next: u128,
     started: bool,
     reading: Option<(u64, u64)>,
-    resting: bool,
+    /// Rests that are not over; what was cut short ends them late, and that must do no harm.
+    rests: u32,
     saving: Option<u64>,
     /// To whom, and what.
     in_flight: Option<(Uuid, Vec<u64>)>,
@@ -160,7 +161,7 @@ impl Model {
             next: 100,
             started: true,
             reading: None,
-            resting: false,
+            rests: 0,
             saving: None,
             in_flight: None,
             checkpoint: 0,
@@ -172,12 +173,12 @@ impl Model {
         match action {
             None => {}
             Some(Action::Read { above, through }) => {
-                assert!(self.started && !self.line.is_empty() && self.in_flight.is_none() && self.saving.is_none() && !self.resting);
+                assert!(self.started && !self.line.is_empty() && self.in_flight.is_none() && self.saving.is_none());
                 assert!(above >= self.checkpoint);
                 assert_eq!(self.reading.replace((above, through)), None);
             }
             Some(Action::Send(_)) => panic!("only what was read is sent"),
-            Some(Action::Rest(_)) => self.resting = true,
+            Some(Action::Rest(_)) => self.rests += 1,
             Some(Action::Save(last)) => self.saving = Some(last),
         }
     }
@@ -227,13 +228,7 @@ impl Model {
         if self.saving.is_none() && self.in_flight.as_ref().is_some_and(|(to, _)| *to == left) {
             self.in_flight = None;
         }
-        if place == 0 {
-            self.resting = self.resting && self.reading.is_none();
-        }
         self.tell(Event::Left(left));
-        if self.reading.is_some() {
-            self.resting = false;
-        }
     }
 
     fn answer(&mut self, accept: bool) {
@@ -284,8 +279,8 @@ impl Model {
             7 | 8 => self.answer(true),
             9 => self.saved(false),
             10 => self.saved(true),
-            11 if self.resting => {
-                self.resting = false;
+            11 if self.rests > 0 => {
+                self.rests -= 1;
                 self.tell(Event::Tick);
             }
             _ => self.read(),
@@ -306,7 +301,6 @@ fn whatever_happens_in_any_order_nothing_is_passed_over_and_everything_arrives()
         model.line.push_back(A);
         model.tell(Event::Joined(A));
         for _ in 0..2000 {
-            model.resting = false;
             model.tell(Event::Tick);
             model.read();
             model.answer_if_any();
