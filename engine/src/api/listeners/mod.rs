@@ -207,6 +207,7 @@ impl<S: Store> Listeners<S> {
                 open.delivery.handle(Event::Saved(kept.is_ok()))
             });
             this.close_unused(&name);
+            // Whoever acknowledged may have gone.
             let _ = reply.send(kept);
         });
         saved.recv_async().await.map_err(RpcError::internal)?
