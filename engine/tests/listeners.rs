@@ -302,7 +302,7 @@ fn what_a_reorg_takes_back_comes_again_with_new_sequences() {
     world.node.wait_for_pending(6);
     world.mine(1);
     consumer.take(6);
-    assert_eq!(sorted(consumer.ids()), sorted(ids.clone()), "each once more");
+    assert_eq!(sorted(consumer.ids()), sorted(ids), "each once more");
     let newest = before.keys().next_back().expect("told");
     assert!(consumer.told.keys().all(|sequence| sequence > newest));
     for told in consumer.told.values() {

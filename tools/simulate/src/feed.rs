@@ -32,7 +32,7 @@ impl Follower {
     ///
     /// # Errors
     /// What about it cannot be.
-    fn hear(&mut self, ending: Ending, store: &MemoryStore) -> Result<(), String> {
+    fn hear(&mut self, ending: &Ending, store: &MemoryStore) -> Result<(), String> {
         let (sequence, id) = (ending.sequence, ending.id);
         if let End::Mined(receipt) = &ending.end
             && !store.was_deep(id, receipt.block_hash)
@@ -42,7 +42,7 @@ impl Follower {
                 receipt.block_number
             ));
         }
-        if let Some(earlier) = self.told.insert(sequence, ending.clone()).filter(|earlier| *earlier != ending) {
+        if let Some(earlier) = self.told.insert(sequence, ending.clone()).filter(|earlier| earlier != ending) {
             return Err(format!("sequence {sequence} was told as {earlier:?} and as {ending:?}"));
         }
         let earlier = self.newest.get(&id).copied().filter(|earlier| *earlier != sequence);
@@ -71,7 +71,7 @@ pub(crate) async fn follower(executor: Executor, present: Present, book: Rc<RefC
         let Some(Ok(page)) = page else { continue };
         let mut book = book.borrow_mut();
         for ending in page.endings {
-            if let Err(broken) = book.follower.hear(ending, &store) {
+            if let Err(broken) = book.follower.hear(&ending, &store) {
                 book.broken.push(broken);
             }
         }

@@ -253,7 +253,8 @@ impl<S: Store> Listeners<S> {
             Action::Read { above, through } => {
                 let required = self.engine.required_confirmations();
                 spawn_local(async move {
-                    let read = this.engine.readers().run(move |store| Page::read(store, above, through, required).map(batch)).await;
+                    let read =
+                        this.engine.readers().run(move |store| Page::read(store, above, through, required).map(|page| batch(&page))).await;
                     this.came(&name, number, read.ok().and_then(Result::ok).flatten());
                 });
             }
@@ -331,9 +332,9 @@ impl<S: Store> Listeners<S> {
 }
 
 /// A page as it is delivered; `None` if it cannot be written as JSON.
-fn batch(page: Page) -> Read {
+fn batch(page: &Page) -> Read {
     let found = Found { last: page.endings.last().map(|ending| ending.sequence), covered: page.covered, more: page.more };
-    render::receipts(&page).map(|receipts| (found, receipts)).inspect_err(|error| tracing::error!(%error, "a batch cannot be written")).ok()
+    render::receipts(page).map(|receipts| (found, receipts)).inspect_err(|error| tracing::error!(%error, "a batch cannot be written")).ok()
 }
 
 fn deleted(name: &str) -> RpcError {
