@@ -8,6 +8,7 @@
 //! anything was accepted. A caller that goes away loses its answer, not its transaction.
 
 mod control;
+mod endings;
 mod follow;
 mod ids;
 mod reservations;
@@ -29,6 +30,7 @@ pub use start::{Assembly, Running, Surroundings, assemble, start};
 use self::control::Dependencies;
 use self::reservations::{Guard, Reserved};
 use crate::chain::{ChainStatus, Roster};
+use crate::feed::News;
 use crate::keys::{Keyring, Signer};
 use crate::metrics::Metrics;
 use crate::readers::Readers;
@@ -125,6 +127,10 @@ pub struct EngineParts<S: Store> {
     pub clock: Clock,
     /// Transactions by stage.
     pub census: Arc<Census>,
+    /// Rung when there may be more in the feed.
+    pub news: News,
+    /// Depth at which a transaction counts as confirmed; 1 is its own block.
+    pub required_confirmations: u64,
 }
 
 /// A wall clock: time since the Unix epoch.

@@ -1,7 +1,8 @@
 //! What operators watch: one struct, and each field's documentation *is* the metric's description,
 //! so what `/metrics` says and what the code says cannot drift apart.
 //!
-//! A metric of nodes has one series for each, labelled with the node's place in the order of priority, from 0: `{node="0"}`.
+//! A metric of nodes has one series for each, labelled with the node's place in the order of priority, from 0: `{node="0"}`; one of receipt
+//! listeners is labelled with their names.
 //!
 //! Counters only grow, over the life of the process; a restart begins at zero. Histograms are in seconds.
 
@@ -35,6 +36,17 @@ impl NodeGauge {
     /// That of the node at this place.
     pub fn of(self, node: usize) -> Gauge {
         metrics::gauge!(self.0, "node" => node.to_string())
+    }
+}
+
+/// A gauge for each receipt listener.
+#[derive(Clone, Copy)]
+pub struct ListenerGauge(&'static str);
+
+impl ListenerGauge {
+    /// That of the listener with this name.
+    pub fn of(self, name: &str) -> Gauge {
+        metrics::gauge!(self.0, "listener" => name.to_owned())
     }
 }
 
@@ -72,6 +84,10 @@ macro_rules! metrics {
     (@register NodeGauge, $name:literal, $unit:expr, $text:expr) => {{
         metrics::describe_gauge!($name, $unit, $text.trim_start());
         NodeGauge($name)
+    }};
+    (@register ListenerGauge, $name:literal, $unit:expr, $text:expr) => {{
+        metrics::describe_gauge!($name, $unit, $text.trim_start());
+        ListenerGauge($name)
     }};
     (@register Histogram, $name:literal, $unit:expr, $text:expr) => {{
         metrics::describe_histogram!($name, $unit, $text.trim_start());
@@ -167,6 +183,9 @@ metrics! {
     records: Counter = "millrace_store_records_total", Unit::Count;
     /// Bytes handed to the database in batches.
     store_bytes: Counter = "millrace_store_bytes_total", Unit::Bytes;
+    /// How far the checkpoint of the receipt listener is behind the newest ending, in sequences, as it was when the metrics were shown the time
+    /// before; 0 once it is deleted.
+    listener_lag: ListenerGauge = "millrace_receipt_listener_lag", Unit::Count;
     /// Requests to the JSON-RPC interface, over HTTP.
     api_http_requests: Counter = "millrace_api_http_requests_total", Unit::Count;
     /// JSON-RPC calls to the interface; a batch has many.

@@ -89,6 +89,8 @@ storage::sabotages! {
     ReceiptOfNewest = "receipt-of-newest",
     /// An update prices a new generation as if nothing had been sent.
     UpdateTooLow = "update-too-low",
+    /// What is in a block is told to listeners before that block is deep enough.
+    ToldBeforeDeep = "told-before-deep",
     /// The balance of an address that waits for money is not read again.
     FundsNotLookedAtAgain = "funds-not-looked-at-again",
 }

@@ -1,4 +1,5 @@
-//! The document at `rpc.discover`, held against an engine that runs on a chain: every example of it is called, in its order.
+//! The document at `rpc.discover`, held against an engine that runs on a chain: every example of it is called, in its order, over a WebSocket,
+//! where all methods work.
 
 #![allow(clippy::expect_used, clippy::unwrap_used)]
 
@@ -10,6 +11,7 @@ use serde_json::{Value, json};
 use support::error_of;
 use support::node::text;
 use support::schema;
+use support::socket::Socket;
 use support::world::World;
 
 /// The address of the dev mnemonic that the examples pause.
@@ -69,6 +71,8 @@ fn every_method_has_an_example_that_works_and_fits_its_schemas() {
     let world = World::start("epoll", "").expect("epoll runs anywhere");
     world.flow();
     let document = world.millrace().call("rpc.discover", &json!([]))["result"].clone();
+    let notification = document["x-notifications"][0].clone();
+    let mut socket = Socket::connect(world.millrace().address());
     let mut names = Names::default();
     // What the orders are given for: a transaction that waits, because its address is paused.
     let paused = world.millrace().call("ptx_pauseAddress", &json!([PAUSED]));
@@ -92,7 +96,12 @@ fn every_method_has_an_example_that_works_and_fits_its_schemas() {
         let shown = &example["result"]["value"];
         let schema = &method["result"]["schema"];
         fits(&format!("{name}: the result shown"), schema, shown);
-        let reply = world.millrace().call(&name, &json!(arguments));
+        if name == "ptx_ack" || name == "ptx_nack" {
+            let told = socket.notification();
+            assert_eq!(told["method"], notification["name"]);
+            fits(&format!("before {name}: what was said"), &notification["params"]["schema"], &told["params"]);
+        }
+        let reply = socket.call(&name, &json!(arguments));
         let result = reply.get("result").unwrap_or_else(|| panic!("{name}: {reply}"));
         fits(&format!("{name}: the result"), schema, result);
         assert_eq!(result.is_null(), shown.is_null(), "{name}: the example does not show what comes: {result}");

@@ -13,7 +13,10 @@ use serde::{Serialize, de::DeserializeOwned};
 use uuid::Uuid;
 
 use crate::{
-    record::{AbiRow, AttemptRow, DependentRow, FailureRow, Fees, GenerationRow, HeadRow, ReceiptRow, Request, RivalRow, TransactionRow},
+    record::{
+        AbiRow, AttemptRow, DependentRow, EndingsRow, FailureRow, Fees, GenerationRow, HeadRow, ListenerRow, ReceiptRow, Request, RivalRow,
+        TransactionRow,
+    },
     store::Family,
 };
 
@@ -129,6 +132,8 @@ first_version!(RivalRow, Family::Rivals);
 first_version!(AbiRow, Family::Abis);
 first_version!(DependentRow, Family::Dependents);
 first_version!(GenerationRow, Family::Generations);
+first_version!(EndingsRow, Family::Endings);
+first_version!(ListenerRow, Family::Listeners);
 
 /// Appends the value of `row` to `out`.
 pub fn encode<R: Row>(row: &R, out: &mut Vec<u8>) {
@@ -248,7 +253,7 @@ pub fn decode_id(value: &[u8]) -> Result<Uuid, CodecError> {
     Ok(Uuid::from_bytes(index_content(value)?))
 }
 
-/// Value of a floor of `by_address`.
+/// Value of a floor of `by_address`, and of an entry of `ended_in`.
 #[must_use]
 pub fn encode_number(number: u64) -> [u8; 9] {
     let mut value = [INDEX_VERSION; 9];

@@ -30,6 +30,9 @@ pub const META_SEQUENCE: &[u8] = b"sequence";
 /// `meta`: the highest block that was stored before the newest reorg, u64 big-endian.
 pub const META_HIGHEST: &[u8] = b"highest";
 
+/// `meta`: sequence of the last ending, u64 big-endian. In every batch that has endings.
+pub const META_ENDINGS: &[u8] = b"endings";
+
 /// `by_address`, tag 0: number of the entry of a pause. A program that does not know it steps over it.
 pub const PAUSED: u64 = 1;
 
@@ -120,6 +123,18 @@ pub fn head(number: u64) -> [u8; 8] {
     number.to_be_bytes()
 }
 
+/// Key of a row of endings: the sequence of its first.
+#[must_use]
+pub fn endings(first: u64) -> [u8; 8] {
+    first.to_be_bytes()
+}
+
+/// Key of a block in `ended_in`.
+#[must_use]
+pub fn ended_in(number: u64) -> [u8; 8] {
+    number.to_be_bytes()
+}
+
 /// The smallest key greater than `key`: the exclusive end of a scan that includes `key`.
 #[must_use]
 pub fn after(key: &[u8]) -> Vec<u8> {
@@ -137,9 +152,9 @@ pub fn split_by_address(key: &[u8]) -> Option<(Address, u64)> {
     Some((Address::from_slice(address), u64::from_be_bytes(rest[1..].try_into().ok()?)))
 }
 
-/// The number of a key in `heads`.
+/// The number of a key in `heads`, or the sequence of one in `endings`.
 #[must_use]
-pub fn split_head(key: &[u8]) -> Option<u64> {
+pub fn split_number(key: &[u8]) -> Option<u64> {
     Some(u64::from_be_bytes(key.try_into().ok()?))
 }
 

@@ -22,7 +22,7 @@
 //! * [`keys`], [`codec`], [`project()`]: how records become keys and values. `SCHEMA.md` is the page to read first.
 //! * [`store`]: the seam. [`RocksStore`] behind it in production, a store in memory in the simulator.
 //! * [`writer()`], [`link`], [`run()`]: group commit, the links to the shards, and the thread.
-//! * [`read`]: typed reads.
+//! * [`read`]: typed reads; [`feed`]: those of the endings that receipt listeners are told of.
 //! * [`sabotage`]: mistakes on purpose, for the simulator; nothing without the feature of that name.
 //!
 //! **Promises.** What was answered [`Outcome::Durable`] is on disk and survives kill -9 and power loss (as far as the disk keeps what
@@ -34,6 +34,7 @@
 
 mod batch;
 pub mod codec;
+pub mod feed;
 pub mod keys;
 pub mod link;
 pub mod options;
@@ -48,10 +49,10 @@ pub mod writer;
 
 pub use link::{Ack, Commit, Outcome, ShardLink, Wake};
 pub use options::{Options, OptionsError};
-pub use project::{Scratch, project};
+pub use project::{Scratch, project, project_all};
 pub use record::{
-    AbiRow, AttemptFees, AttemptRow, Authorization, Dependency, DependentRow, FailureRow, Fees, GenerationRow, HEADS_PRUNED_PER_BLOCK,
-    HeadRow, Place, ReceiptRow, Record, Request, RivalRow, Timeline, TransactionRow,
+    AbiRow, AttemptFees, AttemptRow, Authorization, Dependency, DependentRow, EndingsRow, FailureRow, Fees, GenerationRow,
+    HEADS_PRUNED_PER_BLOCK, HeadRow, ListenerRow, Place, ReceiptRow, Record, Request, RivalRow, Timeline, TransactionRow,
 };
 pub use rocks::{OpenError, RocksStore};
 pub use run::run;

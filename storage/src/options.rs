@@ -203,9 +203,18 @@ impl Options {
     /// The settings of `family` for RocksDB, with the block cache that all families share.
     pub(crate) fn family(&self, family: Family, cache: &Cache) -> rocksdb::Options {
         let settings = match family {
-            Family::Transactions | Family::Attempts | Family::ByAddress | Family::Heads | Family::Receipts => &self.ordered,
+            Family::Transactions | Family::Attempts | Family::ByAddress | Family::Heads | Family::Receipts | Family::Endings => {
+                &self.ordered
+            }
             Family::ByHash | Family::Idempotency => &self.scattered,
-            Family::Failures | Family::Rivals | Family::Abis | Family::Dependents | Family::Generations | Family::Meta => &self.small,
+            Family::Failures
+            | Family::Rivals
+            | Family::Abis
+            | Family::Dependents
+            | Family::Generations
+            | Family::EndedIn
+            | Family::Listeners
+            | Family::Meta => &self.small,
         };
         settings.build(cache)
     }

@@ -1,6 +1,6 @@
-//! The projection: one record → puts and deletes in the families.
+//! The projection: records → puts and deletes in the families.
 //!
-//! A pure function of the record: it reads nothing, so a batch is made without touching the disk, and the families can be made again
+//! A pure function of the record (of an ending's sequence: of all records so far): it reads nothing, so a batch is made without touching the disk, and the families can be made again
 //! from the records. Every put is idempotent. `SCHEMA.md` counts the puts for a transaction and says why each is there.
 //!
 //! Keys are arrays on the stack and values are encoded into one buffer that is used again, straight into [`Puts`].
@@ -11,7 +11,7 @@ use uuid::Uuid;
 use crate::{
     codec::{self, HashEntry, Row},
     keys::{self, Tag},
-    record::{AttemptRow, Dependency, DependentRow, HEADS_PRUNED_PER_BLOCK, Place, Record, TransactionRow},
+    record::{AttemptRow, Dependency, DependentRow, EndingsRow, HEADS_PRUNED_PER_BLOCK, Place, Record, TransactionRow},
     sabotage::{self, Sabotage},
     store::{Family, Puts},
 };
@@ -26,6 +26,46 @@ impl Scratch {
         codec::encode(row, &mut self.0);
         out.put(R::FAMILY, key, &self.0);
     }
+}
+
+/// Writes what the records of one append change in the families to `out`. `last_ending`: sequence of the last ending before; gives that of
+/// the last one now.
+pub fn project_all(records: &[Record], last_ending: u64, scratch: &mut Scratch, out: &mut impl Puts) -> u64 {
+    for record in records {
+        project(record, scratch, out);
+    }
+    let last = endings(records, last_ending, scratch, out);
+    if last > last_ending && !sabotage::on(Sabotage::EndingsCountedAnew) {
+        out.put(Family::Meta, keys::META_ENDINGS, &last.to_be_bytes());
+    }
+    last
+}
+
+/// A row for each block with receipts, and one for all that have failed: not one for each transaction.
+fn endings(records: &[Record], mut last: u64, scratch: &mut Scratch, out: &mut impl Puts) -> u64 {
+    let mut put = |row: EndingsRow| {
+        if row.ids.is_empty() {
+            return;
+        }
+        let first = last + 1;
+        last += row.ids.len() as u64;
+        scratch.put(&keys::endings(first), &row, out);
+        if let Some(number) = row.block {
+            out.put(Family::EndedIn, &keys::ended_in(number), &codec::encode_number(first));
+        }
+    };
+    let mut failed = EndingsRow { block: None, ids: Vec::new() };
+    for record in records {
+        match record {
+            Record::Failed { id, .. } if !sabotage::on(Sabotage::FailureNotInFeed) => failed.ids.push(*id),
+            Record::Block { number, receipts, .. } => {
+                put(EndingsRow { block: Some(*number), ids: receipts.iter().map(|(id, _)| *id).collect() });
+            }
+            _ => {}
+        }
+    }
+    put(failed);
+    last
 }
 
 /// Writes what `record` changes in the families to `out`.
@@ -69,6 +109,10 @@ pub fn project(record: &Record, scratch: &mut Scratch, out: &mut impl Puts) {
                 scratch.put(key, item, out);
             }
         }
+        Record::Listener { name, row } => match row {
+            Some(row) => scratch.put(name.as_bytes(), row, out),
+            None => out.delete(Family::Listeners, name.as_bytes()),
+        },
         Record::Block { number, head, receipts, rivals, floors, prune_heads_below } => {
             scratch.put(&keys::head(*number), head, out);
             for (id, receipt) in receipts {
@@ -88,6 +132,9 @@ pub fn project(record: &Record, scratch: &mut Scratch, out: &mut impl Puts) {
             out.put(Family::Meta, keys::META_HIGHEST, &highest.to_be_bytes());
             for number in to + 1..=*from {
                 out.delete(Family::Heads, &keys::head(number));
+                if !sabotage::on(Sabotage::EndingsKeptAfterReorg) {
+                    out.delete(Family::EndedIn, &keys::ended_in(number));
+                }
             }
             for (id, receipt) in orphans {
                 if !sabotage::on(Sabotage::OrphanReceiptKept) {

@@ -89,6 +89,15 @@ pub fn attempts_of(store: &impl Store, ids: &[Uuid]) -> Result<Vec<Vec<AttemptRo
     ids.iter().map(|id| attempts(store, *id)).collect()
 }
 
+/// The attempts with these ids, generations and numbers, in their order.
+///
+/// # Errors
+/// See [`StoreError`].
+pub fn attempts_at(store: &impl Store, which: impl Iterator<Item = (Uuid, u16, u16)>) -> Result<Vec<Option<AttemptRow>>, StoreError> {
+    let keys: Vec<Vec<u8>> = which.map(|(id, generation, attempt)| keys::attempt(id, generation, attempt).to_vec()).collect();
+    many(store, &keys)
+}
+
 /// The receipt of `id`.
 ///
 /// # Errors
@@ -302,7 +311,7 @@ pub fn last_head(store: &impl Store) -> Result<Option<(u64, HeadRow)>, StoreErro
     let to = keys::after(&keys::head(u64::MAX));
     let pairs = store.scan(Family::Heads, &keys::head(0), &to, Direction::Backward, 1)?;
     let Some((key, value)) = pairs.first() else { return Ok(None) };
-    let number = split(Family::Heads, key, keys::split_head)?;
+    let number = split(Family::Heads, key, keys::split_number)?;
     Ok(Some((number, decode(Family::Heads, key, value, codec::decode)?)))
 }
 
@@ -392,7 +401,7 @@ fn entries(store: &impl Store, address: &Address, tag: Tag, from: u64, limit: us
         .collect()
 }
 
-fn row<R: Row>(store: &impl Store, key: &[u8]) -> Result<Option<R>, StoreError> {
+pub(crate) fn row<R: Row>(store: &impl Store, key: &[u8]) -> Result<Option<R>, StoreError> {
     store.get(R::FAMILY, key)?.map(|value| decode(R::FAMILY, key, &value, codec::decode)).transpose()
 }
 
@@ -415,10 +424,15 @@ fn decode_many<T>(
     keys.iter().zip(values).map(|(key, value)| value.as_ref().map(|value| decode(family, key, value, &decoder)).transpose()).collect()
 }
 
-fn decode<T>(family: Family, key: &[u8], value: &[u8], decoder: impl Fn(&[u8]) -> Result<T, CodecError>) -> Result<T, StoreError> {
+pub(crate) fn decode<T>(
+    family: Family,
+    key: &[u8],
+    value: &[u8],
+    decoder: impl Fn(&[u8]) -> Result<T, CodecError>,
+) -> Result<T, StoreError> {
     decoder(value).map_err(|error| StoreError::corrupt(family, key, error))
 }
 
-fn split<T>(family: Family, key: &[u8], splitter: impl Fn(&[u8]) -> Option<T>) -> Result<T, StoreError> {
+pub(crate) fn split<T>(family: Family, key: &[u8], splitter: impl Fn(&[u8]) -> Option<T>) -> Result<T, StoreError> {
     splitter(key).ok_or_else(|| StoreError::corrupt(family, key, "its key has the wrong length"))
 }

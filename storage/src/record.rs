@@ -254,6 +254,33 @@ pub struct AbiRow {
     pub definition: String,
 }
 
+/// Transactions that ended in one append: what receipt listeners are told of (row E1).
+///
+/// Each has a sequence of its own: the row's key is that of the first, and those behind it follow without a gap. The sequence of a row is
+/// greater than all that were ever given before, also where a reorg has undone those.
+#[derive(Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
+pub struct EndingsRow {
+    /// The block that holds them: they end when it is deep enough, unless it leaves the chain before. `None`: they have failed.
+    pub block: Option<u64>,
+    /// Which, in the order of their sequences.
+    pub ids: Vec<Uuid>,
+}
+
+/// A receipt listener: a place in the sequence of endings that somebody keeps up to date (row E1).
+#[derive(Serialize, Deserialize, Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ListenerRow {
+    /// When it was made, µs since the Unix epoch.
+    pub created_at: u64,
+    /// Whether it is delivered to.
+    pub started: bool,
+    /// The sequence above which it began.
+    pub above: u64,
+    /// Whether it is told of public transactions alone, as all are so far.
+    pub public_only: bool,
+    /// The sequence up to which everything has been acknowledged.
+    pub checkpoint: u64,
+}
+
 /// One step, appended atomically with all others of its [`Commit`](crate::Commit).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Record {
@@ -325,6 +352,13 @@ pub enum Record {
         /// Each with its key, as [`keys::abi_item`](crate::keys::abi_item) makes it.
         items: Vec<(Vec<u8>, AbiRow)>,
     },
+    /// A receipt listener as it is from now on; `None`: it is deleted.
+    Listener {
+        /// Its name.
+        name: String,
+        /// What it is.
+        row: Option<ListenerRow>,
+    },
     /// A block the follower has read, with what it completed.
     Block {
         /// Block number.
@@ -385,6 +419,7 @@ impl Record {
                     accepted(row) + failure.reason.len() + depends_on.len() * DEPENDENCY_BYTES
                 }
                 Self::Paused { .. } => 0,
+                Self::Listener { name, .. } => name.len(),
                 Self::Abi { items } => items.iter().map(|(key, row)| key.len() + row.definition.len()).sum(),
                 Self::Changed { transaction: row, replaced, .. } => {
                     transaction(row) + replaced.as_ref().map_or(0, |(_, row)| OVERHEAD_BYTES + row.request.data.len())
@@ -397,8 +432,8 @@ impl Record {
     }
 }
 
-/// Bytes of one receipt with its key: two hashes, an id, and numbers.
-const RECEIPT_BYTES: usize = 160;
+/// Bytes of one receipt with its key, two hashes, an id, and numbers, and of its id among the endings.
+const RECEIPT_BYTES: usize = 180;
 /// Bytes of one authorization.
 const AUTHORIZATION_BYTES: usize = 130;
 /// Bytes of one dependency: what is in the row, and its entry in `dependents`.

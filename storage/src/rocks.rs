@@ -42,13 +42,13 @@ use crate::{
     batch::Batch,
     keys,
     options::Options,
-    project::{Scratch, project},
+    project::{Scratch, project_all},
     record::Record,
     store::{Append, Direction, Family, Pair, Puts, Store, StoreError},
 };
 
 /// Version of the families' layout as a whole. A store with a newer one is not opened. Rows have versions of their own.
-pub const SCHEMA_VERSION: u32 = 3;
+pub const SCHEMA_VERSION: u32 = 4;
 
 /// Locked by the process that has the store open.
 const LOCK_FILE: &str = "millrace.lock";
@@ -113,6 +113,8 @@ struct Inner {
 struct Log {
     /// Sequence of the last append; `None` from an unknown append until the store has been reopened.
     sequence: Option<u64>,
+    /// Sequence of the last ending; what it is after an unknown append, the reopening tells.
+    last_ending: u64,
     scratch: Scratch,
     batch: Batch,
     /// Capacity for the next batch: what the last one needed.
@@ -129,8 +131,9 @@ impl RocksStore {
         fs::create_dir_all(dir).map_err(|error| failed(error.to_string()))?;
         let lock = lock(dir)?;
         let db = open_database(dir, options)?;
-        let sequence = last_sequence(&db).map_err(|error| failed(error.to_string()))?;
-        let log = Log { sequence: Some(sequence), scratch: Scratch::default(), batch: Batch::default(), capacity: 0 };
+        let sequence = number(&db, keys::META_SEQUENCE).map_err(|error| failed(error.to_string()))?;
+        let last_ending = number(&db, keys::META_ENDINGS).map_err(|error| failed(error.to_string()))?;
+        let log = Log { sequence: Some(sequence), last_ending, scratch: Scratch::default(), batch: Batch::default(), capacity: 0 };
         Ok(Self(Arc::new(Inner {
             dir: dir.to_owned(),
             options: options.clone(),
@@ -170,9 +173,7 @@ impl RocksStore {
         let Some(db) = db.as_ref() else {
             return Append::Refused(StoreError::Closed);
         };
-        for record in records {
-            project(record, &mut log.scratch, &mut log.batch);
-        }
+        let last_ending = project_all(records, log.last_ending, &mut log.scratch, &mut log.batch);
         log.batch.put(Family::Meta, keys::META_SEQUENCE, &sequence.to_be_bytes());
         let mut batch = WriteBatch::with_capacity_bytes(log.capacity);
         log.batch.drain_to(|family| handle(db, family), &mut batch);
@@ -182,6 +183,7 @@ impl RocksStore {
         match db.write_opt(batch, &synced) {
             Ok(()) => {
                 self.0.batch_bytes.fetch_add(log.capacity as u64, Ordering::Relaxed);
+                log.last_ending = last_ending;
                 Append::Durable { sequence }
             }
             Err(error) => Append::Unknown(io("append", &error)),
@@ -257,7 +259,8 @@ impl Store for RocksStore {
         drop(db.take());
         let opened = open_database(&self.0.dir, &self.0.options)
             .map_err(|error| StoreError::Io { action: "open again", reason: error.to_string() })?;
-        let sequence = last_sequence(&opened)?;
+        let sequence = number(&opened, keys::META_SEQUENCE)?;
+        log.last_ending = number(&opened, keys::META_ENDINGS)?;
         *db = Some(opened);
         log.sequence = Some(sequence);
         Ok(sequence)
@@ -336,9 +339,8 @@ fn schema_version(db: &DB) -> Result<Option<u32>, rocksdb::Error> {
     Ok(value.map(|value| value.as_slice().try_into().map_or(u32::MAX, u32::from_be_bytes)))
 }
 
-/// The sequence on disk; 0 before the first append.
-fn last_sequence(db: &DB) -> Result<u64, StoreError> {
-    let key = keys::META_SEQUENCE;
+/// A number of `meta` on disk; 0 before the first append that wrote it.
+fn number(db: &DB, key: &[u8]) -> Result<u64, StoreError> {
     let value = db.get_cf(handle(db, Family::Meta), key).map_err(|error| io("read the sequence", &error))?;
     match value {
         None => Ok(0),

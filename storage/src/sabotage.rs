@@ -65,4 +65,10 @@ sabotages! {
     QueueEntryKept = "queue-entry-kept",
     /// The receipt of a block that left the chain stays.
     OrphanReceiptKept = "orphan-receipt-kept",
+    /// What has failed is not among the endings that listeners are told of.
+    FailureNotInFeed = "failure-not-in-feed",
+    /// The endings of a block that left the chain stay.
+    EndingsKeptAfterReorg = "endings-kept-after-reorg",
+    /// After a restart endings get sequences that others had.
+    EndingsCountedAnew = "endings-counted-anew",
 }

@@ -47,13 +47,19 @@ pub enum Family {
     Dependents,
     /// id ++ generation → [`GenerationRow`](crate::GenerationRow)
     Generations,
+    /// sequence of the first → [`EndingsRow`](crate::EndingsRow)
+    Endings,
+    /// block number → sequence of its row in `endings`
+    EndedIn,
+    /// name → [`ListenerRow`](crate::ListenerRow)
+    Listeners,
     /// schema version and sequence of the last append
     Meta,
 }
 
 impl Family {
     /// All families; a family's place here is `family as usize`.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 16] = [
         Self::Transactions,
         Self::Attempts,
         Self::ByAddress,
@@ -66,6 +72,9 @@ impl Family {
         Self::Abis,
         Self::Dependents,
         Self::Generations,
+        Self::Endings,
+        Self::EndedIn,
+        Self::Listeners,
         Self::Meta,
     ];
 
@@ -85,6 +94,9 @@ impl Family {
             Self::Abis => "abis",
             Self::Dependents => "dependents",
             Self::Generations => "generations",
+            Self::Endings => "endings",
+            Self::EndedIn => "ended_in",
+            Self::Listeners => "listeners",
             Self::Meta => "meta",
         }
     }

@@ -20,6 +20,7 @@ use uuid::Uuid;
 
 use super::contracts::Contract;
 use super::control::Order;
+use super::listeners::{self, Message};
 use super::look::Look;
 use super::methods::Args;
 use super::params::PauseEnd;
@@ -47,6 +48,7 @@ pub(super) enum Plan {
     ClearGasPrice,
     Signer(Signer),
     Order(Order),
+    Listener(listeners::Call),
 }
 
 /// A question or an order about a signing address.
@@ -68,11 +70,11 @@ pub(super) enum Sent {
     Error(RpcError),
 }
 
-/// The reply to a body; empty if it had only notifications.
-pub(super) async fn answer<S: Store>(api: &Api<S>, body: &[u8]) -> Vec<u8> {
+/// The reply to a body; empty if it had only notifications. `message`: the one of a WebSocket that it is.
+pub(super) async fn answer<S: Store>(api: &Api<S>, message: Option<&Message<'_, S>>, body: &[u8]) -> Vec<u8> {
     match envelope::read(body, api.limits.batch) {
-        Ok(Body::Single(request)) => answer_all(api, vec![request], false).await,
-        Ok(Body::Batch(requests)) => answer_all(api, requests, true).await,
+        Ok(Body::Single(request)) => answer_all(api, message, vec![request], false).await,
+        Ok(Body::Batch(requests)) => answer_all(api, message, requests, true).await,
         Err(error) => {
             api.metrics.api_errors.increment(1);
             error_reply(&error)
@@ -102,7 +104,7 @@ pub fn submissions(body: &[u8], batch_max: usize) -> Result<Vec<Submission>, Str
     Ok(submissions)
 }
 
-async fn answer_all<S: Store>(api: &Api<S>, requests: Vec<Request<'_>>, batch: bool) -> Vec<u8> {
+async fn answer_all<S: Store>(api: &Api<S>, message: Option<&Message<'_, S>>, requests: Vec<Request<'_>>, batch: bool) -> Vec<u8> {
     api.metrics.api_calls.increment(requests.len() as u64);
     let mut submissions = Vec::new();
     let plans: Vec<_> = requests.into_iter().map(|request| (request.id, plan(request.call, api.limits.batch, &mut submissions))).collect();
@@ -111,7 +113,7 @@ async fn answer_all<S: Store>(api: &Api<S>, requests: Vec<Request<'_>>, batch: b
     for (id, plan) in plans {
         let start = out.len();
         out.push(if out.is_empty() { b'[' } else { b',' });
-        carry_out(api, plan, id, &mut outcomes, &mut out).await;
+        carry_out(api, message, plan, id, &mut outcomes, &mut out).await;
         if id.is_none() {
             // A notification: done, and nothing is said about it.
             out.truncate(start);
@@ -129,7 +131,14 @@ fn plan(call: Result<Call<'_>, RpcError>, most: usize, submissions: &mut Vec<Sub
 }
 
 /// Finishes one request and writes its reply.
-async fn carry_out<S: Store>(api: &Api<S>, plan: Plan, id: Option<&RawValue>, outcomes: &mut Outcomes, out: &mut Vec<u8>) {
+async fn carry_out<S: Store>(
+    api: &Api<S>,
+    message: Option<&Message<'_, S>>,
+    plan: Plan,
+    id: Option<&RawValue>,
+    outcomes: &mut Outcomes,
+    out: &mut Vec<u8>,
+) {
     let id = id.unwrap_or(RawValue::NULL);
     let errors = &api.metrics.api_errors;
     match plan {
@@ -171,6 +180,11 @@ async fn carry_out<S: Store>(api: &Api<S>, plan: Plan, id: Option<&RawValue>, ou
         Plan::Order(order) => {
             let result = order.carry_out(api).await.inspect_err(|_| errors.increment(1));
             write_reply(out, id, result.as_ref());
+        }
+        Plan::Listener(call) => {
+            // On the heap, as above.
+            let result = Box::pin(call.answer(&api.listeners, message)).await.inspect_err(|_| errors.increment(1));
+            write_reply(out, id, result.as_deref());
         }
         Plan::Look(look) => {
             let result = if out.len() > MAX_REPLY_BYTES {

@@ -3,7 +3,8 @@
 //! ```text
 //! connection (jsonrpc) ─ POST / or a message of a WebSocket ─► envelope ─► methods ─► params ─► calls ─ sends of the whole body, together ─► Engine::submit
 //!      │                                       │                                                      on disk, or why not
-//!      │                                       └─ look-ups ─► Readers ─► view ─► render
+//!      │                                       ├─ look-ups ─► Readers ─► view ─► render
+//!      │                                       └─ listeners ─► feed, and notifications over the WebSocket
 //!      ├─ GET /livez    the process works
 //!      ├─ GET /readyz   ok, or the reasons why not
 //!      └─ GET /metrics  Prometheus text
@@ -22,6 +23,7 @@ mod authorizations;
 mod calls;
 mod contracts;
 mod control;
+mod listeners;
 mod look;
 mod methods;
 pub(crate) mod params;
@@ -46,6 +48,8 @@ use crate::metrics::Metrics;
 
 pub use calls::submissions;
 
+use self::listeners::{Listeners, Session};
+
 /// Connections to the node for what only it can answer.
 const UPSTREAM_CONNECTIONS: usize = 4;
 
@@ -60,6 +64,7 @@ pub struct Api<S: Store> {
     /// A gas estimate is multiplied by this.
     limit_factor: f64,
     upstream: Upstream<EpollRoom>,
+    listeners: Rc<Listeners<S>>,
 }
 
 impl<S: Store> Api<S> {
@@ -69,7 +74,8 @@ impl<S: Store> Api<S> {
         let required_confirmations = config.txmgr.required_confirmations;
         let upstream = Upstream::new(EpollRoom::new(), engine.roster().clone(), UPSTREAM_CONNECTIONS);
         let limit_factor = config.gas.limit_factor;
-        Rc::new(Self { engine, metrics, prometheus, limits, required_confirmations, limit_factor, upstream })
+        let listeners = Listeners::new(engine.clone(), metrics.clone());
+        Rc::new(Self { engine, metrics, prometheus, limits, required_confirmations, limit_factor, upstream, listeners })
     }
 }
 
@@ -81,7 +87,7 @@ pub async fn serve<S: Store>(listener: TcpListener, api: Rc<Api<S>>, stop: watch
 }
 
 impl<S: Store> Service for Api<S> {
-    type Session = ();
+    type Session = Session<S>;
 
     const PAGES: &'static [&'static str] = &["/livez", "/readyz", "/metrics"];
 
@@ -99,6 +105,7 @@ impl<S: Store> Service for Api<S> {
             "/readyz" => readiness(&self.engine.not_ready(), &self.engine.remarks()),
             "/metrics" => {
                 self.engine.refresh_gauges();
+                self.listeners.measure();
                 text(StatusCode::OK, self.prometheus.render())
             }
             _ => return None,
@@ -106,13 +113,18 @@ impl<S: Store> Service for Api<S> {
     }
 
     async fn answer(&self, body: &[u8]) -> Vec<u8> {
-        calls::answer(self, body).await
+        calls::answer(self, None, body).await
     }
 
-    fn open(&self, _: Outbox) {}
+    fn open(&self, outbox: Outbox) -> Session<S> {
+        Session::new(Rc::clone(&self.listeners), outbox)
+    }
 
-    async fn hear(&self, (): &(), message: &[u8]) -> Vec<u8> {
-        calls::answer(self, message).await
+    async fn hear(&self, session: &Session<S>, message: &[u8]) -> Vec<u8> {
+        let asked = session.message();
+        let reply = calls::answer(self, Some(&asked), message).await;
+        asked.answered();
+        reply
     }
 }
 

@@ -15,6 +15,7 @@ use storage::{RocksStore, Store, Wake, WriterState, writer};
 use super::{Clock, Engine, EngineParts, Ids, Reservations};
 use crate::chain::{ChainStatus, Nodes, Roster};
 use crate::config::{Config, EndpointConfig, NodeConfig, Pin};
+use crate::feed::News;
 use crate::keys::{Keyring, Signer};
 use crate::metrics::Metrics;
 use crate::readers::Readers;
@@ -126,6 +127,7 @@ pub fn assemble<S: Store>(config: &Config, shards: usize, surroundings: Surround
     let probe_interval = Duration::from_millis(config.node.probe_interval_ms);
     let prices = PriceDesk::default();
     let census = Arc::new(Census::new(shards));
+    let news = News::default();
     crate::point::watch_requests();
     let mut follow = Some(FollowParts {
         oracle: config.gas.oracle().transpose().map_err(|error| anyhow!("gas.oracle_url: {error}"))?.map(Arc::new),
@@ -162,6 +164,7 @@ pub fn assemble<S: Store>(config: &Config, shards: usize, surroundings: Surround
             blocked,
             mailboxes: mailboxes.clone(),
             follow: follow.take(),
+            news: news.clone(),
         })
         .collect();
     let engine = Engine::new(EngineParts {
@@ -179,6 +182,8 @@ pub fn assemble<S: Store>(config: &Config, shards: usize, surroundings: Surround
         metrics,
         clock,
         census,
+        news,
+        required_confirmations: config.txmgr.required_confirmations,
     });
     Ok(Assembly { engine, shards, writer, stop, bells })
 }

@@ -25,6 +25,7 @@ use super::signing::Signing;
 use super::watches::Watches;
 use crate::chain::{Gates, Roster};
 use crate::engine::Reservations;
+use crate::feed::News;
 use crate::keys::Signer;
 use crate::metrics::Metrics;
 use crate::point::{self, Point};
@@ -81,6 +82,8 @@ pub struct ShardParts<S: Store> {
     pub follow: Option<FollowParts>,
     /// Its number, and where it tells how many transactions are in each stage.
     pub census: (usize, Arc<Census>),
+    /// Rung when endings, or a block, have got to disk.
+    pub news: News,
 }
 
 /// What a shard's own tasks bring home.
@@ -127,6 +130,7 @@ pub struct Shard<R: Room, S: Store> {
     stop: Arc<AtomicBool>,
     stopping: bool,
     census: (usize, Arc<Census>),
+    news: News,
 }
 
 impl<R: Room, S: Store> Shard<R, S> {
@@ -172,6 +176,7 @@ impl<R: Room, S: Store> Shard<R, S> {
             stop: parts.stop,
             stopping: false,
             census: parts.census,
+            news: parts.news,
             room,
         };
         for recovered in parts.recovered {
@@ -280,6 +285,7 @@ impl<R: Room, S: Store> Shard<R, S> {
                         // The follower may have ended with the room.
                         let _ = done.send(());
                     }
+                    self.news.ring();
                 }
                 (Written::Refused, true) => self.submit_block(),
                 (Written::Durable, false) => {
@@ -411,6 +417,9 @@ impl<R: Room, S: Store> Shard<R, S> {
                 Action::Count(counted) => {
                     if let (false, Counted::Bound(id, _) | Counted::Failed(id)) = (self.watches.is_empty(), counted) {
                         self.watches.settled(&id);
+                    }
+                    if matches!(counted, Counted::Failed(_)) {
+                        self.news.ring();
                     }
                     count(&self.metrics, counted);
                 }

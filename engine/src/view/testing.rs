@@ -84,10 +84,11 @@ impl History {
         self.append(&[Record::Block { number, head, receipts, rivals: Vec::new(), floors: Vec::new(), prune_heads_below: None }]);
     }
 
-    /// Blocks above `to`, in which nothing was mined, leave the chain; `from` was the newest.
-    pub(crate) fn rewind(&mut self, from: u64, to: u64) {
+    /// Blocks above `to`, in which these were mined, leave the chain; `from` was the newest.
+    pub(crate) fn rewind(&mut self, from: u64, to: u64, mined: &[Uuid]) {
+        let orphans = mined.iter().filter_map(|id| Some((*id, self.view(*id, 1).receipt?))).collect();
         let head = HeadRow { hash: B256::with_last_byte(1), parent_hash: B256::ZERO, timestamp: to, seen_at: Self::seen_at(to) };
-        self.append(&[Record::Rewind { to, head, from, highest: from, orphans: Vec::new(), rivals: Vec::new() }]);
+        self.append(&[Record::Rewind { to, head, from, highest: from, orphans, rivals: Vec::new() }]);
     }
 
     fn receipt(&self, id: Uuid, block_number: u64) -> ReceiptRow {

@@ -7,6 +7,7 @@
 //! | `foreign` | somebody else signs with our keys |
 //! | `funds` | the money of an address is gone for a while |
 //! | `heads` | the WebSocket that tells of heads is cut for twenty blocks |
+//! | `listeners` | who listens to receipts crashes, and so does the engine |
 //! | `orders` | its caller cancels or updates what is in the pool |
 //! | `pool` | the pool forgets one transaction, or all, or its process starts again without it |
 //! | `price` | the base fee rises above what was bid, and above the cap |
@@ -24,6 +25,7 @@ mod disk;
 mod foreign;
 mod funds;
 mod heads;
+mod listeners;
 mod orders;
 mod pool;
 mod price;

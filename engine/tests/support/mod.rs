@@ -10,6 +10,7 @@ pub(crate) mod disk;
 pub(crate) mod http;
 pub(crate) mod node;
 pub(crate) mod schema;
+pub(crate) mod socket;
 pub(crate) mod world;
 
 use std::ffi::OsString;

@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod crash;
+mod endings;
 mod kit;
 mod opening;
 mod reading;

@@ -10,6 +10,7 @@ use storage::read;
 use uuid::Uuid;
 
 use crate::chain::STRANGER;
+use crate::feed::feed;
 use crate::load::{Book, Plan, recipient};
 use crate::meddler::{kept, nothing_blocked};
 use crate::node::Node;
@@ -47,6 +48,7 @@ pub(crate) fn invariants(book: &Book, plan: &Plan, node: &Node, store: &MemorySt
         }
     }
     nothing_blocked(store)?;
+    feed(book, store, txmgr.required_confirmations)?;
     statuses(book, plan, node, &mined, store, txmgr)
 }
 

@@ -12,6 +12,7 @@ use tokio::sync::oneshot;
 use uuid::Uuid;
 
 use crate::executor::{Executor, Process};
+use crate::feed::Follower;
 use crate::meddler::Orders;
 use crate::node::WORLD;
 use crate::store::MemoryStore;
@@ -75,9 +76,11 @@ pub(crate) struct Book {
     pub(crate) depends_on: BTreeMap<u64, Vec<Uuid>>,
     /// Orders about accepted transactions.
     pub(crate) orders: Orders,
+    /// Who follows the feed of endings.
+    pub(crate) follower: Follower,
     /// A promise that was broken, in words.
     pub(crate) broken: Vec<String>,
-    /// Callers that are done, who pauses, and who changes his mind.
+    /// Callers that are done, who pauses, who changes his mind, and who follows the feed.
     pub(crate) done: usize,
 }
 

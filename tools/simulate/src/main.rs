@@ -7,7 +7,7 @@
 //!             ├─ writer ───────► storage::Writer::turn           (production) ─► store in memory, which can fail and tear
 //!             ├─ client ───────► netio::Lane, hyper              (production) ─► streams in memory
 //!             └─ node ─────────  pool, blocks, receipts (simulated), which cuts, delays, repeats, drops and lags
-//!   faults for a while, then none ─► everything must end: exactly once, no gaps, status as on chain, no work left
+//!   faults for a while, then none ─► everything must end: exactly once, no gaps, status as on chain, each ending told once, no work left
 //!   in one seed of eight: a reorg past finality, and then the engine must stop, say so, and take nothing back
 //! ```
 //!
@@ -23,6 +23,7 @@ mod chain;
 mod check;
 mod executor;
 mod faults;
+mod feed;
 mod finality;
 mod heads;
 mod load;

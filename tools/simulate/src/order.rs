@@ -18,6 +18,10 @@ pub(crate) struct Order {
     depends_on: BTreeMap<Uuid, Vec<Dependency>>,
     /// Blocks of those that were mined and did not revert.
     mined: BTreeMap<Uuid, u64>,
+    /// Blocks with receipts, as they are on the chain now.
+    blocks: BTreeMap<u64, (B256, Vec<Uuid>)>,
+    /// Receipts, by transaction and block, whose block has ever been so deep.
+    deep: BTreeSet<(Uuid, B256)>,
     /// What has ever succeeded at that depth: a reorg does not take it back.
     succeeded: BTreeSet<Uuid>,
     /// Prices of the attempts at each nonce a transaction had.
@@ -42,7 +46,12 @@ impl Order {
                 }
             }
             Record::Attempt { id, attempt } => self.attempt(*id, attempt),
-            Record::Block { number, receipts, .. } => {
+            Record::Block { number, head, receipts, .. } => {
+                self.blocks.insert(*number, (head.hash, receipts.iter().map(|(id, _)| *id).collect()));
+                // Heads come one by one, so every block that gets so deep does so under one of them.
+                if let Some((hash, ids)) = (number + 1).checked_sub(self.required).and_then(|block| self.blocks.get(&block)) {
+                    self.deep.extend(ids.iter().map(|id| (*id, *hash)));
+                }
                 for (id, receipt) in receipts {
                     if receipt.success && !self.closing.contains(&receipt.transaction_hash) {
                         self.mined.insert(*id, receipt.block_number);
@@ -51,13 +60,19 @@ impl Order {
                 let deep = self.mined.iter().filter(|(_, block)| **block + self.required <= number + 1);
                 self.succeeded.extend(deep.map(|(id, _)| *id));
             }
-            Record::Rewind { orphans, .. } => {
+            Record::Rewind { to, orphans, .. } => {
+                self.blocks.split_off(&(to + 1));
                 for (id, _) in orphans {
                     self.mined.remove(id);
                 }
             }
-            Record::Changed { .. } | Record::Failed { .. } | Record::Paused { .. } | Record::Abi { .. } => {}
+            Record::Changed { .. } | Record::Failed { .. } | Record::Paused { .. } | Record::Abi { .. } | Record::Listener { .. } => {}
         }
+    }
+
+    /// Whether this transaction's block has ever been deep enough.
+    pub(crate) fn was_deep(&self, id: Uuid, block: B256) -> bool {
+        self.deep.contains(&(id, block))
     }
 
     fn attempt(&mut self, id: Uuid, attempt: &AttemptRow) {

@@ -4,10 +4,13 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use alloy::primitives::B256;
+use parking_lot::Mutex;
+use storage::{Append, Direction, Family, Pair, Puts, Record, Scratch, Store, StoreError, keys, project_all};
+use uuid::Uuid;
+
 use crate::faults::Fault;
 use crate::order::Order;
-use parking_lot::Mutex;
-use storage::{Append, Direction, Family, Pair, Puts, Record, Scratch, Store, StoreError, project};
 
 type Families = [BTreeMap<Vec<u8>, Vec<u8>>; Family::ALL.len()];
 
@@ -82,6 +85,11 @@ impl MemoryStore {
         self.0.lock().order.required = required;
     }
 
+    /// Whether this transaction's block has ever been deep enough.
+    pub(crate) fn was_deep(&self, id: Uuid, block: B256) -> bool {
+        self.0.lock().order.was_deep(id, block)
+    }
+
     /// What was bound too early, or paid too little, since the last call.
     pub(crate) fn take_broken(&self) -> Vec<String> {
         std::mem::take(&mut self.0.lock().order.broken)
@@ -111,11 +119,12 @@ impl Puts for Apply<'_> {
 
 impl Disk {
     fn write(&mut self, records: &[Record]) {
-        let mut scratch = Scratch::default();
         for record in records {
             self.order.see(record);
-            project(record, &mut scratch, &mut Apply(&mut self.families));
         }
+        let last_ending = self.families[Family::Meta as usize].get(keys::META_ENDINGS);
+        let last_ending = last_ending.and_then(|value| value.as_slice().try_into().ok()).map_or(0, u64::from_be_bytes);
+        project_all(records, last_ending, &mut Scratch::default(), &mut Apply(&mut self.families));
         self.sequence += 1;
     }
 

@@ -21,6 +21,7 @@ use storage::{Turn, Writer};
 use crate::check::invariants;
 use crate::executor::{Executor, Process};
 use crate::faults::{Fault, Tally, draw};
+use crate::feed::follower;
 use crate::finality;
 use crate::load::{Book, Plan, Present, Running, caller, pauser};
 use crate::meddler::meddler;
@@ -39,8 +40,8 @@ const TRANSACTIONS: u64 = 200;
 const FAULTS: u64 = 12;
 /// Callers of one seed.
 const CALLERS: usize = 4;
-/// Those, who pauses, and who changes his mind.
-const TASKS: usize = CALLERS + 2;
+/// Those, who pauses, who changes his mind, and who follows the feed.
+const TASKS: usize = CALLERS + 3;
 /// Longest wait of a fault for the stage it is aimed at.
 pub(crate) const AIM: Duration = Duration::from_secs(3);
 /// Longest time between two faults.
@@ -175,6 +176,8 @@ fn run(executor: Executor) -> Result<Outcome, String> {
     let (present, orders) = (Rc::clone(&world.present), Rc::clone(&calm));
     let store = world.store.clone();
     world.executor.spawn(WORLD, meddler(world.executor.clone(), present, Rc::clone(&book), Rc::clone(&plan), store, orders));
+    let (present, ends) = (Rc::clone(&world.present), Rc::clone(&calm));
+    world.executor.spawn(WORLD, follower(world.executor.clone(), present, Rc::clone(&book), world.store.clone(), ends));
     let (mut failure, mut next_look) = (None, Duration::ZERO);
     let ended = world.executor.run_until(LIMIT, || {
         let now = world.executor.unix_time();

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::super::calls::Plan;
 use super::super::params;
-use super::{Method, Param, all};
+use super::{Method, Param, all, listeners};
 use crate::jsonrpc::schema;
 
 /// The version of OpenRPC that the document keeps to.
@@ -42,6 +42,8 @@ fn made() -> Value {
             "license": { "name": "MIT OR Apache-2.0" },
         },
         "methods": methods,
+        // OpenRPC has no word for what is said without being asked.
+        "x-notifications": [listeners::notification(&mut results)],
     })
 }
 

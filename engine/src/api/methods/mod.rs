@@ -12,6 +12,7 @@
 mod addresses;
 mod contracts;
 mod discover;
+mod listeners;
 mod orders;
 mod transactions;
 
@@ -24,7 +25,8 @@ use crate::jsonrpc::quantity::shortened;
 use crate::jsonrpc::schema::SchemaOf;
 
 /// The whole table, by subject.
-static TABLE: [&[Method]; 5] = [&transactions::METHODS, &orders::METHODS, &addresses::METHODS, &contracts::METHODS, &discover::METHODS];
+static TABLE: [&[Method]; 6] =
+    [&transactions::METHODS, &orders::METHODS, &addresses::METHODS, &contracts::METHODS, &listeners::METHODS, &discover::METHODS];
 
 /// One method of the interface.
 pub(super) struct Method {

@@ -116,7 +116,7 @@ mod tests {
         assert_eq!((verdict(&history, 1, 12), verdict(&history, 2, 12)), (Verdict::Succeeded, Verdict::Open));
         history.block(9, &[]);
         assert_eq!(verdict(&history, 2, 2), Verdict::Succeeded);
-        history.rewind(9, 8);
+        history.rewind(9, 8, &[]);
         assert_eq!((verdict(&history, 2, 3), verdict(&history, 2, 2)), (Verdict::Open, Verdict::Succeeded));
     }
 

@@ -1,0 +1,346 @@
+//! Receipt listeners: named places in the feed, kept on disk, and their delivery over WebSockets (row E1).
+//!
+//! ```text
+//! create, start, stop, delete ─► a row on disk                        nobody subscribes: that row is all there is
+//! subscribe ─► Delivery ─► feed::Page, by a reader ─► outbox ─► ptx_subscription
+//!                 ▲ ▲                                               │
+//!        News ────┘ └── ptx_ack: checkpoint on disk, then Ok ◄──────┘
+//! ```
+//!
+//! What is delivered when is decided in [`delivery`]; here is its I/O, all of it on the control thread. A listener that somebody subscribes to
+//! takes a few hundred bytes and one batch, which is read when it is to be sent. So one that is never acknowledged costs its row.
+//!
+//! **Promises.** Every ending above a listener's beginning is delivered until it has been acknowledged: after a crash of either side, after
+//! `ptx_nack`, and to the next subscription when one ends. In the order of sequences, and a sequence that comes for the second time is a repeat. An
+//! acknowledgement that was answered is on disk. An ending that a reorg takes back before it was delivered is not delivered; one that was
+//! delivered before comes again with a new sequence once it has ended again.
+//!
+//! **How it fails.** A mistake is an error that changes nothing. A checkpoint that could not be saved leaves its batch in flight: acknowledge
+//! it again. A reader that is busy is asked again after a rest. A client that does not read is cut off by its connection.
+
+mod delivery;
+mod render;
+mod session;
+
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
+use std::rc::Rc;
+
+use serde_json::value::RawValue;
+use storage::{ListenerRow, Record, Store, feed};
+use tokio::sync::RwLock;
+use tokio::task::spawn_local;
+use tokio::time::sleep;
+use uuid::Uuid;
+
+use self::delivery::{Action, Delivery, Event, Found};
+use self::render::New;
+pub(super) use self::render::{Batch, CreateParams, Listener, QueryParams};
+pub(super) use self::session::{Call, Message, Session};
+use crate::engine::Engine;
+use crate::feed::Page;
+use crate::jsonrpc::error::RpcError;
+use crate::jsonrpc::{Outbox, Outgoing};
+use crate::metrics::Metrics;
+
+/// Most listeners: each is looked at when the metrics are.
+const LISTENERS_MAX: usize = 1000;
+/// Most subscriptions to one listener: one is delivered to, the others stand in line.
+const LINE_MAX: usize = 16;
+
+/// The listeners that somebody subscribes to, and the way to all.
+pub(super) struct Listeners<S: Store> {
+    engine: Engine<S>,
+    metrics: Metrics,
+    open: RefCell<BTreeMap<String, Open>>,
+    /// Shared by acknowledgements, which write the row of an open listener; held alone by what reads a row to write another one.
+    order: RwLock<()>,
+    opened: Cell<u64>,
+    listening: Cell<bool>,
+}
+
+/// A listener that somebody subscribes to.
+struct Open {
+    /// Tells it from one that had the same name before.
+    number: u64,
+    row: ListenerRow,
+    delivery: Delivery,
+    subscribers: BTreeMap<Uuid, Outbox>,
+    saving: bool,
+}
+
+/// A batch as it was read, and its endings as JSON.
+type Read = Option<(Found, Box<RawValue>)>;
+
+impl<S: Store> Listeners<S> {
+    pub(super) fn new(engine: Engine<S>, metrics: Metrics) -> Rc<Self> {
+        Rc::new(Self {
+            engine,
+            metrics,
+            open: RefCell::default(),
+            order: RwLock::default(),
+            opened: Cell::default(),
+            listening: Cell::default(),
+        })
+    }
+
+    async fn row(&self, name: &str) -> Result<ListenerRow, RpcError> {
+        let wanted = name.to_owned();
+        let row = self.engine.readers().run(move |store| feed::listener(store, &wanted)).await??;
+        row.ok_or_else(|| RpcError::params(format!("there is no listener \"{name}\": ptx_queryReceiptListeners lists them")))
+    }
+
+    /// Puts a row on disk, or takes it away.
+    async fn keep(&self, name: &str, row: Option<ListenerRow>) -> Result<(), RpcError> {
+        Ok(self.engine.keep(Record::Listener { name: name.to_owned(), row }).await?)
+    }
+
+    async fn create(&self, new: New) -> Result<(), RpcError> {
+        let New { name, started, above, public_only } = new;
+        let _alone = self.order.write().await;
+        let wanted = name.clone();
+        let read =
+            move |store: &S| Ok::<_, storage::StoreError>((feed::listener(store, &wanted)?, feed::listeners(store, LISTENERS_MAX)?.len()));
+        let (taken, count) = self.engine.readers().run(read).await??;
+        if taken.is_some() {
+            return Err(RpcError::params(format!("the name \"{name}\" is taken: choose another one, or delete that listener first")));
+        }
+        if count >= LISTENERS_MAX {
+            return Err(RpcError::params(format!("there are {count} listeners, which is the limit: delete one that nobody needs")));
+        }
+        let (_, now) = self.engine.new_id();
+        self.keep(&name, Some(ListenerRow { created_at: now, started, above, public_only, checkpoint: above })).await
+    }
+
+    async fn start(self: &Rc<Self>, name: &str, started: bool) -> Result<(), RpcError> {
+        let _alone = self.order.write().await;
+        let row = ListenerRow { started, ..self.row(name).await? };
+        self.keep(name, Some(row)).await?;
+        self.with(name, None, |open| {
+            open.row.started = started;
+            open.delivery.handle(if started { Event::Started } else { Event::Stopped })
+        });
+        Ok(())
+    }
+
+    async fn delete(&self, name: &str) -> Result<(), RpcError> {
+        let _alone = self.order.write().await;
+        self.row(name).await?;
+        self.keep(name, None).await?;
+        self.open.borrow_mut().remove(name);
+        self.metrics.listener_lag.of(name).set(0.0);
+        Ok(())
+    }
+
+    async fn get(&self, name: &str) -> Result<Listener, RpcError> {
+        let row = self.row(name).await?;
+        let newest = self.engine.readers().run(|store| feed::last_ending(store)).await??;
+        Ok(self.shown(name, row, newest))
+    }
+
+    async fn query(&self, query: &QueryParams) -> Result<Vec<Listener>, RpcError> {
+        let limit = query.checked_limit(LISTENERS_MAX)?;
+        let read = |store: &S| Ok::<_, storage::StoreError>((feed::listeners(store, LISTENERS_MAX)?, feed::last_ending(store)?));
+        let (rows, newest) = self.engine.readers().run(read).await??;
+        let wanted = rows.into_iter().filter(|(_, row)| query.wants(row)).take(limit);
+        Ok(wanted.map(|(name, row)| self.shown(&name, row, newest)).collect())
+    }
+
+    fn shown(&self, name: &str, row: ListenerRow, newest: u64) -> Listener {
+        let subscriptions = self.open.borrow().get(name).map_or(0, |open| open.subscribers.len());
+        Listener::new(name, row, newest, subscriptions)
+    }
+
+    /// A new subscription, which is delivered to once it has [joined](Self::join).
+    async fn subscribe(self: &Rc<Self>, name: &str, outbox: Outbox) -> Result<Uuid, RpcError> {
+        // Alone: an acknowledgement under way would make the row that is read an old one.
+        let _alone = self.order.write().await;
+        let row = self.row(name).await?;
+        let (id, _) = self.engine.new_id();
+        let mut all = self.open.borrow_mut();
+        let open = all.entry(name.to_owned()).or_insert_with(|| {
+            self.opened.set(self.opened.get() + 1);
+            let delivery = Delivery::new(row.started, row.checkpoint);
+            Open { number: self.opened.get(), row, delivery, subscribers: BTreeMap::new(), saving: false }
+        });
+        if open.subscribers.len() >= LINE_MAX {
+            return Err(RpcError::params(format!(
+                "\"{name}\" has {LINE_MAX} subscriptions, which is the limit: one is delivered to, and the others stand in line"
+            )));
+        }
+        open.subscribers.insert(id, outbox);
+        drop(all);
+        self.listen();
+        Ok(id)
+    }
+
+    fn join(self: &Rc<Self>, name: &str, id: Uuid) {
+        self.with(name, None, |open| open.subscribers.contains_key(&id).then(|| open.delivery.handle(Event::Joined(id))).flatten());
+    }
+
+    /// A subscription ends.
+    fn leave(self: &Rc<Self>, name: &str, id: Uuid) {
+        self.with(name, None, |open| {
+            open.subscribers.remove(&id)?;
+            open.delivery.handle(Event::Left(id))
+        });
+        self.close_unused(name);
+    }
+
+    /// Answered once it is on disk.
+    async fn ack(self: &Rc<Self>, name: &str, id: Uuid, batch: Option<u64>) -> Result<(), RpcError> {
+        let (number, action) = {
+            let mut all = self.open.borrow_mut();
+            let open = all.get_mut(name).filter(|open| open.subscribers.contains_key(&id)).ok_or_else(|| deleted(name))?;
+            let action = open.delivery.ack(id, batch).map_err(|refusal| refused(name, refusal))?;
+            open.saving = true;
+            (open.number, action)
+        };
+        let Action::Save(checkpoint) = action else { return Ok(()) };
+        let (reply, saved) = flume::bounded(1);
+        let (this, name) = (Rc::clone(self), name.to_owned());
+        // On its own: whoever acknowledges may go away meanwhile.
+        spawn_local(async move {
+            let kept = this.save(&name, number, checkpoint).await;
+            this.with(&name, Some(number), |open| {
+                open.saving = false;
+                open.delivery.handle(Event::Saved(kept.is_ok()))
+            });
+            this.close_unused(&name);
+            // Whoever acknowledged may have gone.
+            let _ = reply.send(kept);
+        });
+        saved.recv_async().await.map_err(RpcError::internal)?
+    }
+
+    async fn save(&self, name: &str, number: u64, checkpoint: u64) -> Result<(), RpcError> {
+        let _shared = self.order.read().await;
+        let row = self.open.borrow().get(name).filter(|open| open.number == number).map(|open| open.row);
+        let row = ListenerRow { checkpoint, ..row.ok_or_else(|| deleted(name))? };
+        self.keep(name, Some(row)).await?;
+        if let Some(open) = self.open.borrow_mut().get_mut(name).filter(|open| open.number == number) {
+            open.row.checkpoint = checkpoint;
+        }
+        Ok(())
+    }
+
+    fn nack(self: &Rc<Self>, name: &str, id: Uuid, batch: Option<u64>) -> Result<(), RpcError> {
+        let mut nacked = Err(deleted(name));
+        self.with(name, None, |open| {
+            open.subscribers.get(&id)?;
+            let action = open.delivery.nack(id, batch);
+            nacked = action.map(drop).map_err(|refusal| refused(name, refusal));
+            action.ok()
+        });
+        nacked
+    }
+
+    /// Does something with an open listener (with `number`, only if it is that one), and what follows from it.
+    fn with(self: &Rc<Self>, name: &str, number: Option<u64>, work: impl FnOnce(&mut Open) -> Option<Action>) {
+        let follows = {
+            let mut all = self.open.borrow_mut();
+            let Some(open) = all.get_mut(name).filter(|open| number.is_none_or(|number| open.number == number)) else { return };
+            work(open).map(|action| (open.number, action))
+        };
+        if let Some((number, action)) = follows {
+            self.carry_out(name, number, action);
+        }
+    }
+
+    fn carry_out(self: &Rc<Self>, name: &str, number: u64, action: Action) {
+        let (this, name) = (Rc::clone(self), name.to_owned());
+        match action {
+            Action::Read { above, through } => {
+                let required = self.engine.required_confirmations();
+                spawn_local(async move {
+                    let read =
+                        this.engine.readers().run(move |store| Page::read(store, above, through, required).map(|page| batch(&page))).await;
+                    this.came(&name, number, read.ok().and_then(Result::ok).flatten());
+                });
+            }
+            Action::Rest(pause) => {
+                spawn_local(async move {
+                    sleep(pause).await;
+                    this.with(&name, Some(number), |open| open.delivery.handle(Event::Tick));
+                });
+            }
+            // What was read is sent where it has come, and what is saved where it was acknowledged.
+            Action::Send(_) | Action::Save(_) => {}
+        }
+    }
+
+    /// A batch was read: it goes out if it is still wanted, and is forgotten.
+    fn came(self: &Rc<Self>, name: &str, number: u64, read: Read) {
+        let (found, receipts) = read.unzip();
+        self.with(name, Some(number), |open| {
+            let action = open.delivery.handle(Event::Read(found));
+            let Some(Action::Send(to)) = action else { return action };
+            let (Some(outbox), Some(receipts), Some(last)) = (open.subscribers.get(&to), receipts, found.and_then(|found| found.last))
+            else {
+                return None;
+            };
+            let (outbox, said) = (outbox.clone(), render::notification(to, last, &receipts));
+            spawn_local(async move {
+                // A connection that has ended takes its subscriptions along.
+                let _ = outbox.send_async(Outgoing::Say(said)).await;
+            });
+            None
+        });
+    }
+
+    /// One that nobody subscribes to is its row alone.
+    fn close_unused(&self, name: &str) {
+        let mut all = self.open.borrow_mut();
+        if all.get(name).is_some_and(|open| open.subscribers.is_empty() && !open.saving) {
+            all.remove(name);
+        }
+    }
+
+    /// Tells every open listener when there may be more, for as long as there is one.
+    fn listen(self: &Rc<Self>) {
+        if self.listening.replace(true) {
+            return;
+        }
+        let (listeners, mut news) = (Rc::downgrade(self), self.engine.news());
+        spawn_local(async move {
+            while news.changed().await.is_ok() {
+                let Some(this) = listeners.upgrade() else { return };
+                let names: Vec<String> = this.open.borrow().keys().cloned().collect();
+                if names.is_empty() {
+                    this.listening.set(false);
+                    return;
+                }
+                for name in names {
+                    this.with(&name, None, |open| open.delivery.handle(Event::News));
+                }
+            }
+        });
+    }
+
+    /// Has the lag of all listeners looked up; it is shown with the metrics from then on.
+    pub(super) fn measure(self: &Rc<Self>) {
+        let this = Rc::clone(self);
+        spawn_local(async move {
+            let read = |store: &S| Ok::<_, storage::StoreError>((feed::listeners(store, LISTENERS_MAX)?, feed::last_ending(store)?));
+            // A reader that is busy leaves them as they were.
+            let Ok(Ok((rows, newest))) = this.engine.readers().run(read).await else { return };
+            for (name, row) in rows {
+                this.metrics.listener_lag.of(&name).set(newest.saturating_sub(row.checkpoint) as f64);
+            }
+        });
+    }
+}
+
+/// A page as it is delivered; `None` if it cannot be written as JSON.
+fn batch(page: &Page) -> Read {
+    let found = Found { last: page.endings.last().map(|ending| ending.sequence), covered: page.covered, more: page.more };
+    render::receipts(page).map(|receipts| (found, receipts)).inspect_err(|error| tracing::error!(%error, "a batch cannot be written")).ok()
+}
+
+fn deleted(name: &str) -> RpcError {
+    RpcError::params(format!("the listener \"{name}\" has been deleted, and the subscription with it"))
+}
+
+fn refused(name: &str, refusal: delivery::Refusal) -> RpcError {
+    RpcError::params(format!("listener \"{name}\": {refusal}"))
+}
