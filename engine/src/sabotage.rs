@@ -89,6 +89,16 @@ storage::sabotages! {
     ReceiptOfNewest = "receipt-of-newest",
     /// An update prices a new generation as if nothing had been sent.
     UpdateTooLow = "update-too-low",
+    /// A replacement with blobs is priced as one without: 10 % more.
+    BlobReplacementTooLow = "blob-replacement-too-low",
+    /// Transactions with blobs and others of an address are in flight at the same time.
+    KindsMixed = "kinds-mixed",
+    /// The nonce of a blob transaction is closed by a transfer without blobs.
+    BlobNonceClosedPlain = "blob-nonce-closed-plain",
+    /// The blobs of a transaction are dropped when a block holds it, which may leave the chain.
+    SidecarDroppedEarly = "sidecar-dropped-early",
+    /// A transaction is accepted before its blobs are on disk.
+    SidecarNotAwaited = "sidecar-not-awaited",
     /// The balance of an address that waits for money is not read again.
     FundsNotLookedAtAgain = "funds-not-looked-at-again",
 }

@@ -50,8 +50,8 @@ pub use link::{Ack, Commit, Outcome, ShardLink, Wake};
 pub use options::{Options, OptionsError};
 pub use project::{Scratch, project};
 pub use record::{
-    AbiRow, AttemptFees, AttemptRow, Authorization, Dependency, DependentRow, FailureRow, Fees, GenerationRow, HEADS_PRUNED_PER_BLOCK,
-    HeadRow, Place, ReceiptRow, Record, Request, RivalRow, Timeline, TransactionRow,
+    AbiRow, AttemptFees, AttemptRow, Authorization, Dependency, DependentRow, Extras, FailureRow, Fees, GenerationRow,
+    HEADS_PRUNED_PER_BLOCK, HeadRow, Place, ReceiptRow, Record, Request, RivalRow, SidecarRow, Timeline, TransactionRow,
 };
 pub use rocks::{OpenError, RocksStore};
 pub use run::run;

@@ -205,7 +205,13 @@ impl Options {
         let settings = match family {
             Family::Transactions | Family::Attempts | Family::ByAddress | Family::Heads | Family::Receipts => &self.ordered,
             Family::ByHash | Family::Idempotency => &self.scattered,
-            Family::Failures | Family::Rivals | Family::Abis | Family::Dependents | Family::Generations | Family::Meta => &self.small,
+            Family::Failures
+            | Family::Rivals
+            | Family::Abis
+            | Family::Dependents
+            | Family::Generations
+            | Family::Sidecars
+            | Family::Meta => &self.small,
         };
         settings.build(cache)
     }

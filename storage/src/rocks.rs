@@ -48,7 +48,7 @@ use crate::{
 };
 
 /// Version of the families' layout as a whole. A store with a newer one is not opened. Rows have versions of their own.
-pub const SCHEMA_VERSION: u32 = 3;
+pub const SCHEMA_VERSION: u32 = 4;
 
 /// Locked by the process that has the store open.
 const LOCK_FILE: &str = "millrace.lock";

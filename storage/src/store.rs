@@ -47,13 +47,15 @@ pub enum Family {
     Dependents,
     /// id ++ generation → [`GenerationRow`](crate::GenerationRow)
     Generations,
+    /// id → [`SidecarRow`](crate::SidecarRow)
+    Sidecars,
     /// schema version and sequence of the last append
     Meta,
 }
 
 impl Family {
     /// All families; a family's place here is `family as usize`.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::Transactions,
         Self::Attempts,
         Self::ByAddress,
@@ -66,6 +68,7 @@ impl Family {
         Self::Abis,
         Self::Dependents,
         Self::Generations,
+        Self::Sidecars,
         Self::Meta,
     ];
 
@@ -85,6 +88,7 @@ impl Family {
             Self::Abis => "abis",
             Self::Dependents => "dependents",
             Self::Generations => "generations",
+            Self::Sidecars => "sidecars",
             Self::Meta => "meta",
         }
     }

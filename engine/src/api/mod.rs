@@ -22,6 +22,7 @@ mod authorizations;
 mod calls;
 mod contracts;
 mod control;
+mod extras;
 mod look;
 mod methods;
 pub(crate) mod params;

@@ -14,7 +14,7 @@ use storage::{RocksStore, Store, Wake, WriterState, writer};
 
 use super::{Clock, Engine, EngineParts, Ids, Reservations};
 use crate::chain::{ChainStatus, Nodes, Roster};
-use crate::config::{Config, EndpointConfig, NodeConfig, Pin};
+use crate::config::{BlobProofs, Config, EndpointConfig, NodeConfig, Pin};
 use crate::keys::{Keyring, Signer};
 use crate::metrics::Metrics;
 use crate::readers::Readers;
@@ -110,6 +110,8 @@ pub fn assemble<S: Store>(config: &Config, shards: usize, surroundings: Surround
     let recovered = recover::addresses(&store, shards).context("cannot read what is open from the store")?;
     let blocked = recover::blocked(&store, shards).context("cannot read what depends on what from the store")?;
     keys_of_open_work(&recovered, &blocked, &keys)?;
+    let stale_blobs = recover::stale_blobs(&store, config.txmgr.finality_depth).context("cannot read whose blobs the store holds")?;
+    let blob_cells = config.txmgr.blob_proofs == BlobProofs::Cells;
     let stored = recover::checkpoint(&store).context("cannot read the checkpoint from the store")?;
     let highest = storage::read::highest_head(&store).context("cannot read the highest block from the store")?;
     let roster = roster(config)?;
@@ -127,6 +129,7 @@ pub fn assemble<S: Store>(config: &Config, shards: usize, surroundings: Surround
     let prices = PriceDesk::default();
     let census = Arc::new(Census::new(shards));
     crate::point::watch_requests();
+    let mut stale_blobs = Some(stale_blobs);
     let mut follow = Some(FollowParts {
         oracle: config.gas.oracle().transpose().map_err(|error| anyhow!("gas.oracle_url: {error}"))?.map(Arc::new),
         mailboxes: mailboxes.clone(),
@@ -158,6 +161,9 @@ pub fn assemble<S: Store>(config: &Config, shards: usize, surroundings: Surround
             held,
             writer: writer.state(),
             stop: Arc::clone(&stop),
+            blob_cells,
+            // One shard is as good as another.
+            stale_blobs: stale_blobs.take().unwrap_or_default(),
             recovered,
             blocked,
             mailboxes: mailboxes.clone(),
@@ -179,6 +185,7 @@ pub fn assemble<S: Store>(config: &Config, shards: usize, surroundings: Surround
         metrics,
         clock,
         census,
+        blob_cells,
     });
     Ok(Assembly { engine, shards, writer, stop, bells })
 }

@@ -11,6 +11,7 @@ use super::super::increase::fee_cap;
 use super::super::outcome::{Outcome, Reason};
 use super::super::transaction::{Held, Work};
 use super::Manager;
+use crate::blobs::has_blobs;
 use crate::sabotage::{self, Sabotage};
 
 /// What waits for one connection.
@@ -57,6 +58,16 @@ impl Manager {
                 if tx.taken() {
                     tx.work = Work::None;
                     continue;
+                }
+                if has_blobs(&tx.raw) {
+                    // Its blobs are as much as a request takes, and are read when it is sent.
+                    if attempts.is_empty() {
+                        actions.push(Action::SendBlobs { lane, slot, id: tx.id, raw: tx.raw.clone() });
+                        self.lanes[lane].busy = true;
+                    } else {
+                        self.lanes[lane].queue.push_front(slot);
+                    }
+                    break;
                 }
                 bytes += tx.raw.len();
                 attempts.push((slot, tx.raw.clone()));
@@ -141,7 +152,7 @@ impl Manager {
                     mark.broadcast = true;
                 }
                 // At its cap it is held all the same: the node has it, but at a price that did not get it into a block.
-                if !matches!(tx.held.as_deref(), Some(Held::PriceCap { .. })) {
+                if !matches!(tx.held.as_deref(), Some(Held::PriceCap { .. } | Held::BlobPriceCap { .. })) {
                     tx.held = None;
                 }
                 let dropped = tx.resending && *outcome == Outcome::SubmittedNew;

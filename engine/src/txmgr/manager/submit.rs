@@ -19,11 +19,15 @@ impl Manager {
         let Accept { id, row, body_hash } = accept;
         let number = self.number(row.request.from);
         self.freshen(number, now);
-        let bindable = self.at(number).waiting.is_empty() && self.may_bind(number, now) && self.window_open(number);
+        let blobs = row.request.blob_hashes().len();
+        let bindable = self.at(number).waiting.is_empty()
+            && self.at(number).fits_kind(blobs)
+            && self.may_bind(number, now)
+            && self.window_open(number);
         // A price is asked for only by what can use it now.
-        let fees = if bindable { self.price_for(row.request.fees, now, actions) } else { None };
+        let fees = if bindable { self.price_for(row.request.fees, blobs > 0, now, actions) } else { None };
         if let (Some(gas), Some(fees)) = (row.request.gas, fees)
-            && self.covers(number, cost(&fees, gas, row.request.value))
+            && self.covers(number, cost(&fees, gas, row.request.value, blobs))
         {
             let unsaved = Unsaved { row, body_hash, origin: Origin::Caller(reply_to) };
             self.bind(number, id, unsaved, gas, fees);
