@@ -30,9 +30,9 @@ pub(crate) struct Order {
     sidecars: BTreeSet<Uuid>,
     /// What carries blobs and has been accepted.
     carriers: BTreeSet<Uuid>,
-    /// Blocks that hold the blobs of an accepted transaction.
+    /// Blocks that hold an attempt of a transaction.
     held: BTreeMap<Uuid, u64>,
-    /// The newest block.
+    /// The highest block there ever was: what is final counts from there.
     head: u64,
     /// Hashes of self-sends that close a nonce: a receipt of one is no success.
     closing: BTreeSet<B256>,
@@ -59,11 +59,10 @@ impl Order {
             }
             Record::SidecarDropped { id } => self.dropped(*id),
             Record::Block { number, receipts, .. } => {
-                self.head = *number;
+                self.head = self.head.max(*number);
                 for (id, receipt) in receipts {
-                    if !self.closing.contains(&receipt.transaction_hash) {
-                        self.held.insert(*id, receipt.block_number);
-                    }
+                    // Whichever of its attempts it is: the nonce has gone to it.
+                    self.held.insert(*id, receipt.block_number);
                     if receipt.success && !self.closing.contains(&receipt.transaction_hash) {
                         self.mined.insert(*id, receipt.block_number);
                     }

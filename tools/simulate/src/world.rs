@@ -196,7 +196,11 @@ fn run(executor: Executor) -> Result<Outcome, String> {
         }
         world.strike_if_aimed();
         book.borrow_mut().broken.extend(world.store.take_broken());
-        book.borrow_mut().broken.extend(world.node.take_broken());
+        // Once the chain has gone past what is final, what was final may be in the pool again.
+        let broken = world.node.take_broken();
+        if world.stands_at.get().is_none() {
+            book.borrow_mut().broken.extend(broken);
+        }
         if !book.borrow().broken.is_empty() {
             return true;
         }

@@ -191,7 +191,7 @@ impl Manager {
     fn retry(&mut self, slot: Slot, reason: Reason, message: &str, now: Now, actions: &mut Vec<Action>) {
         let Some(tx) = self.get_mut(slot) else { return };
         tx.failures += 1;
-        let (id, failures, fixed_price) = (tx.id, tx.failures, tx.fixed_price);
+        let (id, failures, fixed_price, blobs) = (tx.id, tx.failures, tx.fixed_price, has_blobs(&tx.raw));
         let was_held = tx.held.take_if(|held| matches!(**held, Held::OtherHash { .. })).is_some();
         match reason {
             // At its cap it is held for longer than a node is wrong.
@@ -231,7 +231,9 @@ impl Manager {
         if again {
             self.gas_price.invalidate();
         }
-        if reason == Reason::Underpriced && failures >= submit_tries {
+        // A pool of blobs takes nothing behind a gap: what lies open below ours shows as a refusal, not as a transaction that stays out.
+        let gapped = reason == Reason::PoolLimit && blobs;
+        if (reason == Reason::Underpriced || gapped) && failures >= submit_tries {
             // Another wallet's transaction may lie at its nonce that no block takes, because nobody holds one below: it would never be sent.
             self.suspect_hole(slot, actions);
         }
