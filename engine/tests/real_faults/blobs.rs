@@ -19,7 +19,7 @@ on_anvil_and_geth!(
 );
 
 /// Two levels down to what is final, so that a change of kind does not take long.
-const SHALLOW: &str = "txmgr.finality_depth = 2\nnode.request_timeout_ms = 5000\n";
+const SHALLOW: &str = "txmgr.finality_depth = 2\n";
 
 /// A blob with something in it.
 static BLOB: LazyLock<String> = LazyLock::new(|| format!("0x00{}{}", hex_text("millrace"), "00".repeat(131_072 - 9)));
