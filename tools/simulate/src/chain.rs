@@ -74,6 +74,8 @@ pub(crate) struct Chain {
     /// What a unit of blob gas costs, wei; more while it spikes.
     blob_base_fee: u64,
     pub(crate) blob_spike: u64,
+    /// Nobody else sends blobs any more: they cost the least there is. A bid that may not double is only mined where they become cheaper.
+    pub(crate) blobs_calm: bool,
     /// What should not have been sent, in words.
     pub(crate) broken: Vec<String>,
     pub(crate) receipts_lag: Duration,
@@ -116,6 +118,7 @@ impl Chain {
             spike_until: Duration::ZERO,
             blob_base_fee: 1,
             blob_spike: 0,
+            blobs_calm: false,
             broken: Vec::new(),
             receipts_lag: Duration::ZERO,
             receipts_lag_until: Duration::ZERO,

@@ -247,6 +247,7 @@ impl Node {
         self.oracle_fails_until.set(Duration::ZERO);
         let mut chain = self.chain.borrow_mut();
         chain.spike_until = Duration::ZERO;
+        chain.blobs_calm = true;
         chain.receipts_lag_until = Duration::ZERO;
         chain.price_unknown_until = Duration::ZERO;
         chain.receipts_short_until = Duration::ZERO;

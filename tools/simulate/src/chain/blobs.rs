@@ -34,7 +34,7 @@ impl Chain {
     /// Others send blobs, too.
     pub(super) fn move_blob_price(&mut self, executor: &Executor) {
         if executor.below(4) == 0 {
-            self.blob_base_fee = executor.below(QUIET) + 1;
+            self.blob_base_fee = if self.blobs_calm { 1 } else { executor.below(QUIET) + 1 };
         }
     }
 
