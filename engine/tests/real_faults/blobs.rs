@@ -152,6 +152,7 @@ fn an_access_list_makes_a_transaction_of_type_1_or_2(kind: Kind) {
     let kinds: Vec<String> = mined.iter().map(|transaction| text(&transaction["type"])).collect();
     assert_eq!(kinds, ["0x1", "0x2"]);
     assert!(mined.iter().all(|transaction| transaction["accessList"] == list), "{mined:#?}");
-    let (_, message) = world.millrace().error("ptx_sendTransaction", &json!([{"from": SIGNERS[0], "to": SIGNERS[0], "gas": 21_000, "accessList": list}]));
+    let (_, message) =
+        world.millrace().error("ptx_sendTransaction", &json!([{"from": SIGNERS[0], "to": SIGNERS[0], "gas": 21_000, "accessList": list}]));
     assert!(message.contains("25300"), "{message}");
 }

@@ -396,6 +396,7 @@ impl Chain {
     /// Seals a block.
     pub(crate) fn mine(&mut self, executor: &Executor) {
         self.move_blob_price(executor);
+        self.forget_gapped(executor);
         let (most, base_fee, blob_price) = (executor.below(60) + 1, self.price(executor.now()), self.blob_price(executor.now()));
         let mut transactions = Vec::new();
         let senders: BTreeSet<Address> = self.pool.keys().map(|key| key.0).collect();

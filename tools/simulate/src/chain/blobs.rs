@@ -38,6 +38,20 @@ impl Chain {
         }
     }
 
+    /// What another wallet has left behind a gap is dropped after a while, as geth does (`txpool.lifetime`): it keeps an address's blobs out.
+    pub(super) fn forget_gapped(&mut self, executor: &Executor) {
+        if executor.below(16) > 0 {
+            return;
+        }
+        let nonces = &self.nonces;
+        let pool = self.pool.keys().copied().collect::<std::collections::BTreeSet<_>>();
+        let gapped = |key: &(alloy::primitives::Address, u64)| {
+            let next = nonces.get(&key.0).copied().unwrap_or(0);
+            (next..key.1).any(|nonce| !pool.contains(&(key.0, nonce)))
+        };
+        self.pool.retain(|key, known| known.to != Some(STRANGER) || !gapped(key));
+    }
+
     /// The other pool has transactions of its sender.
     pub(super) fn is_reserved(&self, known: &Known) -> bool {
         self.of(known).any(|pooled| pooled.blobs.is_some() != known.blobs.is_some())
