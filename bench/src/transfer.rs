@@ -39,7 +39,7 @@ pub fn sign_job(from: Address, nonce: u64) -> SignJob {
         gas: 21_000,
         fees: FEES,
         closing: false,
-        authorizations: Vec::new(),
+        extras: None,
     }
 }
 
@@ -48,15 +48,8 @@ pub fn sign_job(from: Address, nonce: u64) -> SignJob {
 pub fn accept(from: Address, number: u64) -> Accept {
     let AttemptFees::Dynamic { max_fee_per_gas, max_priority_fee_per_gas } = FEES else { unreachable!("the price above is dynamic") };
     let fees = Fees::Dynamic { max_fee_per_gas, max_priority_fee_per_gas };
-    let request = Request {
-        from,
-        to: Some(Address::repeat_byte(0xbb)),
-        value: U256::ONE,
-        data: Bytes::new(),
-        gas: Some(21_000),
-        fees,
-        authorizations: Vec::new(),
-    };
+    let request =
+        Request { from, to: Some(Address::repeat_byte(0xbb)), value: U256::ONE, data: Bytes::new(), gas: Some(21_000), fees, extras: None };
     let row = TransactionRow::new(request, Some(format!("bench-{number:012}")), 1);
     Accept { id: Uuid::from_u128(u128::from(number)), row, body_hash: B256::ZERO }
 }

@@ -83,9 +83,9 @@ fn submission(senders: &[Address], number: u64) -> Submission {
         data: Bytes::new(),
         gas: Some(21_000),
         fees: Fees::Market,
-        authorizations: Vec::new(),
+        extras: None,
     };
-    Submission { request, chain_id: None, idempotency_key: Some(format!("transfer-{number}")), depends_on: Vec::new() }
+    Submission { request, chain_id: None, idempotency_key: Some(format!("transfer-{number}")), depends_on: Vec::new(), blobs: None }
 }
 
 /// Follows the feed of endings until every transfer has one; tells how many were mined.

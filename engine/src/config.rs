@@ -218,6 +218,8 @@ pub struct GasConfig {
     /// No price that millrace chooses goes above this fee cap, in wei. Closing a nonce that can no longer carry its request is exempt.
     #[serde(deserialize_with = "wei", serialize_with = "show::wei")]
     pub cap_max_fee_per_gas: Option<u128>,
+    /// The same of a blob's gas, in wei.
+    pub cap_max_fee_per_blob_gas: Option<u64>,
     /// A gas estimate is multiplied by this.
     pub limit_factor: f64,
 }
@@ -238,6 +240,7 @@ impl Default for GasConfig {
             increase_percent: 10,
             increase_step_wei: None,
             cap_max_fee_per_gas: None,
+            cap_max_fee_per_blob_gas: None,
             limit_factor: 1.5,
         }
     }
@@ -320,6 +323,20 @@ pub struct TxmgrConfig {
     /// What becomes of a transaction whose nonce another wallet's transaction took for good: `requeue` (once more, with a fresh nonce)
     /// or `fail`.
     pub displaced: Displaced,
+    /// What the chain's pools take blobs with: `cells`, proofs of their cells (EIP-7594, since Osaka), or `blobs`, one proof for each
+    /// (EIP-4844).
+    pub blob_proofs: BlobProofs,
+}
+
+/// What proves a blob.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum BlobProofs {
+    /// 128 proofs of its cells (EIP-7594).
+    #[default]
+    Cells,
+    /// One proof of all of it (EIP-4844).
+    Blobs,
 }
 
 /// What becomes of a displaced transaction (row B6).
@@ -355,6 +372,7 @@ impl Default for TxmgrConfig {
             required_confirmations: 1,
             finality_depth: 12,
             displaced: Displaced::default(),
+            blob_proofs: BlobProofs::default(),
         }
     }
 }

@@ -7,6 +7,7 @@
 //! A submission ends as `Ok(id)`: on disk, will be mined or reported failed. As an error of which [`SubmitError`] says whether
 //! anything was accepted. A caller that goes away loses its answer, not its transaction.
 
+mod blobs;
 mod control;
 mod endings;
 mod follow;
@@ -18,7 +19,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use alloy::primitives::{Address, B256, keccak256};
-use storage::{Fees, Record, Request, Store, TransactionRow, WriterState, read};
+use storage::{Extras, Fees, Record, Request, Store, TransactionRow, WriterState, read};
 use thiserror::Error;
 use uuid::Uuid;
 
@@ -29,6 +30,7 @@ pub use start::{Assembly, Running, Surroundings, assemble, start};
 
 use self::control::Dependencies;
 use self::reservations::{Guard, Reserved};
+use crate::blobs::{Blobs, Sidecar};
 use crate::chain::{ChainStatus, Roster};
 use crate::feed::News;
 use crate::keys::{Keyring, Signer};
@@ -36,7 +38,7 @@ use crate::metrics::Metrics;
 use crate::readers::Readers;
 use crate::sabotage::{self, Sabotage};
 use crate::shard::mailbox::{Mail, Mailbox};
-use crate::shard::{KeepOrder, PauseOrder, Question, SubmitBatch, shard_of};
+use crate::shard::{PauseOrder, Question, SubmitBatch, shard_of};
 use crate::txmgr::check::check;
 use crate::txmgr::inspect::{AddressView, Asked, LiveTransaction};
 use crate::txmgr::{Accept, Census, Event};
@@ -58,6 +60,8 @@ pub struct Submission {
     pub idempotency_key: Option<String>,
     /// Accepted transactions that have to succeed before this one is bound (row A17).
     pub depends_on: Vec<Uuid>,
+    /// What makes it a transaction of type 3 (EIP-4844); its request names them once they are proven.
+    pub blobs: Option<Box<Blobs>>,
 }
 
 /// Why a submission was not accepted; the message is for the user.
@@ -131,6 +135,8 @@ pub struct EngineParts<S: Store> {
     pub news: News,
     /// Depth at which a transaction counts as confirmed; 1 is its own block.
     pub required_confirmations: u64,
+    /// Blobs go with proofs of their cells (`txmgr.blob_proofs`).
+    pub blob_cells: bool,
 }
 
 /// A wall clock: time since the Unix epoch.
@@ -159,6 +165,10 @@ impl<S: Store> Engine<S> {
                 false
             }
         });
+        if open.iter().any(|(_, submission)| blobs::carries(submission)) {
+            // On the heap: hardly any call carries blobs.
+            open = Box::pin(self.prove(open, &mut ends)).await;
+        }
         // A further round is only for those whose key was reserved by another body that then did not get it.
         while !open.is_empty() {
             open = self.round(open, &dependencies, &mut ends).await;
@@ -174,14 +184,23 @@ impl<S: Store> Engine<S> {
         dependencies: &Dependencies,
         ends: &mut [Option<End>],
     ) -> Vec<(usize, Submission)> {
-        let mut round = Round { ends, shards: Vec::new(), joined: Vec::new(), others: Vec::new() };
+        let mut round = Round::new(&mut *ends);
         let mut guard = Guard::new(Arc::clone(&self.inner.parts.reservations));
         let accepts = self.admit(submissions, dependencies, &mut round, &mut guard);
         let accepts = self.look_up(accepts, &mut round, &mut guard).await;
+        let accepts = if round.blobs.is_empty() { accepts } else { Box::pin(self.keep_blobs(accepts, &mut round, &mut guard)).await };
         self.hand_over(accepts, &mut round, &mut guard);
         // Whoever waits for a key of this list, itself included, must not wait for the list.
         drop(guard);
-        round.finish().await
+        let (kept, late) = (std::mem::take(&mut round.kept), std::mem::take(&mut round.late));
+        let again = round.finish().await;
+        if !kept.is_empty() {
+            Box::pin(self.drop_refused(kept, ends)).await;
+        }
+        for record in late {
+            let _ = Box::pin(self.kept(record)).await;
+        }
+        again
     }
 
     /// Checks each submission and reserves its key. What remains is to be looked up and handed to its shard.
@@ -222,6 +241,9 @@ impl<S: Store> Engine<S> {
             let id = parts.ids.next(now);
             // Looked up before the first round.
             let depends_on = dependencies.of(&submission).unwrap_or_default();
+            if let Some(Blobs::Proven(sidecar)) = submission.blobs.map(|blobs| *blobs) {
+                round.blobs.push((id, sidecar));
+            }
             let row = TransactionRow { depends_on, ..TransactionRow::new(submission.request, submission.idempotency_key, accepted_at) };
             accepts.push((place, Accept { id, row, body_hash }));
         }
@@ -356,16 +378,8 @@ impl<S: Store> Engine<S> {
     /// # Errors
     /// Those of every write.
     pub async fn keep(&self, record: Record) -> Result<(), SubmitError> {
-        let (reply, answer) = flume::bounded(1);
-        // Any shard has a way to the writer.
-        if !self.inner.parts.mailboxes[0].ask(Mail::Keep(Box::new(KeepOrder { record, reply }))) {
-            return Err(SubmitError::Busy { retry_after_ms: RETRY_AFTER_MS });
-        }
         // A store that has failed is opened again and asked, which can last.
-        match tokio::time::timeout(KEEP_WAIT, answer.recv_async()).await {
-            Ok(kept) => kept.unwrap_or(Err(SubmitError::Unknown)),
-            Err(_) => Err(SubmitError::Unknown),
-        }
+        tokio::time::timeout(KEEP_WAIT, self.kept(record)).await.unwrap_or(Err(SubmitError::Unknown))
     }
 
     /// What the shard of an address knows of it.
@@ -521,11 +535,12 @@ fn body_hash(request: &Request, depends_on: &[Uuid]) -> B256 {
         Fees::Market => (0, 0, 0),
         Fees::Legacy { gas_price } => (1, gas_price, 0),
         Fees::Dynamic { max_fee_per_gas, max_priority_fee_per_gas } => (2, max_fee_per_gas, max_priority_fee_per_gas),
+        Fees::Blob { max_fee_per_gas, max_priority_fee_per_gas, .. } => (3, max_fee_per_gas, max_priority_fee_per_gas),
     };
     bytes.push(kind);
     bytes.extend_from_slice(&first.to_be_bytes());
     bytes.extend_from_slice(&second.to_be_bytes());
-    for authorization in &request.authorizations {
+    for authorization in request.authorizations() {
         bytes.push(b'a');
         bytes.extend_from_slice(&authorization.chain_id.to_be_bytes::<32>());
         bytes.extend_from_slice(authorization.address.as_slice());
@@ -534,11 +549,32 @@ fn body_hash(request: &Request, depends_on: &[Uuid]) -> B256 {
         bytes.extend_from_slice(&authorization.r.to_be_bytes::<32>());
         bytes.extend_from_slice(&authorization.s.to_be_bytes::<32>());
     }
+    if let Some(extras) = &request.extras {
+        extras_hashed(request, extras, &mut bytes);
+    }
     for id in depends_on {
         bytes.push(b'd');
         bytes.extend_from_slice(id.as_bytes());
     }
     keccak256(bytes)
+}
+
+#[cold]
+fn extras_hashed(request: &Request, extras: &Extras, bytes: &mut Vec<u8>) {
+    for item in &extras.access_list.0 {
+        bytes.push(b'l');
+        bytes.extend_from_slice(item.address.as_slice());
+        bytes.extend_from_slice(&(item.storage_keys.len() as u64).to_be_bytes());
+        bytes.extend(item.storage_keys.iter().flatten());
+    }
+    for hash in &extras.blob_hashes {
+        bytes.push(b'b');
+        bytes.extend_from_slice(hash.as_slice());
+    }
+    if let Fees::Blob { max_fee_per_blob_gas, .. } = request.fees {
+        bytes.push(b'f');
+        bytes.extend_from_slice(&max_fee_per_blob_gas.to_be_bytes());
+    }
 }
 
 type End = Result<Uuid, SubmitError>;
@@ -549,6 +585,18 @@ struct Round<'a> {
     shards: Vec<(Vec<usize>, flume::Receiver<Vec<End>>)>,
     joined: Vec<(usize, flume::Receiver<End>)>,
     others: Vec<(usize, Submission, flume::Receiver<End>)>,
+    /// Blobs of what was admitted.
+    blobs: Vec<(Uuid, Sidecar)>,
+    /// Whose blobs are on disk.
+    kept: Vec<(usize, Uuid)>,
+    /// Blobs that go to the disk too late: a mistake made on purpose.
+    late: Vec<Record>,
+}
+
+impl<'a> Round<'a> {
+    const fn new(ends: &'a mut [Option<End>]) -> Self {
+        Self { ends, shards: Vec::new(), joined: Vec::new(), others: Vec::new(), blobs: Vec::new(), kept: Vec::new(), late: Vec::new() }
+    }
 }
 
 impl Round<'_> {

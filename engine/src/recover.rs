@@ -78,6 +78,32 @@ pub fn blocked(store: &impl Store, shards: usize) -> Result<Vec<Blocked>, StoreE
     }
 }
 
+/// Transactions whose blobs are kept although nobody will send them: final, failed, or never accepted. What drops them may have been lost
+/// with the process.
+///
+/// # Errors
+/// The store's.
+pub fn stale_blobs(store: &impl Store, finality_depth: u64) -> Result<Vec<Uuid>, StoreError> {
+    /// Each of them has up to 800 KiB of blobs.
+    const BLOBS_PAGE: usize = 8;
+    let head = read::last_head(store)?.map_or(0, |(number, _)| number).max(read::highest_head(store)?);
+    let (mut stale, mut after) = (Vec::new(), None);
+    loop {
+        let page = read::with_sidecars(store, after, BLOBS_PAGE)?;
+        let Some(last) = page.last() else { return Ok(stale) };
+        after = Some(*last);
+        let transactions = read::transactions(store, &page)?;
+        let receipts = read::receipts(store, &page)?;
+        let failures = read::failures(store, &page)?;
+        for (((id, transaction), receipt), failure) in page.iter().zip(transactions).zip(receipts).zip(failures) {
+            let is_final = receipt.is_some_and(|receipt| receipt.block_number + finality_depth <= head + 1);
+            if transaction.is_none() || failure.is_some() || is_final {
+                stale.push(*id);
+            }
+        }
+    }
+}
+
 /// The checkpoint: the highest block whose effects are on disk.
 ///
 /// # Errors
@@ -201,7 +227,7 @@ mod tests {
             data: Bytes::new(),
             gas: Some(21_000),
             fees: Fees::Market,
-            authorizations: Vec::new(),
+            extras: None,
         };
         let row = TransactionRow::new(request, None, 1);
         let attempt = AttemptRow {

@@ -91,6 +91,16 @@ storage::sabotages! {
     UpdateTooLow = "update-too-low",
     /// What is in a block is told to listeners before that block is deep enough.
     ToldBeforeDeep = "told-before-deep",
+    /// A replacement with blobs is priced as one without: 10 % more.
+    BlobReplacementTooLow = "blob-replacement-too-low",
+    /// Transactions with blobs and others of an address are in flight at the same time.
+    KindsMixed = "kinds-mixed",
+    /// The nonce of a blob transaction is closed by a transfer without blobs.
+    BlobNonceClosedPlain = "blob-nonce-closed-plain",
+    /// The blobs of a transaction are dropped when a block holds it, which may leave the chain.
+    SidecarDroppedEarly = "sidecar-dropped-early",
+    /// A transaction is accepted before its blobs are on disk.
+    SidecarNotAwaited = "sidecar-not-awaited",
     /// The balance of an address that waits for money is not read again.
     FundsNotLookedAtAgain = "funds-not-looked-at-again",
 }

@@ -108,6 +108,12 @@ fn a_transaction_that_cannot_be_is_refused_with_its_value() {
         (transfer_with("nonce", 1), &["unknown field `nonce`"]),
         (transfer_with("value", "one"), &["value", "one"]),
         (transfer_with("data", "0xz"), &["data", "0xz"]),
+        (transfer_with("blobs", json!([])), &["blobs: 0 are given", "1 to 6"]),
+        (transfer_with("blobs", json!(["0x00"])), &["blobs[0]", "1 bytes", "131072"]),
+        (transfer_with("blobs", json!([format!("0x{}", "ff".repeat(131_072))])), &["blobs[0]", "no field element"]),
+        (transfer_with("blobVersionedHashes", json!([format!("0x01{}", "00".repeat(31))])), &["blobs: missing beside blobVersionedHashes"]),
+        (transfer_with("maxFeePerBlobGas", 1), &["maxFeePerBlobGas", "give all three"]),
+        (transfer_with("accessList", json!([{"address": STRANGER, "storageKeys": []}])), &["gas 21000", "23400"]),
         (json!({"to": STRANGER}), &["from: missing"]),
         (json!("transfer"), &["invalid type", "[transaction]"]),
     ] {

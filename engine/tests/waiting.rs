@@ -117,15 +117,7 @@ fn address(number: u64) -> Address {
 fn accept(number: u64) -> Accept {
     let from = address(number % ADDRESSES);
     let to = Some(Address::repeat_byte(0xbb));
-    let request = Request {
-        from,
-        to,
-        value: U256::from(number),
-        data: Bytes::new(),
-        gas: Some(21_000),
-        fees: Fees::Market,
-        authorizations: Vec::new(),
-    };
+    let request = Request { from, to, value: U256::from(number), data: Bytes::new(), gas: Some(21_000), fees: Fees::Market, extras: None };
     let row = TransactionRow::new(request, Some(format!("order-{number:010}")), 1);
     Accept { id: Uuid::from_u128(u128::from(number) << 64), row, body_hash: B256::ZERO }
 }

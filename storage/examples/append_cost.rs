@@ -89,7 +89,7 @@ fn bound(number: usize, addresses: usize) -> Record {
         data: Bytes::new(),
         gas: Some(21_000),
         fees: Fees::Market,
-        authorizations: Vec::new(),
+        extras: None,
     };
     let transaction = TransactionRow::new(request, Some(key(number)), 1_700_000_000_000_000 + number as u64);
     let raw: Vec<u8> = spread("raw", number).iter().copied().cycle().take(RAW_BYTES).collect();

@@ -14,8 +14,8 @@ use uuid::Uuid;
 
 use crate::{
     record::{
-        AbiRow, AttemptRow, DependentRow, EndingsRow, FailureRow, Fees, GenerationRow, HeadRow, ListenerRow, ReceiptRow, Request, RivalRow,
-        TransactionRow,
+        AbiRow, AttemptRow, Authorization, Dependency, DependentRow, EndingsRow, Extras, FailureRow, Fees, GenerationRow, HeadRow,
+        ListenerRow, Place, ReceiptRow, Request, RivalRow, SidecarRow, TransactionRow,
     },
     store::Family,
 };
@@ -80,12 +80,13 @@ macro_rules! first_version {
 
 impl Row for TransactionRow {
     const FAMILY: Family = Family::Transactions;
-    const VERSION: u8 = 2;
+    const VERSION: u8 = 3;
 
     fn decode_version(version: u8, content: &[u8]) -> Result<Self, CodecError> {
         match version {
             1 => content_of::<TransactionRowV1>(content).map(Into::into),
-            2 => content_of(content),
+            2 => content_of::<TransactionRowV2>(content).map(Into::into),
+            3 => content_of(content),
             found => Err(CodecError::Version { found, supported: Self::VERSION }),
         }
     }
@@ -114,7 +115,7 @@ struct RequestV1 {
 impl From<RequestV1> for Request {
     fn from(request: RequestV1) -> Self {
         let RequestV1 { from, to, value, data, gas, fees } = request;
-        Self { from, to, value, data, gas, fees, authorizations: Vec::new() }
+        Self { from, to, value, data, gas, fees, extras: None }
     }
 }
 
@@ -124,16 +125,85 @@ impl From<TransactionRowV1> for TransactionRow {
     }
 }
 
-first_version!(AttemptRow, Family::Attempts);
+/// A [`TransactionRow`] of version 2, whose request had authorizations and no other extras.
+#[derive(serde::Deserialize)]
+struct TransactionRowV2 {
+    generation: u16,
+    request: RequestV2,
+    idempotency_key: Option<String>,
+    accepted_at: u64,
+    place: Place,
+    depends_on: Vec<Dependency>,
+}
+
+/// A [`Request`] in those rows, and in the first [`GenerationRow`]s.
+#[derive(serde::Deserialize)]
+struct RequestV2 {
+    from: Address,
+    to: Option<Address>,
+    value: U256,
+    data: Bytes,
+    gas: Option<u64>,
+    fees: Fees,
+    authorizations: Vec<Authorization>,
+}
+
+impl From<RequestV2> for Request {
+    fn from(request: RequestV2) -> Self {
+        let RequestV2 { from, to, value, data, gas, fees, authorizations } = request;
+        Self { from, to, value, data, gas, fees, extras: Extras { authorizations, ..Extras::default() }.boxed() }
+    }
+}
+
+impl From<TransactionRowV2> for TransactionRow {
+    fn from(row: TransactionRowV2) -> Self {
+        let TransactionRowV2 { generation, request, idempotency_key, accepted_at, place, depends_on } = row;
+        Self { generation, request: request.into(), idempotency_key, accepted_at, place, depends_on }
+    }
+}
+
+/// A [`GenerationRow`] of version 1.
+#[derive(serde::Deserialize)]
+struct GenerationRowV1 {
+    request: RequestV2,
+    replaced_at: u64,
+}
+
+impl Row for GenerationRow {
+    const FAMILY: Family = Family::Generations;
+    const VERSION: u8 = 2;
+
+    fn decode_version(version: u8, content: &[u8]) -> Result<Self, CodecError> {
+        match version {
+            1 => content_of::<GenerationRowV1>(content).map(|row| Self { request: row.request.into(), replaced_at: row.replaced_at }),
+            2 => content_of(content),
+            found => Err(CodecError::Version { found, supported: Self::VERSION }),
+        }
+    }
+}
+
+impl Row for AttemptRow {
+    const FAMILY: Family = Family::Attempts;
+    const VERSION: u8 = 2;
+
+    fn decode_version(version: u8, content: &[u8]) -> Result<Self, CodecError> {
+        match version {
+            // The second version has one kind of price more, behind the others.
+            1 | 2 => content_of(content),
+            found => Err(CodecError::Version { found, supported: Self::VERSION }),
+        }
+    }
+}
+
 first_version!(ReceiptRow, Family::Receipts);
 first_version!(HeadRow, Family::Heads);
 first_version!(FailureRow, Family::Failures);
 first_version!(RivalRow, Family::Rivals);
 first_version!(AbiRow, Family::Abis);
 first_version!(DependentRow, Family::Dependents);
-first_version!(GenerationRow, Family::Generations);
 first_version!(EndingsRow, Family::Endings);
 first_version!(ListenerRow, Family::Listeners);
+first_version!(SidecarRow, Family::Sidecars);
 
 /// Appends the value of `row` to `out`.
 pub fn encode<R: Row>(row: &R, out: &mut Vec<u8>) {
@@ -284,7 +354,8 @@ mod tests {
     use proptest::{collection::vec, option, prelude::*};
 
     use super::*;
-    use crate::record::{AttemptFees, Authorization, Dependency, Place, Timeline};
+    use crate::record::{AttemptFees, Timeline};
+    use alloy::eips::eip2930::{AccessList, AccessListItem};
 
     fn address() -> impl Strategy<Value = Address> {
         any::<[u8; 20]>().prop_map(Address::from)
@@ -304,6 +375,9 @@ mod tests {
             any::<u128>().prop_map(|gas_price| Fees::Legacy { gas_price }),
             any::<[u128; 2]>()
                 .prop_map(|[max_fee_per_gas, max_priority_fee_per_gas]| { Fees::Dynamic { max_fee_per_gas, max_priority_fee_per_gas } }),
+            any::<(u128, u128, u64)>().prop_map(|(max_fee_per_gas, max_priority_fee_per_gas, max_fee_per_blob_gas)| {
+                Fees::Blob { max_fee_per_gas, max_priority_fee_per_gas, max_fee_per_blob_gas }
+            }),
         ]
     }
 
@@ -312,6 +386,9 @@ mod tests {
             any::<u128>().prop_map(|gas_price| AttemptFees::Legacy { gas_price }),
             any::<[u128; 2]>().prop_map(|[max_fee_per_gas, max_priority_fee_per_gas]| {
                 AttemptFees::Dynamic { max_fee_per_gas, max_priority_fee_per_gas }
+            }),
+            any::<(u128, u128, u64)>().prop_map(|(max_fee_per_gas, max_priority_fee_per_gas, max_fee_per_blob_gas)| {
+                AttemptFees::Blob { max_fee_per_gas, max_priority_fee_per_gas, max_fee_per_blob_gas }
             }),
         ]
     }
@@ -324,11 +401,20 @@ mod tests {
     }
 
     prop_compose! {
+        fn extras()(
+            authorizations in vec(authorization(), 0..3), items in vec((address(), vec(hash(), 0..3)), 0..3), blob_hashes in vec(hash(), 0..3),
+        ) -> Extras {
+            let item = |(address, storage_keys)| AccessListItem { address, storage_keys };
+            Extras { authorizations, access_list: AccessList(items.into_iter().map(item).collect()), blob_hashes }
+        }
+    }
+
+    prop_compose! {
         fn request()(
             from in address(), to in option::of(address()), value in any::<[u64; 4]>(), data in bytes(),
-            gas in any::<Option<u64>>(), fees in fees(), authorizations in vec(authorization(), 0..3),
+            gas in any::<Option<u64>>(), fees in fees(), extras in extras(),
         ) -> Request {
-            Request { from, to, value: U256::from_limbs(value), data, gas, fees, authorizations }
+            Request { from, to, value: U256::from_limbs(value), data, gas, fees, extras: extras.boxed() }
         }
     }
 
@@ -420,6 +506,11 @@ mod tests {
         }
 
         #[test]
+        fn every_sidecar_round_trips(cells: bool, blobs in bytes(), commitments in bytes(), proofs in bytes()) {
+            round_trip(&SidecarRow { cells, blobs, commitments, proofs })?;
+        }
+
+        #[test]
         fn every_index_entry_round_trips(id: u128, generation: u16, attempt: u16, number: u64, hash in hash()) {
             let id = Uuid::from_u128(id);
             let entry = HashEntry { id, generation, attempt };
@@ -450,7 +541,7 @@ mod tests {
             data: Bytes::from_static(&[1, 2, 3]),
             gas: Some(300),
             fees: Fees::Dynamic { max_fee_per_gas: 9, max_priority_fee_per_gas: 8 },
-            authorizations: Vec::new(),
+            extras: None,
         };
         let transaction = TransactionRow { generation: 1, ..TransactionRow::new(request, Some("key".to_owned()), 70_000) };
         let attempt = AttemptRow {
@@ -468,10 +559,14 @@ mod tests {
         let failure = FailureRow { reason: "why".to_owned(), failed_at: 70_000 };
         let first = "010114aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa002000000000000000000000000000000000000000000000000000000000000003e80301020301ac0202090801036b6579f0a204";
         assert_eq!(decode::<TransactionRow>(&hex::decode(first).expect("hexadecimal")).as_ref(), Ok(&transaction));
-        // Three bytes more, where nothing of the second version is used: no authorizations, no place, no dependencies.
+        // Three bytes more, where nothing of the later versions is used: no authorizations, no place, no dependencies; then no extras in their place.
         let key = first.find("01036b6579").expect("the idempotency key");
-        assert_written(&format!("02{}00{}0000", &first[2..key], &first[key..]), &transaction);
-        assert_written("0101020320bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb020405ac020007f0a20400", &attempt);
+        let later = format!("{}00{}0000", &first[2..key], &first[key..]);
+        assert_eq!(decode::<TransactionRow>(&hex::decode(format!("02{later}")).expect("hexadecimal")).as_ref(), Ok(&transaction));
+        assert_written(&format!("03{later}"), &transaction);
+        let attempt_row = "01020320bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb020405ac020007f0a20400";
+        assert_eq!(decode::<AttemptRow>(&hex::decode(format!("01{attempt_row}")).expect("hexadecimal")).as_ref(), Ok(&attempt));
+        assert_written(&format!("02{attempt_row}"), &attempt);
         assert_written(
             "0120bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb20cccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccc05f0a204",
             &head,

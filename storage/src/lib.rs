@@ -51,8 +51,8 @@ pub use link::{Ack, Commit, Outcome, ShardLink, Wake};
 pub use options::{Options, OptionsError};
 pub use project::{Scratch, project, project_all};
 pub use record::{
-    AbiRow, AttemptFees, AttemptRow, Authorization, Dependency, DependentRow, EndingsRow, FailureRow, Fees, GenerationRow,
-    HEADS_PRUNED_PER_BLOCK, HeadRow, ListenerRow, Place, ReceiptRow, Record, Request, RivalRow, Timeline, TransactionRow,
+    AbiRow, AttemptFees, AttemptRow, Authorization, Dependency, DependentRow, EndingsRow, Extras, FailureRow, Fees, GenerationRow,
+    HEADS_PRUNED_PER_BLOCK, HeadRow, ListenerRow, Place, ReceiptRow, Record, Request, RivalRow, SidecarRow, Timeline, TransactionRow,
 };
 pub use rocks::{OpenError, RocksStore};
 pub use run::run;

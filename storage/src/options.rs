@@ -214,6 +214,7 @@ impl Options {
             | Family::Generations
             | Family::EndedIn
             | Family::Listeners
+            | Family::Sidecars
             | Family::Meta => &self.small,
         };
         settings.build(cache)

@@ -91,8 +91,12 @@ pub fn project(record: &Record, scratch: &mut Scratch, out: &mut impl Puts) {
                 scratch.put(&keys::generation(*id, *generation), row, out);
             }
         }
+        Record::Sidecar { id, sidecar } => scratch.put(id.as_bytes(), sidecar, out),
+        Record::SidecarDropped { id } => out.delete(Family::Sidecars, id.as_bytes()),
         Record::Failed { id, from, accepted, queue_number, depends_on, failure } => {
             put_accepted(*id, accepted.as_ref(), scratch, out);
+            // Hardly any transaction fails, and it may have had blobs.
+            out.delete(Family::Sidecars, id.as_bytes());
             scratch.put(id.as_bytes(), failure, out);
             delete_waiting(from, *queue_number, out);
             delete_dependents(*id, depends_on, out);

@@ -14,7 +14,9 @@ use uuid::Uuid;
 use crate::{
     codec::{self, CodecError, HashEntry, Row},
     keys::{self, Tag},
-    record::{AbiRow, AttemptRow, DependentRow, FailureRow, GenerationRow, HeadRow, Place, ReceiptRow, RivalRow, TransactionRow},
+    record::{
+        AbiRow, AttemptRow, DependentRow, FailureRow, GenerationRow, HeadRow, Place, ReceiptRow, RivalRow, SidecarRow, TransactionRow,
+    },
     store::{Direction, Family, Pair, Store, StoreError},
 };
 
@@ -224,6 +226,24 @@ pub fn place_in_line(store: &impl Store, id: Uuid, row: &TransactionRow) -> Resu
         }
         Place::Suspended | Place::Blocked => Ok(None),
     }
+}
+
+/// The blobs of `id` and their proofs; `None` if it has none, or its nonce is final.
+///
+/// # Errors
+/// See [`StoreError`].
+pub fn sidecar(store: &impl Store, id: Uuid) -> Result<Option<SidecarRow>, StoreError> {
+    row(store, id.as_bytes())
+}
+
+/// Transactions whose blobs are kept, greater than `after`. Reads the blobs too, so `limit` bounds memory: each has up to 800 KiB.
+///
+/// # Errors
+/// See [`StoreError`].
+pub fn with_sidecars(store: &impl Store, after: Option<Uuid>, limit: usize) -> Result<Vec<Uuid>, StoreError> {
+    let from = after.map_or_else(Vec::new, |id| keys::after(id.as_bytes()));
+    let pairs = store.scan(Family::Sidecars, &from, &keys::after(Uuid::max().as_bytes()), Direction::Forward, limit)?;
+    pairs.iter().map(|(key, _)| split(Family::Sidecars, key, keys::split_id)).collect()
 }
 
 /// The failures of `ids`, in their order.

@@ -7,6 +7,7 @@
 //! Rows are immutable facts: what was asked, what was signed, what the chain did. What can be derived (stages, statuses) is not
 //! stored. Times are microseconds since the Unix epoch by the engine's clock, unless the field says otherwise; amounts are wei.
 
+use alloy::eips::eip2930::AccessList;
 use alloy::primitives::{Address, B256, Bytes, U256};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -26,8 +27,54 @@ pub struct Request {
     pub gas: Option<u64>,
     /// Price the caller fixed, or the market's.
     pub fees: Fees,
+    /// What hardly any transaction carries; `None` where all of it would be empty.
+    pub extras: Option<Box<Extras>>,
+}
+
+impl Request {
+    /// Versioned hashes of its blobs (EIP-4844); none for nearly all.
+    #[must_use]
+    pub fn blob_hashes(&self) -> &[B256] {
+        self.extras.as_ref().map_or(&[], |extras| &extras.blob_hashes)
+    }
+
+    /// Its authorizations (EIP-7702); none for nearly all.
+    #[must_use]
+    pub fn authorizations(&self) -> &[Authorization] {
+        self.extras.as_ref().map_or(&[], |extras| &extras.authorizations)
+    }
+}
+
+/// What makes a transaction one of a type that hardly anybody sends.
+#[derive(Serialize, Deserialize, Clone, Debug, Default, PartialEq, Eq)]
+pub struct Extras {
     /// Authorizations to set the code of accounts (EIP-7702); with any it is a transaction of type 4.
     pub authorizations: Vec<Authorization>,
+    /// Addresses and storage slots that it names beforehand (EIP-2930); with one price a transaction with any is of type 1.
+    pub access_list: AccessList,
+    /// Versioned hashes of its blobs (EIP-4844); with any it is a transaction of type 3, and [`SidecarRow`] has the blobs.
+    pub blob_hashes: Vec<B256>,
+}
+
+impl Extras {
+    /// As a [`Request`] has them: `None` if there is nothing in them.
+    #[must_use]
+    pub fn boxed(self) -> Option<Box<Self>> {
+        (self != Self::default()).then(|| Box::new(self))
+    }
+}
+
+/// The blobs of a transaction and what proves them (EIP-4844, EIP-7594), kept until its nonce is final.
+#[derive(Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
+pub struct SidecarRow {
+    /// It has proofs of cells, 128 for each blob (EIP-7594); otherwise one proof for each blob (EIP-4844).
+    pub cells: bool,
+    /// The blobs, 131,072 bytes each.
+    pub blobs: Bytes,
+    /// Their commitments, 48 bytes each.
+    pub commitments: Bytes,
+    /// The proofs, 48 bytes each.
+    pub proofs: Bytes,
 }
 
 /// A signed authorization to set the code of its signer's account (EIP-7702).
@@ -63,6 +110,15 @@ pub enum Fees {
         max_fee_per_gas: u128,
         /// Most it pays the block's proposer per gas, wei.
         max_priority_fee_per_gas: u128,
+    },
+    /// Fixed caps of a transaction with blobs (EIP-4844).
+    Blob {
+        /// Most the transaction pays per gas, wei.
+        max_fee_per_gas: u128,
+        /// Most it pays the block's proposer per gas, wei.
+        max_priority_fee_per_gas: u128,
+        /// Most it pays per blob gas, wei.
+        max_fee_per_blob_gas: u64,
     },
 }
 
@@ -143,7 +199,7 @@ pub struct AttemptRow {
     pub nonce: u64,
     /// Transaction hash: keccak-256 of `raw`.
     pub hash: B256,
-    /// The signed transaction as it is sent (EIP-2718 envelope).
+    /// The signed transaction as it is sent (EIP-2718 envelope); one with blobs as it stands in a block, without them.
     pub raw: Bytes,
     /// Gas limit that was signed.
     pub gas: u64,
@@ -169,6 +225,16 @@ pub enum AttemptFees {
         max_fee_per_gas: u128,
         /// Most it pays the block's proposer per gas, wei.
         max_priority_fee_per_gas: u128,
+    },
+    /// Caps of a transaction with blobs (EIP-4844).
+    Blob {
+        /// Most the transaction pays per gas, wei.
+        max_fee_per_gas: u128,
+        /// Most it pays the block's proposer per gas, wei.
+        max_priority_fee_per_gas: u128,
+        /// Most it pays per blob gas, wei. 64 bits keep the price of every other transaction as small as it was, and 18 ether for a unit of
+        /// blob gas is more than there will ever be a reason to pay.
+        max_fee_per_blob_gas: u64,
     },
 }
 
@@ -347,6 +413,18 @@ pub enum Record {
         /// Until when, µs since the Unix epoch, `u64::MAX` without an end; `None` resumes it.
         until: Option<u64>,
     },
+    /// The blobs of a transaction that is about to be accepted. It is on disk before that is, so that no blob transaction is without them.
+    Sidecar {
+        /// Transaction id.
+        id: Uuid,
+        /// The blobs and their proofs.
+        sidecar: SidecarRow,
+    },
+    /// The blobs of a transaction are not needed any more: its nonce is final, or it was not accepted.
+    SidecarDropped {
+        /// Transaction id.
+        id: Uuid,
+    },
     /// Items of an ABI that was given to be kept.
     Abi {
         /// Each with its key, as [`keys::abi_item`](crate::keys::abi_item) makes it.
@@ -407,7 +485,7 @@ impl Record {
             row.request.data.len()
                 + row.idempotency_key.as_ref().map_or(0, |key| 2 * key.len())
                 + row.depends_on.len() * DEPENDENCY_BYTES
-                + row.request.authorizations.len() * AUTHORIZATION_BYTES
+                + row.request.extras.as_ref().map_or(0, |extras| extras_bytes(extras))
         };
         let accepted = |accepted: &Option<(TransactionRow, B256)>| accepted.as_ref().map_or(0, |(row, _)| transaction(row));
         OVERHEAD_BYTES
@@ -418,7 +496,8 @@ impl Record {
                 Self::Failed { accepted: row, failure, depends_on, .. } => {
                     accepted(row) + failure.reason.len() + depends_on.len() * DEPENDENCY_BYTES
                 }
-                Self::Paused { .. } => 0,
+                Self::Paused { .. } | Self::SidecarDropped { .. } => 0,
+                Self::Sidecar { sidecar, .. } => sidecar.blobs.len() + sidecar.commitments.len() + sidecar.proofs.len(),
                 Self::Listener { name, .. } => name.len(),
                 Self::Abi { items } => items.iter().map(|(key, row)| key.len() + row.definition.len()).sum(),
                 Self::Changed { transaction: row, replaced, .. } => {
@@ -434,6 +513,12 @@ impl Record {
 
 /// Bytes of one receipt with its key, two hashes, an id, and numbers, and of its id among the endings.
 const RECEIPT_BYTES: usize = 180;
+/// What extras add to a row.
+fn extras_bytes(extras: &Extras) -> usize {
+    let keys: usize = extras.access_list.0.iter().map(|item| 24 + 33 * item.storage_keys.len()).sum();
+    extras.authorizations.len() * AUTHORIZATION_BYTES + keys + 33 * extras.blob_hashes.len()
+}
+
 /// Bytes of one authorization.
 const AUTHORIZATION_BYTES: usize = 130;
 /// Bytes of one dependency: what is in the row, and its entry in `dependents`.

@@ -53,13 +53,15 @@ pub enum Family {
     EndedIn,
     /// name → [`ListenerRow`](crate::ListenerRow)
     Listeners,
+    /// id → [`SidecarRow`](crate::SidecarRow)
+    Sidecars,
     /// schema version and sequence of the last append
     Meta,
 }
 
 impl Family {
     /// All families; a family's place here is `family as usize`.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 17] = [
         Self::Transactions,
         Self::Attempts,
         Self::ByAddress,
@@ -75,6 +77,7 @@ impl Family {
         Self::Endings,
         Self::EndedIn,
         Self::Listeners,
+        Self::Sidecars,
         Self::Meta,
     ];
 
@@ -97,6 +100,7 @@ impl Family {
             Self::Endings => "endings",
             Self::EndedIn => "ended_in",
             Self::Listeners => "listeners",
+            Self::Sidecars => "sidecars",
             Self::Meta => "meta",
         }
     }

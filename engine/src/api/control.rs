@@ -18,6 +18,7 @@ use storage::{Fees, Store};
 use uuid::Uuid;
 
 use super::Api;
+use super::extras::with_blob_price;
 use super::params::{address, elements, fees, payload};
 use crate::jsonrpc::error::{OUTCOME_UNKNOWN, RpcError};
 use crate::jsonrpc::quantity::{Quantity, Text, shortened};
@@ -106,6 +107,9 @@ pub(super) struct ChangeParams<'a> {
     max_fee_per_gas: Option<Quantity<'a>>,
     #[serde(borrow)]
     max_priority_fee_per_gas: Option<Quantity<'a>>,
+    /// Of one with blobs, beside both others.
+    #[serde(borrow)]
+    max_fee_per_blob_gas: Option<Quantity<'a>>,
     /// Ends a fixed price.
     market_price: Option<bool>,
     /// The earlier generation to restore; the other fields change that one.
@@ -114,11 +118,11 @@ pub(super) struct ChangeParams<'a> {
 
 /// `ptx_updateTransaction([id, change])`.
 pub(super) fn update(params: Option<&RawValue>) -> Result<Order, RpcError> {
-    const USAGE: &str =
-        "[id, {to?, value?, data?, gas?, gasPrice? or maxFeePerGas? and maxPriorityFeePerGas? or marketPrice?, generation?}]";
+    const USAGE: &str = "[id, {to?, value?, data?, gas?, gasPrice? or maxFeePerGas?, maxPriorityFeePerGas? and maxFeePerBlobGas? or marketPrice?, generation?}]";
     let (id, raw) = elements::<(Text<'_>, ChangeParams<'_>)>(params, USAGE)?;
     let id = ids("id", std::slice::from_ref(&id))?.pop().ok_or_else(|| RpcError::params(format!("params: no id; write {USAGE}")))?;
     let fixed = fees(raw.gas_price.as_ref(), raw.max_fee_per_gas.as_ref(), raw.max_priority_fee_per_gas.as_ref())?;
+    let fixed = raw.max_fee_per_blob_gas.as_ref().map_or(Ok(fixed), |price| with_blob_price(fixed, price))?;
     let fees = match (fixed, raw.market_price) {
         (Fees::Market, Some(true)) => Some(Fees::Market),
         (Fees::Market, _) => None,

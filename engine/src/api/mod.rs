@@ -23,6 +23,7 @@ mod authorizations;
 mod calls;
 mod contracts;
 mod control;
+mod extras;
 mod listeners;
 mod look;
 mod methods;

@@ -5,18 +5,20 @@
 
 use std::borrow::Cow;
 
+use alloy::eips::eip2930::AccessList;
 use alloy::hex;
 use alloy::json_abi::Function;
 use alloy::primitives::{Address, B256, Bytes, U256};
 use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::value::RawValue;
-use storage::{Direction, Fees, Request};
+use storage::{Direction, Extras, Fees, Request};
 use uuid::Uuid;
 
 use super::abi::{Wanted, read_abi};
 use super::authorizations::{AuthorizationParams, authorizations};
 use super::contracts::{self, Contract};
+use super::extras::{AccessItemParams, access_list, given_blobs, raw, with_blob_price};
 use crate::engine::Submission;
 use crate::jsonrpc::envelope::{Bounded, bounded};
 use crate::jsonrpc::error::RpcError;
@@ -85,6 +87,30 @@ pub(crate) struct TransactionParams<'a> {
     #[serde(borrow)]
     #[schemars(with = "Option<Vec<schema::Id>>")]
     pub(crate) depends_on: Option<Vec<Text<'a>>>,
+    /// Addresses and storage slots that are named beforehand (EIP-2930); with `gasPrice` it is a transaction of type 1.
+    #[serde(borrow)]
+    #[schemars(with = "Option<Vec<AccessItemParams<'_>>>")]
+    pub(crate) access_list: Option<&'a RawValue>,
+    /// 1 to 6 blobs of 131,072 bytes each (EIP-4844). Their commitments and proofs are computed where they are not given.
+    #[serde(borrow)]
+    #[schemars(with = "Option<Vec<schema::Hex>>")]
+    pub(crate) blobs: Option<&'a RawValue>,
+    /// Commitments to the blobs, 48 bytes each; verified.
+    #[serde(borrow)]
+    #[schemars(with = "Option<Vec<schema::Hex>>")]
+    pub(crate) commitments: Option<&'a RawValue>,
+    /// Their proofs, beside commitments: one for each blob (EIP-4844), or 128 (EIP-7594); verified.
+    #[serde(borrow)]
+    #[schemars(with = "Option<Vec<schema::Hex>>")]
+    pub(crate) proofs: Option<&'a RawValue>,
+    /// What the blobs are named by; compared with what is computed.
+    #[serde(borrow)]
+    #[schemars(with = "Option<Vec<schema::Hash>>")]
+    pub(crate) blob_versioned_hashes: Option<&'a RawValue>,
+    /// Fixed price of a blob's gas in wei, with both other fixed prices; never raised.
+    #[serde(borrow)]
+    #[schemars(with = "Option<Quantity<'_>>")]
+    pub(crate) max_fee_per_blob_gas: Option<&'a RawValue>,
     /// Authorizations of EIP-7702, signed by those who give them.
     #[serde(borrow)]
     pub(crate) authorization_list: Option<Vec<AuthorizationParams<'a>>>,
@@ -105,15 +131,28 @@ impl TransactionParams<'_> {
         let value = self.value.as_ref().map_or(Ok(U256::ZERO), |value| value.u256("value"))?;
         let mut data = payload(self.data.as_ref(), self.input.as_ref())?.unwrap_or_default();
         let gas = self.gas.as_ref().map(|gas| gas.u64("gas")).transpose()?;
-        let fees = fees(self.gas_price.as_ref(), self.max_fee_per_gas.as_ref(), self.max_priority_fee_per_gas.as_ref())?;
+        let mut fees = fees(self.gas_price.as_ref(), self.max_fee_per_gas.as_ref(), self.max_priority_fee_per_gas.as_ref())?;
+        if let Some(price) = self.max_fee_per_blob_gas {
+            fees = with_blob_price(fees, &raw("maxFeePerBlobGas", price)?)?;
+        }
         let chain_id = self.chain_id.as_ref().map(|id| id.u64("chainId")).transpose()?;
         if self.function.is_some() || self.params.is_some() || self.abi.is_some() {
             data = self.encoded(&data, to.is_none(), function)?;
         }
+        let (access_list, blobs) = match (self.access_list, self.blobs, self.blob_versioned_hashes, self.commitments, self.proofs) {
+            (None, None, None, None, None) => (AccessList::default(), None),
+            _ => (access_list(self.access_list)?, given_blobs(&self)?),
+        };
         let idempotency_key = self.idempotency_key.map(|key| idempotency_key(key.0)).transpose()?;
         let authorizations = self.authorization_list.map_or(Ok(Vec::new()), authorizations)?;
         let depends_on = self.depends_on.map_or(Ok(Vec::new()), |ids| super::control::ids("dependsOn", &ids))?;
-        Ok(Submission { request: Request { from, to, value, data, gas, fees, authorizations }, chain_id, idempotency_key, depends_on })
+        let extras = if authorizations.is_empty() && access_list.0.is_empty() {
+            None
+        } else {
+            Extras { authorizations, access_list, blob_hashes: Vec::new() }.boxed()
+        };
+        let request = Request { from, to, value, data, gas, fees, extras };
+        Ok(Submission { request, chain_id, idempotency_key, depends_on, blobs })
     }
 
     /// The call data by function, parameters and ABI.
@@ -160,7 +199,7 @@ pub(crate) fn address(field: &str, text: &str) -> Result<Address, RpcError> {
 }
 
 /// Any number of bytes in hexadecimal.
-fn hexadecimal(field: &str, text: &str) -> Result<Bytes, RpcError> {
+pub(super) fn hexadecimal(field: &str, text: &str) -> Result<Bytes, RpcError> {
     let bytes = text.strip_prefix("0x").and_then(|digits| hex::decode(digits).ok());
     bytes.map(Bytes::from).ok_or_else(|| {
         RpcError::params(format!("{field}: \"{}\" is not hexadecimal; write 0x and two digits for each byte", shortened(text)))

@@ -11,6 +11,7 @@ use storage::{AttemptFees, AttemptRow, Fees, GenerationRow, Place, ReceiptRow, R
 use uuid::Uuid;
 
 use super::authorizations::Authorized;
+use super::extras::Listed;
 use crate::jsonrpc::schema;
 use crate::query::Page;
 use crate::txmgr::inspect::AddressView;
@@ -75,6 +76,13 @@ pub(super) struct Transaction<'a> {
     /// Authorizations of EIP-7702 that it carries.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     authorization_list: Vec<Authorized>,
+    /// Addresses and storage slots that it names beforehand (EIP-2930).
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    access_list: Vec<Listed>,
+    /// What its blobs are named by (EIP-4844).
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    #[schemars(with = "Option<Vec<schema::Hash>>")]
+    blob_versioned_hashes: &'a [B256],
 }
 
 /// The object of `ptx_getTransactionFull`.
@@ -127,6 +135,9 @@ struct Price {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<schema::HexQuantity>")]
     max_priority_fee_per_gas: Option<U128>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<schema::HexQuantity>")]
+    max_fee_per_blob_gas: Option<U64>,
 }
 
 #[derive(JsonSchema, Serialize)]
@@ -271,7 +282,9 @@ impl<'a> From<&'a TransactionView> for Transaction<'a> {
                 (Status::Unstarted, Place::Blocked) => Some("something that it depends on has not succeeded yet"),
                 _ => view.live.as_ref().and_then(|live| live.held.as_deref()),
             },
-            authorization_list: request.authorizations.iter().map(Authorized::from).collect(),
+            authorization_list: request.authorizations().iter().map(Authorized::from).collect(),
+            access_list: request.extras.iter().flat_map(|extras| &extras.access_list.0).map(Listed::from).collect(),
+            blob_versioned_hashes: request.blob_hashes(),
             depends_on: view.transaction.depends_on.iter().map(|dependency| dependency.id).collect(),
         }
     }
@@ -305,6 +318,9 @@ impl From<AttemptFees> for Price {
             AttemptFees::Dynamic { max_fee_per_gas, max_priority_fee_per_gas } => {
                 Fees::Dynamic { max_fee_per_gas, max_priority_fee_per_gas }
             }
+            AttemptFees::Blob { max_fee_per_gas, max_priority_fee_per_gas, max_fee_per_blob_gas } => {
+                Fees::Blob { max_fee_per_gas, max_priority_fee_per_gas, max_fee_per_blob_gas }
+            }
         }
         .into()
     }
@@ -312,15 +328,21 @@ impl From<AttemptFees> for Price {
 
 impl From<Fees> for Price {
     fn from(fees: Fees) -> Self {
-        let (gas_price, max_fee_per_gas, max_priority_fee_per_gas) = match fees {
-            Fees::Market => (None, None, None),
-            Fees::Legacy { gas_price } => (Some(gas_price), None, None),
-            Fees::Dynamic { max_fee_per_gas, max_priority_fee_per_gas } => (None, Some(max_fee_per_gas), Some(max_priority_fee_per_gas)),
+        let (gas_price, max_fee_per_gas, max_priority_fee_per_gas, blob) = match fees {
+            Fees::Market => (None, None, None, None),
+            Fees::Legacy { gas_price } => (Some(gas_price), None, None, None),
+            Fees::Dynamic { max_fee_per_gas, max_priority_fee_per_gas } => {
+                (None, Some(max_fee_per_gas), Some(max_priority_fee_per_gas), None)
+            }
+            Fees::Blob { max_fee_per_gas, max_priority_fee_per_gas, max_fee_per_blob_gas } => {
+                (None, Some(max_fee_per_gas), Some(max_priority_fee_per_gas), Some(max_fee_per_blob_gas))
+            }
         };
         Self {
             gas_price: gas_price.map(U128::from),
             max_fee_per_gas: max_fee_per_gas.map(U128::from),
             max_priority_fee_per_gas: max_priority_fee_per_gas.map(U128::from),
+            max_fee_per_blob_gas: blob.map(U64::from),
         }
     }
 }

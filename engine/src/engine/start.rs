@@ -14,7 +14,7 @@ use storage::{RocksStore, Store, Wake, WriterState, writer};
 
 use super::{Clock, Engine, EngineParts, Ids, Reservations};
 use crate::chain::{ChainStatus, Nodes, Roster};
-use crate::config::{Config, EndpointConfig, NodeConfig, Pin};
+use crate::config::{BlobProofs, Config, EndpointConfig, NodeConfig, Pin};
 use crate::feed::News;
 use crate::keys::{Keyring, Signer};
 use crate::metrics::Metrics;
@@ -111,6 +111,8 @@ pub fn assemble<S: Store>(config: &Config, shards: usize, surroundings: Surround
     let recovered = recover::addresses(&store, shards).context("cannot read what is open from the store")?;
     let blocked = recover::blocked(&store, shards).context("cannot read what depends on what from the store")?;
     keys_of_open_work(&recovered, &blocked, &keys)?;
+    let stale_blobs = recover::stale_blobs(&store, config.txmgr.finality_depth).context("cannot read whose blobs the store holds")?;
+    let blob_cells = config.txmgr.blob_proofs == BlobProofs::Cells;
     let stored = recover::checkpoint(&store).context("cannot read the checkpoint from the store")?;
     let highest = storage::read::highest_head(&store).context("cannot read the highest block from the store")?;
     let roster = roster(config)?;
@@ -129,6 +131,7 @@ pub fn assemble<S: Store>(config: &Config, shards: usize, surroundings: Surround
     let census = Arc::new(Census::new(shards));
     let news = News::default();
     crate::point::watch_requests();
+    let mut stale_blobs = Some(stale_blobs);
     let mut follow = Some(FollowParts {
         oracle: config.gas.oracle().transpose().map_err(|error| anyhow!("gas.oracle_url: {error}"))?.map(Arc::new),
         mailboxes: mailboxes.clone(),
@@ -160,6 +163,9 @@ pub fn assemble<S: Store>(config: &Config, shards: usize, surroundings: Surround
             held,
             writer: writer.state(),
             stop: Arc::clone(&stop),
+            blob_cells,
+            // One shard is as good as another.
+            stale_blobs: stale_blobs.take().unwrap_or_default(),
             recovered,
             blocked,
             mailboxes: mailboxes.clone(),
@@ -184,6 +190,7 @@ pub fn assemble<S: Store>(config: &Config, shards: usize, surroundings: Surround
         census,
         news,
         required_confirmations: config.txmgr.required_confirmations,
+        blob_cells,
     });
     Ok(Assembly { engine, shards, writer, stop, bells })
 }

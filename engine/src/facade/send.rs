@@ -52,18 +52,33 @@ struct EthTransaction<'a> {
     nonce: Option<Quantity<'a>>,
     #[serde(borrow, rename = "type")]
     kind: Option<Quantity<'a>>,
-    access_list: Option<Vec<serde::de::IgnoredAny>>,
+    #[serde(borrow)]
+    access_list: Option<&'a RawValue>,
+    #[serde(borrow)]
+    blobs: Option<&'a RawValue>,
+    #[serde(borrow)]
+    commitments: Option<&'a RawValue>,
+    #[serde(borrow)]
+    proofs: Option<&'a RawValue>,
+    #[serde(borrow)]
+    blob_versioned_hashes: Option<&'a RawValue>,
+    #[serde(borrow)]
+    max_fee_per_blob_gas: Option<&'a RawValue>,
 }
 
 impl EthTransaction<'_> {
     /// What the engine takes, and the nonce that was given.
     fn read(self, fees: GivenFees) -> Result<(Submission, Option<u64>), RpcError> {
-        if self.access_list.is_some_and(|list| !list.is_empty()) {
-            return Err(RpcError::params("accessList: is not carried by this method; leave it out"));
-        }
         let kind = self.kind.as_ref().map(|kind| kind.u64("type")).transpose()?;
-        if let Some(kind) = kind.filter(|kind| ![0, 2].contains(kind)) {
-            return Err(RpcError::params(format!("type: {kind} is not carried by this method; send 0x0 or 0x2, or leave it out")));
+        match kind {
+            None | Some(0 | 2) => {}
+            Some(1) if self.gas_price.is_some() => {}
+            Some(1) => return Err(RpcError::params("type: 1 is priced by gasPrice, which is missing; give it, or leave the type out")),
+            Some(3) if self.blobs.is_some() => {}
+            Some(3) => return Err(RpcError::params("type: 3 is sent with blobs, which are missing; give them, or leave the type out")),
+            Some(kind) => {
+                return Err(RpcError::params(format!("type: {kind} is not carried by this method; send 0x0 to 0x3, or leave it out")));
+            }
         }
         let nonce = self.nonce.as_ref().map(|nonce| nonce.u64("nonce")).transpose()?;
         let mut submission = TransactionParams {
@@ -77,6 +92,12 @@ impl EthTransaction<'_> {
             max_fee_per_gas: self.max_fee_per_gas,
             max_priority_fee_per_gas: self.max_priority_fee_per_gas,
             chain_id: self.chain_id,
+            access_list: self.access_list,
+            blobs: self.blobs,
+            commitments: self.commitments,
+            proofs: self.proofs,
+            blob_versioned_hashes: self.blob_versioned_hashes,
+            max_fee_per_blob_gas: self.max_fee_per_blob_gas,
             ..TransactionParams::default()
         }
         .submission()?;
@@ -151,25 +172,32 @@ impl<S: Store> Facade<S> {
 mod tests {
     use super::*;
 
+    fn read(members: &str) -> Result<Submission, RpcError> {
+        let address = "0x00000000000000000000000000000000000000aa";
+        let text = format!(r#"{{"from":"{address}","to":"{address}"{members}}}"#);
+        let transaction: EthTransaction<'_> = serde_json::from_str(&text).expect("a transaction");
+        transaction.read(GivenFees::Fixed).map(|(submission, _)| submission)
+    }
+
     #[test]
-    fn an_access_list_is_refused_by_name_whatever_the_type() {
-        let listed = r#""accessList":[{"address":"0x00000000000000000000000000000000000000aa","storageKeys":[]}]"#;
-        for (kind, members, shown) in [
-            (r#""type":"0x1","#, listed, Some("accessList")),
-            (r#""type":"0x2","#, listed, Some("accessList")),
-            ("", listed, Some("accessList")),
-            (r#""type":"0x1","#, r#""accessList":[]"#, Some("type: 1")),
-            (r#""type":"0x3","#, r#""accessList":[]"#, Some("type: 3")),
-            (r#""type":"0x2","#, r#""accessList":[]"#, None),
-            (r#""type":"0x0","#, r#""accessList":null"#, None),
+    fn an_access_list_is_carried_and_a_type_that_does_not_fit_is_refused_by_name() {
+        let listed = r#","accessList":[{"address":"0x00000000000000000000000000000000000000aa","storageKeys":[]}]"#;
+        let submission = read(&format!(r#","type":"0x1","gasPrice":"0x7"{listed}"#)).expect("a transaction");
+        assert_eq!(submission.request.extras.expect("extras").access_list.0.len(), 1);
+        for members in ["", r#","type":"0x0","accessList":null"#, r#","type":"0x2","accessList":[]"#] {
+            assert_eq!(read(members).expect(members).request.extras, None);
+        }
+        for (members, shown) in [
+            (r#","type":"0x1""#, "type: 1"),
+            (r#","type":"0x3""#, "type: 3"),
+            (r#","type":"0x4""#, "type: 4"),
+            (r#","accessList":[{"address":"0x"}]"#, "accessList"),
+            (r#","blobVersionedHashes":[]"#, "blobs: missing beside blobVersionedHashes"),
+            (r#","blobs":["0x0"]"#, "blobs[0]"),
+            (r#","blobs":["0x00"],"maxFeePerBlobGas":"0x1""#, "maxFeePerBlobGas"),
         ] {
-            let address = "0x00000000000000000000000000000000000000aa";
-            let text = format!(r#"{{{kind}"from":"{address}","to":"{address}",{members}}}"#);
-            let read = serde_json::from_str::<EthTransaction<'_>>(&text).expect("a transaction").read(GivenFees::Fixed);
-            match shown {
-                None => assert!(read.is_ok(), "{text}"),
-                Some(shown) => assert!(read.expect_err("refused").message.starts_with(shown), "{text}"),
-            }
+            let error = read(members).expect_err(members);
+            assert!(error.message.starts_with(shown), "{error:?}");
         }
     }
 }

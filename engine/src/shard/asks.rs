@@ -4,8 +4,9 @@
 //! A question that could not be put, because the node is left alone, waits until it can be, to that node or to the one that takes over:
 //! it says nothing about a balance or a nonce.
 
+use alloy::eips::eip2930::AccessListItem;
 use alloy::eips::eip7702::SignedAuthorization;
-use alloy::primitives::{Address, Bytes, U64, U256};
+use alloy::primitives::{Address, B256, Bytes, U64, U256};
 use netio::{Calls, End, Room};
 use serde::Serialize;
 use serde_json::value::RawValue;
@@ -132,6 +133,10 @@ struct Call {
     input: Bytes,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     authorization_list: Vec<SignedAuthorization>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    access_list: Vec<AccessListItem>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    blob_versioned_hashes: Vec<B256>,
 }
 
 impl From<&Request> for Call {
@@ -142,6 +147,8 @@ impl From<&Request> for Call {
             value: request.value,
             input: request.data.clone(),
             authorization_list: authorizations(request),
+            access_list: request.extras.as_ref().map_or_else(Vec::new, |extras| extras.access_list.0.clone()),
+            blob_versioned_hashes: request.blob_hashes().to_vec(),
         }
     }
 }

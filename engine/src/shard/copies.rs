@@ -12,7 +12,8 @@ use crate::txmgr::Slot;
 /// Requests that may wait for one node.
 const WAITING: usize = 16;
 
-/// The way of one shard to the other nodes.
+/// The way of one shard to the other nodes. Clones lead there too.
+#[derive(Clone)]
 pub(super) struct Copies {
     nodes: Vec<Inbox<Vec<Bytes>>>,
     roster: Roster,

@@ -26,10 +26,18 @@ use crate::txmgr::oracle;
 #[derive(Clone, Debug, Default)]
 pub struct PriceDesk {
     wanted: Arc<AtomicBool>,
+    /// What blobs cost is wanted too.
+    blobs: Arc<AtomicBool>,
     bell: Bell,
 }
 
 impl PriceDesk {
+    /// The price of blobs, too, from now on: who sends one sends more.
+    pub(super) fn want_blobs(&self) {
+        self.blobs.store(true, Ordering::Release);
+        self.want();
+    }
+
     pub(super) fn want(&self) {
         self.wanted.store(true, Ordering::Release);
         self.bell.ring();
@@ -92,10 +100,14 @@ impl<R: Room> Feed<R> {
         loop {
             desk.bell.wait().await;
             while desk.wanted.load(Ordering::Acquire) {
-                let (price, pause) = self.price().await;
+                let blobs = desk.blobs.load(Ordering::Acquire);
+                let (price, blob_base_fee, pause) = self.price(blobs).await;
                 // Whoever asked until now is answered by this; whoever asks from now on is answered by the next one.
                 desk.wanted.store(false, Ordering::Release);
                 for mailbox in &mailboxes {
+                    if let Some(wei) = blob_base_fee.filter(|_| blobs) {
+                        let _ = mailbox.send(Mail::Tell(Box::new(Event::BlobBaseFee(wei)))).await;
+                    }
                     // A shard that is gone ends the engine; nobody else has to hear of it.
                     let _ = mailbox.send(Mail::Tell(Box::new(Event::Price(price)))).await;
                 }
@@ -106,19 +118,23 @@ impl<R: Room> Feed<R> {
         }
     }
 
-    async fn price(&mut self) -> (Option<MarketPrice>, Option<std::time::Duration>) {
+    /// The price, what a unit of blob gas costs where that is known, and a pause that the node asks for.
+    async fn price(&mut self, blobs: bool) -> (Option<MarketPrice>, Option<u64>, Option<std::time::Duration>) {
         if let Some(oracle) = &self.oracle {
             let reply = netio::get(&self.room, oracle, self.roster.limits()).await;
             let price = reply.map_err(|fault| fault.to_string()).and_then(|reply| oracle::price(&reply, &self.gas));
             if let Some(price) = self.from_oracle.told(price) {
-                return (Some(price), None);
+                // Oracles do not tell of blobs.
+                let (node, pause) = if blobs { self.ask_node().await } else { (Err(String::new()), None) };
+                return (Some(price), node.ok().and_then(|(_, blob_base_fee)| blob_base_fee), pause);
             }
         }
-        let (price, pause) = self.ask_node().await;
-        (self.from_node.told(price), pause)
+        let (answer, pause) = self.ask_node().await;
+        let blob_base_fee = answer.as_ref().ok().and_then(|(_, blob_base_fee)| *blob_base_fee);
+        (self.from_node.told(answer.map(|(price, _)| price)), blob_base_fee, pause)
     }
 
-    async fn ask_node(&mut self) -> (Result<MarketPrice, String>, Option<std::time::Duration>) {
+    async fn ask_node(&mut self) -> (Result<(MarketPrice, Option<u64>), String>, Option<std::time::Duration>) {
         let current = self.roster.current();
         if std::mem::replace(&mut self.using, current) != current {
             self.lane = self.roster.lane(self.room.clone(), &self.gates, current);
@@ -131,8 +147,8 @@ impl<R: Room> Feed<R> {
     }
 }
 
-/// The price of `eth_feeHistory`; where there is none (an older node, a chain without a base fee) that of `eth_gasPrice`.
-fn from_node(ends: Vec<End>) -> Result<MarketPrice, String> {
+/// The price of `eth_feeHistory`, with that of blobs where the chain has them; where there is none (an older node, a chain without a base fee) that of `eth_gasPrice`.
+fn from_node(ends: Vec<End>) -> Result<(MarketPrice, Option<u64>), String> {
     let mut words = ends.into_iter().map(|end| match end {
         End::Answered(Ok(json)) => Ok(json),
         End::Answered(Err(error)) => Err(error.to_string()),
@@ -144,7 +160,7 @@ fn from_node(ends: Vec<End>) -> Result<MarketPrice, String> {
         return Ok(price);
     }
     let wei: U128 = serde_json::from_str(gas_price?.get()).map_err(|error| format!("eth_gasPrice cannot be read: {error}"))?;
-    Ok(MarketPrice::Legacy(wei.to()))
+    Ok((MarketPrice::Legacy(wei.to()), None))
 }
 
 #[derive(Deserialize)]
@@ -154,14 +170,17 @@ struct FeeHistory {
     base_fee_per_gas: Vec<U128>,
     #[serde(default)]
     reward: Option<Vec<Vec<U128>>>,
+    #[serde(default)]
+    base_fee_per_blob_gas: Option<Vec<U128>>,
 }
 
 /// The market's price from `eth_feeHistory`; `None` on a chain without a base fee.
-fn from_history(json: &RawValue) -> Option<MarketPrice> {
+fn from_history(json: &RawValue) -> Option<(MarketPrice, Option<u64>)> {
     let history: FeeHistory = serde_json::from_str(json.get()).ok()?;
     let next: u128 = history.base_fee_per_gas.last()?.to();
     let tips: Vec<u128> = history.reward.unwrap_or_default().iter().filter_map(|block| block.first()).map(|tip| tip.to()).collect();
-    (next > 0).then(|| MarketPrice::from_history(next, &tips))
+    let blob = history.base_fee_per_blob_gas.and_then(|fees| fees.last().copied()).map(|wei| u64::try_from(wei).unwrap_or(u64::MAX));
+    (next > 0).then(|| (MarketPrice::from_history(next, &tips), blob))
 }
 
 #[cfg(test)]
@@ -179,13 +198,15 @@ mod tests {
     #[test]
     fn the_fee_history_goes_before_the_gas_price() {
         let history = r#"{"baseFeePerGas": ["0x1", "0x5"], "reward": [["0x2"]]}"#;
-        assert_eq!(from_node(vec![json(history), json("\"0x9\"")]), Ok(MarketPrice::from_history(5, &[2])));
+        assert_eq!(from_node(vec![json(history), json("\"0x9\"")]), Ok((MarketPrice::from_history(5, &[2]), None)));
+        let history = r#"{"baseFeePerGas": ["0x1", "0x5"], "reward": [["0x2"]], "baseFeePerBlobGas": ["0x1", "0x7"]}"#;
+        assert_eq!(from_node(vec![json(history), json("\"0x9\"")]), Ok((MarketPrice::from_history(5, &[2]), Some(7))));
     }
 
     #[test]
     fn a_node_without_a_fee_history_is_taken_by_its_gas_price() {
-        assert_eq!(from_node(vec![refused(), json("\"0x9\"")]), Ok(MarketPrice::Legacy(9)));
-        assert_eq!(from_node(vec![json(r#"{"baseFeePerGas": ["0x0"]}"#), json("\"0x9\"")]), Ok(MarketPrice::Legacy(9)));
+        assert_eq!(from_node(vec![refused(), json("\"0x9\"")]), Ok((MarketPrice::Legacy(9), None)));
+        assert_eq!(from_node(vec![json(r#"{"baseFeePerGas": ["0x0"]}"#), json("\"0x9\"")]), Ok((MarketPrice::Legacy(9), None)));
     }
 
     #[test]

@@ -23,6 +23,7 @@ use super::price::PriceDesk;
 use super::questions::Waiting;
 use super::signing::Signing;
 use super::watches::Watches;
+use crate::blobs::{empty_sidecar, is_empty, pooled};
 use crate::chain::{Gates, Roster};
 use crate::engine::Reservations;
 use crate::feed::News;
@@ -72,6 +73,10 @@ pub struct ShardParts<S: Store> {
     pub writer: Arc<WriterState>,
     /// Set when the shard shall end.
     pub stop: Arc<AtomicBool>,
+    /// Blobs go with proofs of their cells (`txmgr.blob_proofs`).
+    pub blob_cells: bool,
+    /// Transactions whose blobs nobody needs: they are dropped at the start.
+    pub stale_blobs: Vec<Uuid>,
     /// What the disk holds of its addresses.
     pub recovered: Vec<Recovered>,
     /// What the disk holds of its transactions that depend on others, and of those on which others depend.
@@ -113,6 +118,7 @@ pub struct Shard<R: Room, S: Store> {
     /// The node that each leads to, and the connection; none while a request is under way.
     lanes: Vec<Option<(usize, Lane<R>)>>,
     copies: Option<Copies>,
+    blob_cells: bool,
     prices: PriceDesk,
     pauses: Waiting<()>,
     orders: Waiting<Done>,
@@ -147,6 +153,7 @@ impl<R: Room, S: Store> Shard<R, S> {
         let mut shard = Self {
             lanes: (0..parts.settings.lanes).map(|_| Some((0, parts.roster.lane(room.clone(), &gates, 0)))).collect(),
             copies: parts.send_to_all.then(|| Copies::new(&room, &parts.roster, &gates, &parts.metrics)),
+            blob_cells: parts.blob_cells,
             roster: parts.roster,
             gates,
             prices: parts.prices,
@@ -179,6 +186,7 @@ impl<R: Room, S: Store> Shard<R, S> {
             news: parts.news,
             room,
         };
+        shard.drop_blobs(parts.stale_blobs);
         for recovered in parts.recovered {
             shard.handle(Event::Recovered(recovered));
         }
@@ -189,6 +197,15 @@ impl<R: Room, S: Store> Shard<R, S> {
         shard.manager.flush(now, &mut shard.actions);
         shard.perform();
         shard.turns().await;
+    }
+
+    /// Whether that reaches the disk matters to nobody: the next start looks again.
+    fn drop_blobs(&mut self, stale: Vec<Uuid>) {
+        for id in stale {
+            let (reply, _) = flume::bounded(1);
+            let ticket = self.kept.open(reply);
+            self.commit(Commit { ticket, epoch: self.epoch, records: vec![Record::SidecarDropped { id }] });
+        }
     }
 
     async fn turns(&mut self) {
@@ -395,7 +412,9 @@ impl<R: Room, S: Store> Shard<R, S> {
                     }
                 }
                 Action::Send { lane, attempts } => self.send(lane, attempts),
+                Action::SendBlobs { lane, slot, id, raw } => self.send_blobs(lane, slot, id, raw),
                 Action::FetchPrice => self.prices.want(),
+                Action::FetchBlobPrice => self.prices.want_blobs(),
                 Action::FetchBalance(address) => self.asks.push(Ask::Balance(address)),
                 Action::FetchNonce(address, head) => self.asks.push(Ask::Nonce(address, head)),
                 Action::Estimate(id, request) => self.asks.push(Ask::Estimate(id, request)),
@@ -458,6 +477,38 @@ impl<R: Room, S: Store> Shard<R, S> {
         });
     }
 
+    /// Reads the blobs of one transaction and sends it with them. Where they cannot be read nothing is sent, and the lane tries again.
+    fn send_blobs(&mut self, number: usize, slot: Slot, id: Uuid, raw: Bytes) {
+        let (mut node, mut lane) = self.lanes[number].take().expect("the manager sends on free lanes only");
+        let roster = self.roster.clone();
+        let current = roster.current();
+        if std::mem::replace(&mut node, current) != current {
+            lane = roster.lane(self.room.clone(), &self.gates, current);
+        }
+        let (home, readers, copies, cells) = (self.home.clone(), self.readers.clone(), self.copies.clone(), self.blob_cells);
+        self.metrics.attempts_sent.increment(1);
+        self.room.spawn(async move {
+            let Some(pooled) = whole(&readers, id, raw.clone(), cells).await else {
+                let event = Event::Sent { lane: number, ends: vec![(slot, SendEnd::BeforeSend)], pause: None };
+                home.push(Home::Sent(node, lane, number, event));
+                return;
+            };
+            if let Some(copies) = &copies {
+                copies.send(current, &[(slot, pooled.clone())]);
+            }
+            let mut calls = Calls::new();
+            calls.push_raw_transaction(&pooled);
+            drop(pooled);
+            let exchange = lane.exchange(&calls).await;
+            roster.shun(node, exchange.retry_after.unwrap_or_default());
+            let left = roster.current() != node;
+            let end = exchange.ends.into_iter().next().map_or(SendEnd::Ambiguous, |end| ended(&raw, end));
+            let ends = vec![(slot, if left { SendEnd::Ambiguous } else { end })];
+            let event = Event::Sent { lane: number, ends, pause: exchange.retry_after.filter(|_| !left) };
+            home.push(Home::Sent(node, lane, number, event));
+        });
+    }
+
     fn load(&self, address: Address, after: Option<u64>, limit: usize) {
         let (readers, home) = (self.readers.clone(), self.home.clone());
         self.room.spawn(async move {
@@ -510,6 +561,27 @@ impl<R: Room, S: Store> Shard<R, S> {
             sleep.await;
             home.push(Home::Event(Event::Tick));
         });
+    }
+}
+
+/// One with its blobs as pools take it; `None` where they cannot be read.
+async fn whole<S: Store>(readers: &Readers<S>, id: Uuid, raw: Bytes, cells: bool) -> Option<Bytes> {
+    let read = readers.run(move |store| {
+        // What closes a nonce carries a blob that nobody has to keep.
+        let sidecar = if is_empty(&raw) { Some(empty_sidecar(cells)) } else { read::sidecar(store, id)? };
+        Ok::<_, storage::StoreError>(sidecar.and_then(|sidecar| pooled(&raw, &sidecar)))
+    });
+    match read.await {
+        Ok(Ok(Some(pooled))) => Some(pooled),
+        Ok(Ok(None)) => {
+            tracing::error!(%id, "the blobs of the transaction are not on disk, so it cannot be sent; trying again");
+            None
+        }
+        Ok(Err(error)) => {
+            tracing::error!(%id, %error, "the blobs of the transaction cannot be read; trying again");
+            None
+        }
+        Err(_) => None,
     }
 }
 

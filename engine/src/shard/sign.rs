@@ -1,13 +1,14 @@
 //! The sign stage: transaction, digest, signature, bytes, hash. A pure function of the job and the key.
 
 use alloy::consensus::transaction::RlpEcdsaEncodableTx;
-use alloy::consensus::{SignableTransaction, TxEip1559, TxEip7702, TxLegacy};
+use alloy::consensus::{SignableTransaction, TxEip1559, TxEip2930, TxEip4844, TxEip7702, TxLegacy};
 use alloy::eips::Encodable2718;
 use alloy::primitives::{B256, Bytes, Signature, TxKind};
-use storage::AttemptFees;
+use storage::{AttemptFees, Extras};
 
 use crate::keys::{Keyring, SignError};
-use crate::txmgr::increase::{fee_cap, tip_cap};
+use crate::txmgr::authorization::signed;
+use crate::txmgr::increase::{blob_cap, fee_cap, tip_cap};
 use crate::txmgr::{SignJob, Signed};
 
 /// Signs one job with the key of its address.
@@ -30,6 +31,10 @@ pub enum Unsigned {
     Dynamic(TxEip1559),
     /// With one price.
     Legacy(TxLegacy),
+    /// EIP-2930.
+    Listed(Box<TxEip2930>),
+    /// EIP-4844.
+    Blob(Box<TxEip4844>),
     /// EIP-7702.
     SetCode(TxEip7702),
 }
@@ -38,25 +43,14 @@ impl Unsigned {
     /// What a job asks to be signed.
     #[must_use]
     pub fn of(job: &SignJob) -> Self {
-        let (chain_id, nonce, gas_limit, value, input) = (job.chain_id, job.slot.nonce, job.gas, job.value, job.data.clone());
-        if !job.authorizations.is_empty() {
-            return Self::SetCode(TxEip7702 {
-                chain_id,
-                nonce,
-                gas_limit,
-                // On a chain that knows one price only, that is both.
-                max_fee_per_gas: fee_cap(&job.fees),
-                max_priority_fee_per_gas: tip_cap(&job.fees),
-                to: job.to.unwrap_or_default(),
-                value,
-                access_list: Default::default(),
-                authorization_list: job.authorizations.clone(),
-                input,
-            });
+        if let Some(extras) = &job.extras {
+            return Self::with_extras(job, extras);
         }
+        let (chain_id, nonce, gas_limit, value, input) = (job.chain_id, job.slot.nonce, job.gas, job.value, job.data.clone());
         let to = job.to.map_or(TxKind::Create, TxKind::Call);
         match job.fees {
-            AttemptFees::Dynamic { max_fee_per_gas, max_priority_fee_per_gas } => Self::Dynamic(TxEip1559 {
+            AttemptFees::Dynamic { max_fee_per_gas, max_priority_fee_per_gas }
+            | AttemptFees::Blob { max_fee_per_gas, max_priority_fee_per_gas, .. } => Self::Dynamic(TxEip1559 {
                 chain_id,
                 nonce,
                 gas_limit,
@@ -73,12 +67,70 @@ impl Unsigned {
         }
     }
 
+    /// A transaction of type 1, 2 with an access list, 3 or 4.
+    #[cold]
+    fn with_extras(job: &SignJob, extras: &Extras) -> Self {
+        let (chain_id, nonce, gas_limit, value, input) = (job.chain_id, job.slot.nonce, job.gas, job.value, job.data.clone());
+        // On a chain that knows one price only, that is both.
+        let (max_fee_per_gas, max_priority_fee_per_gas) = (fee_cap(&job.fees), tip_cap(&job.fees));
+        let (access_list, kind) = (extras.access_list.clone(), job.to.map_or(TxKind::Create, TxKind::Call));
+        let to = job.to.unwrap_or_default();
+        if !extras.blob_hashes.is_empty() {
+            return Self::Blob(Box::new(TxEip4844 {
+                chain_id,
+                nonce,
+                gas_limit,
+                max_fee_per_gas,
+                max_priority_fee_per_gas,
+                to,
+                value,
+                access_list,
+                blob_versioned_hashes: extras.blob_hashes.clone(),
+                max_fee_per_blob_gas: u128::from(blob_cap(&job.fees)),
+                input,
+            }));
+        }
+        if !extras.authorizations.is_empty() {
+            let authorization_list = signed(&extras.authorizations);
+            return Self::SetCode(TxEip7702 {
+                chain_id,
+                nonce,
+                gas_limit,
+                max_fee_per_gas,
+                max_priority_fee_per_gas,
+                to,
+                value,
+                access_list,
+                authorization_list,
+                input,
+            });
+        }
+        match job.fees {
+            AttemptFees::Legacy { gas_price } => {
+                Self::Listed(Box::new(TxEip2930 { chain_id, nonce, gas_price, gas_limit, to: kind, value, access_list, input }))
+            }
+            AttemptFees::Dynamic { .. } | AttemptFees::Blob { .. } => Self::Dynamic(TxEip1559 {
+                chain_id,
+                nonce,
+                gas_limit,
+                max_fee_per_gas,
+                max_priority_fee_per_gas,
+                to: kind,
+                value,
+                access_list,
+                input,
+            }),
+        }
+    }
+
     /// What is signed.
     #[must_use]
     pub fn digest(&self) -> B256 {
         match self {
             Self::Dynamic(transaction) => transaction.signature_hash(),
             Self::Legacy(transaction) => transaction.signature_hash(),
+            Self::Listed(transaction) => transaction.signature_hash(),
+            Self::Blob(transaction) => transaction.signature_hash(),
             Self::SetCode(transaction) => transaction.signature_hash(),
         }
     }
@@ -89,6 +141,8 @@ impl Unsigned {
         match self {
             Self::Dynamic(transaction) => encode(transaction, signature),
             Self::Legacy(transaction) => encode(transaction, signature),
+            Self::Listed(transaction) => encode(*transaction, signature),
+            Self::Blob(transaction) => encode(*transaction, signature),
             Self::SetCode(transaction) => encode(transaction, signature),
         }
     }

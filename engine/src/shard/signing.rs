@@ -149,7 +149,7 @@ mod tests {
             gas: 21_000,
             fees: AttemptFees::Legacy { gas_price: 1 },
             closing: false,
-            authorizations: Vec::new(),
+            extras: None,
         }
     }
 

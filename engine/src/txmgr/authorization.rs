@@ -11,10 +11,16 @@ const DELEGATION: [u8; 3] = [0xef, 0x01, 0x00];
 /// What a request carries; nothing, without an allocation, for nearly all.
 #[must_use]
 pub fn authorizations(request: &Request) -> Vec<SignedAuthorization> {
-    request.authorizations.iter().map(signed).collect()
+    signed(request.authorizations())
 }
 
-fn signed(authorization: &Authorization) -> SignedAuthorization {
+/// Stored authorizations as the chain's.
+#[must_use]
+pub fn signed(authorizations: &[Authorization]) -> Vec<SignedAuthorization> {
+    authorizations.iter().map(signed_one).collect()
+}
+
+fn signed_one(authorization: &Authorization) -> SignedAuthorization {
     let Authorization { chain_id, address, nonce, y_parity, r, s } = *authorization;
     SignedAuthorization::new_unchecked(eip7702::Authorization { chain_id, address, nonce }, y_parity, r, s)
 }

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!   read ──► known ── less what its own transactions really cost, as blocks hold them
-//!   bind ──► reserved: (max fee × gas + value) of all that is bound and in no block; the dearest attempt counts
+//!   bind ──► reserved: (max fee × gas + max blob fee × blob gas + value) of all that is bound and in no block; the dearest attempt counts
 //!   reserved + cost of the next ≤ known? ── yes ──► bind
 //!                                        └─ no ───► read again, once per head; the address waits and says why
 //! ```
@@ -14,11 +14,12 @@
 use std::fmt;
 use std::time::Duration;
 
+use alloy::eips::eip4844::DATA_GAS_PER_BLOB;
 use alloy::primitives::U256;
 use serde::{Deserialize, Serialize};
 use storage::AttemptFees;
 
-use super::increase::fee_cap;
+use super::increase::{blob_cap, fee_cap};
 
 /// What an address does while the node does not tell its balance (seed 003, `unavailableBalanceHandlingStrategy`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
@@ -33,14 +34,23 @@ pub enum Unavailable {
 }
 
 /// Most that a transaction can take, wei; `U256::MAX` if it is more than that. 0 if gas costs nothing: such a chain keeps no balances
-/// that matter, and all of this is skipped. Blob gas belongs here too once there are blobs.
+/// that matter, and all of this is skipped. `blobs`: how many it carries, each of which takes [`DATA_GAS_PER_BLOB`].
 #[must_use]
-pub fn cost(fees: &AttemptFees, gas: u64, value: U256) -> U256 {
+pub fn cost(fees: &AttemptFees, gas: u64, value: U256, blobs: usize) -> U256 {
     match fee_cap(fees) {
         0 => U256::ZERO,
         // 128 and 64 bits fit.
-        fee => (U256::from(fee) * U256::from(gas)).saturating_add(value),
+        fee => {
+            let cost = (U256::from(fee) * U256::from(gas)).saturating_add(value);
+            // Hardly any carries blobs.
+            if blobs == 0 { cost } else { cost.saturating_add(blob_cost(fees, blobs)) }
+        }
     }
+}
+
+/// Most that the gas of this many blobs can take, wei.
+fn blob_cost(fees: &AttemptFees, blobs: usize) -> U256 {
+    U256::from(blob_cap(fees)) * U256::from(DATA_GAS_PER_BLOB) * U256::from(blobs)
 }
 
 /// Why an address waits for money.
@@ -289,19 +299,19 @@ mod tests {
     #[test]
     fn the_cost_is_the_highest_price_of_all_gas_and_the_value() {
         let fees = AttemptFees::Dynamic { max_fee_per_gas: 7, max_priority_fee_per_gas: 1 };
-        assert_eq!(cost(&fees, 21_000, wei(5)), wei(147_005));
-        assert_eq!(cost(&AttemptFees::Legacy { gas_price: 3 }, 2, wei(0)), wei(6));
+        assert_eq!(cost(&fees, 21_000, wei(5), 0), wei(147_005));
+        assert_eq!(cost(&AttemptFees::Legacy { gas_price: 3 }, 2, wei(0), 0), wei(6));
     }
 
     #[test]
     fn where_gas_costs_nothing_nothing_is_reserved() {
-        assert_eq!(cost(&AttemptFees::Legacy { gas_price: 0 }, 21_000, wei(5)), U256::ZERO);
+        assert_eq!(cost(&AttemptFees::Legacy { gas_price: 0 }, 21_000, wei(5), 0), U256::ZERO);
         assert!(Balance::default().covers(U256::ZERO), "and nothing is read");
     }
 
     #[test]
     fn a_requirement_beyond_any_balance_saturates_is_never_covered_and_says_so() {
-        let most = cost(&AttemptFees::Legacy { gas_price: 1 }, 21_000, U256::MAX);
+        let most = cost(&AttemptFees::Legacy { gas_price: 1 }, 21_000, U256::MAX, 0);
         assert_eq!(most, U256::MAX);
         let mut balance = Balance::default();
         balance.asked();

@@ -1,6 +1,9 @@
 //! What is refused at the door: a request that can never be mined as it is.
 
-use storage::{Fees, Request};
+use alloy::eips::eip4844::VERSIONED_HASH_VERSION_KZG;
+use storage::{Extras, Fees, Request};
+
+use crate::blobs::BLOBS_MAX;
 
 /// Gas that every transaction takes (yellow paper, G_transaction).
 const BASE_GAS: u64 = 21_000;
@@ -10,6 +13,9 @@ const CREATE_GAS: u64 = 32_000;
 const INIT_CODE_WORD_GAS: u64 = 2;
 /// For each authorization (EIP-7702).
 const AUTHORIZATION_GAS: u64 = 25_000;
+/// For each address of an access list, and for each of its storage keys (EIP-2930).
+const LISTED_ADDRESS_GAS: u64 = 2400;
+const LISTED_KEY_GAS: u64 = 1900;
 /// Most authorizations of a transaction: each is looked up when it is in a block.
 const MAX_AUTHORIZATIONS: usize = 100;
 /// Gas of a token of call data; a non-zero byte is four tokens (EIP-2028).
@@ -30,8 +36,14 @@ pub fn intrinsic_gas(request: &Request) -> u64 {
         Some(_) => 0,
         None => CREATE_GAS + INIT_CODE_WORD_GAS * (request.data.len() as u64).div_ceil(32),
     };
-    let authorizations = AUTHORIZATION_GAS * request.authorizations.len() as u64;
-    (BASE_GAS + TOKEN_GAS * tokens + create + authorizations).max(BASE_GAS + FLOOR_TOKEN_GAS * tokens)
+    let extras = request.extras.as_ref().map_or(0, |extras| extras_gas(extras));
+    (BASE_GAS + TOKEN_GAS * tokens + create + extras).max(BASE_GAS + FLOOR_TOKEN_GAS * tokens)
+}
+
+fn extras_gas(extras: &Extras) -> u64 {
+    let items = &extras.access_list.0;
+    let keys: usize = items.iter().map(|item| item.storage_keys.len()).sum();
+    AUTHORIZATION_GAS * extras.authorizations.len() as u64 + LISTED_ADDRESS_GAS * items.len() as u64 + LISTED_KEY_GAS * keys as u64
 }
 
 /// Why a request can never be mined as it is.
@@ -50,7 +62,8 @@ pub fn check(request: &Request, chain_id: Option<u64>, chain: Option<u64>) -> Re
             "gas {gas} is below the intrinsic gas {needed} of this transaction: raise it, or leave it out to have it estimated"
         ));
     }
-    if let Fees::Dynamic { max_fee_per_gas, max_priority_fee_per_gas } = request.fees
+    if let Fees::Dynamic { max_fee_per_gas, max_priority_fee_per_gas } | Fees::Blob { max_fee_per_gas, max_priority_fee_per_gas, .. } =
+        request.fees
         && max_priority_fee_per_gas > max_fee_per_gas
     {
         return Err(format!("maxPriorityFeePerGas {max_priority_fee_per_gas} is above maxFeePerGas {max_fee_per_gas}: lower it"));
@@ -59,8 +72,10 @@ pub fn check(request: &Request, chain_id: Option<u64>, chain: Option<u64>) -> Re
     if request.data.len() > limit {
         return Err(format!("{what} of {} bytes is longer than the {limit} that nodes take", request.data.len()));
     }
-    if !request.authorizations.is_empty() {
-        check_authorized(request)?;
+    if let Some(extras) = &request.extras {
+        check_extras(request, extras)?;
+    } else if let Fees::Blob { max_fee_per_blob_gas, .. } = request.fees {
+        return Err(format!("maxFeePerBlobGas {max_fee_per_blob_gas} without blobs: leave it out, or give blobs"));
     }
     if request.to.is_none() && request.data.is_empty() {
         return Err("a transaction without `to` creates a contract and needs init code in `data`".into());
@@ -68,9 +83,53 @@ pub fn check(request: &Request, chain_id: Option<u64>, chain: Option<u64>) -> Re
     Ok(())
 }
 
+/// What is particular to transactions of types 1, 3 and 4.
+fn check_extras(request: &Request, extras: &Extras) -> Result<(), String> {
+    if extras.blob_hashes.is_empty() {
+        if let Fees::Blob { max_fee_per_blob_gas, .. } = request.fees {
+            return Err(format!("maxFeePerBlobGas {max_fee_per_blob_gas} without blobs: leave it out, or give blobs"));
+        }
+    } else {
+        check_blobs(request, extras)?;
+    }
+    if !extras.authorizations.is_empty() {
+        check_authorized(request)?;
+    }
+    Ok(())
+}
+
+/// A transaction of type 3 (EIP-4844).
+fn check_blobs(request: &Request, extras: &Extras) -> Result<(), String> {
+    let count = extras.blob_hashes.len();
+    if count > BLOBS_MAX {
+        return Err(format!("blobs: {count} are over the limit of {BLOBS_MAX} for a transaction (EIP-7594): send several"));
+    }
+    if let Some(hash) = extras.blob_hashes.iter().find(|hash| hash[0] != VERSIONED_HASH_VERSION_KZG) {
+        return Err(format!("blobVersionedHashes: {hash} does not begin with 01 (EIP-4844): leave them out, they are computed"));
+    }
+    if !extras.authorizations.is_empty() {
+        return Err("blobs and an authorizationList cannot be in one transaction (EIP-4844, EIP-7702): send two".into());
+    }
+    if request.to.is_none() {
+        return Err("a transaction with blobs cannot create a contract (EIP-4844): give `to`".into());
+    }
+    match request.fees {
+        Fees::Market | Fees::Blob { max_fee_per_blob_gas: 1.., .. } => Ok(()),
+        Fees::Blob { max_fee_per_blob_gas, .. } => Err(format!(
+            "maxFeePerBlobGas {max_fee_per_blob_gas} is below the least price of 1 wei that a blob's gas ever has (EIP-4844): raise it"
+        )),
+        Fees::Legacy { gas_price } => Err(format!(
+            "gasPrice {gas_price} cannot price a transaction with blobs (EIP-4844): give maxFeePerGas, maxPriorityFeePerGas and maxFeePerBlobGas, or no price"
+        )),
+        Fees::Dynamic { .. } => {
+            Err("maxFeePerBlobGas: missing beside maxFeePerGas; with blobs give all three prices, or none for the market's".into())
+        }
+    }
+}
+
 /// What is particular to a transaction of type 4 (EIP-7702).
 fn check_authorized(request: &Request) -> Result<(), String> {
-    let count = request.authorizations.len();
+    let count = request.authorizations().len();
     if count > MAX_AUTHORIZATIONS {
         return Err(format!(
             "authorizationList: {count} authorizations are over the limit of {MAX_AUTHORIZATIONS}: send several transactions"
@@ -89,7 +148,8 @@ fn check_authorized(request: &Request) -> Result<(), String> {
 
 #[cfg(test)]
 mod tests {
-    use alloy::primitives::{Address, Bytes, U256};
+    use alloy::eips::eip2930::{AccessList, AccessListItem};
+    use alloy::primitives::{Address, B256, Bytes, U256};
 
     use super::*;
 
@@ -101,7 +161,7 @@ mod tests {
             data: Bytes::new(),
             gas: Some(gas),
             fees: Fees::Market,
-            authorizations: Vec::new(),
+            extras: None,
         }
     }
 
@@ -125,15 +185,52 @@ mod tests {
     fn authorizations_cost_gas_and_need_a_recipient_and_a_price_of_two_parts() {
         let authorization =
             storage::Authorization { chain_id: U256::ZERO, address: Address::ZERO, nonce: 0, y_parity: 0, r: U256::ONE, s: U256::ONE };
-        let two = |request: Request| Request { authorizations: vec![authorization; 2], ..request };
+        let with = |count, request: Request| Request {
+            extras: Extras { authorizations: vec![authorization; count], ..Extras::default() }.boxed(),
+            ..request
+        };
+        let two = |request| with(2, request);
         assert_eq!(intrinsic_gas(&two(transfer(0))), 71_000);
         assert!(check(&two(transfer(71_000)), None, None).is_ok());
         let priced = Request { fees: Fees::Legacy { gas_price: 7 }, ..transfer(71_000) };
         assert!(check(&two(priced), None, None).is_err_and(|why| why.contains("gasPrice 7")));
         let creation = Request { to: None, data: Bytes::from_static(&[1]), ..transfer(200_000) };
         assert!(check(&two(creation), None, None).is_err_and(|why| why.contains("give `to`")));
-        let many = Request { authorizations: vec![authorization; 101], ..transfer(16_000_000) };
+        let many = with(101, transfer(16_000_000));
         assert!(check(&many, None, None).is_err_and(|why| why.contains("101")));
+    }
+
+    #[test]
+    fn an_access_list_costs_gas_for_each_address_and_key() {
+        let item = AccessListItem { address: Address::ZERO, storage_keys: vec![B256::ZERO; 3] };
+        let extras = Extras { access_list: AccessList(vec![item; 2]), ..Extras::default() };
+        let listed = Request { extras: extras.boxed(), ..transfer(21_000 + 2 * 2400 + 6 * 1900) };
+        assert_eq!(intrinsic_gas(&listed), 37_200);
+        assert!(check(&listed, None, None).is_ok());
+    }
+
+    #[test]
+    fn blobs_need_a_recipient_their_own_price_and_no_authorizations() {
+        let hash = B256::repeat_byte(1);
+        let of = |count: usize, fees| {
+            let extras = Extras { blob_hashes: vec![hash; count], ..Extras::default() };
+            Request { extras: extras.boxed(), fees, ..transfer(21_000) }
+        };
+        let priced = |max_fee_per_blob_gas| Fees::Blob { max_fee_per_gas: 2, max_priority_fee_per_gas: 1, max_fee_per_blob_gas };
+        assert!(check(&of(6, Fees::Market), None, None).is_ok());
+        assert!(check(&of(1, priced(1)), None, None).is_ok());
+        let refused = |request: &Request, shown: &str| {
+            let why = check(request, None, None).expect_err(shown);
+            assert!(why.contains(shown), "{why}");
+        };
+        refused(&of(7, Fees::Market), "7 are over the limit of 6");
+        refused(&of(1, priced(0)), "maxFeePerBlobGas 0");
+        refused(&of(0, priced(9)), "maxFeePerBlobGas 9 without blobs");
+        refused(&of(1, Fees::Legacy { gas_price: 5 }), "gasPrice 5");
+        refused(&of(1, Fees::Dynamic { max_fee_per_gas: 2, max_priority_fee_per_gas: 1 }), "maxFeePerBlobGas: missing");
+        refused(&Request { to: None, data: Bytes::from_static(&[1]), gas: None, ..of(1, Fees::Market) }, "give `to`");
+        let unversioned = Extras { blob_hashes: vec![B256::ZERO], ..Extras::default() };
+        refused(&Request { extras: unversioned.boxed(), ..transfer(21_000) }, "does not begin with 01");
     }
 
     #[test]

@@ -2,9 +2,8 @@
 
 use std::time::Duration;
 
-use alloy::eips::eip7702::SignedAuthorization;
 use alloy::primitives::{Address, B256, Bytes, U256};
-use storage::{AttemptFees, AttemptRow, ReceiptRow, Record, Request, RivalRow, TransactionRow};
+use storage::{AttemptFees, AttemptRow, Extras, ReceiptRow, Record, Request, RivalRow, TransactionRow};
 use uuid::Uuid;
 
 use super::estimate::NoEstimate;
@@ -77,8 +76,8 @@ pub struct SignJob {
     pub fees: AttemptFees,
     /// It closes the nonce instead of carrying the request.
     pub closing: bool,
-    /// Authorizations that it carries (EIP-7702): with any it is of type 4, whatever the kind of its price.
-    pub authorizations: Vec<SignedAuthorization>,
+    /// What makes it one of type 1, 3 or 4, as far as its price does not.
+    pub extras: Option<Box<Extras>>,
 }
 
 impl SignJob {
@@ -261,6 +260,8 @@ pub enum Event {
     },
     /// The node's gas price; `None` if it gave none.
     Price(Option<MarketPrice>),
+    /// What blobs cost now, wei per blob gas; told before the price.
+    BlobBaseFee(u64),
     /// The cached gas price is not to be used any more.
     ClearPrice,
     /// Transaction count of an address at the head; `None` if the node gave none.
@@ -372,8 +373,21 @@ pub enum Action {
         /// Bytes and whose they are.
         attempts: Vec<(Slot, Bytes)>,
     },
+    /// Send one with blobs, which are read from disk, by itself; then tell [`Event::Sent`].
+    SendBlobs {
+        /// Connection to use; it is free.
+        lane: usize,
+        /// Whose it is.
+        slot: Slot,
+        /// The transaction, by which its blobs are found.
+        id: Uuid,
+        /// It as it stands in a block.
+        raw: Bytes,
+    },
     /// Ask the node for its price.
     FetchPrice,
+    /// Ask the node for its price, and for what blobs cost.
+    FetchBlobPrice,
     /// Ask the node for an address's transaction count: at this block, the newest that was read, or later.
     FetchNonce(Address, u64),
     /// Ask the node what an address holds at the head.

@@ -12,6 +12,7 @@ use std::time::Duration;
 use alloy::eips::eip1559::Eip1559Estimation;
 use storage::AttemptFees;
 
+use super::increase::{fee_cap, tip_cap};
 use crate::config::GasConfig;
 
 /// Share of the cache time after which one request refreshes the price ahead of its expiry.
@@ -53,6 +54,12 @@ impl MarketPrice {
     }
 }
 
+/// These fees, with twice the base fee of blobs: six full blocks in a row do not strand the transaction.
+fn with_blob_fee(fees: AttemptFees, blob_base_fee: u64) -> AttemptFees {
+    let (max_fee_per_gas, max_priority_fee_per_gas) = (fee_cap(&fees), tip_cap(&fees));
+    AttemptFees::Blob { max_fee_per_gas, max_priority_fee_per_gas, max_fee_per_blob_gas: blob_base_fee.saturating_mul(2).max(1) }
+}
+
 /// The shard's gas price.
 #[derive(Debug)]
 pub struct GasPrice {
@@ -63,6 +70,9 @@ pub struct GasPrice {
     stale: bool,
     asking: bool,
     ask_again_at: Duration,
+    /// What blobs last cost, wei per blob gas.
+    blob_base_fee: Option<u64>,
+    blobs_again_at: Duration,
 }
 
 /// Answer to [`GasPrice::quote`].
@@ -91,6 +101,8 @@ impl GasPrice {
             stale: true,
             asking: false,
             ask_again_at: Duration::ZERO,
+            blob_base_fee: None,
+            blobs_again_at: Duration::ZERO,
         }
     }
 
@@ -99,8 +111,21 @@ impl GasPrice {
         if self.fixed.is_some() {
             return Quote { price: self.fixed, ask_node: false };
         }
+        self.cached(now, false)
+    }
+
+    /// The same for a transaction with blobs, whose third price only the node tells: what is fixed for the others leaves that open.
+    pub fn quote_blob(&mut self, now: Duration) -> (Option<AttemptFees>, bool) {
+        let Quote { price, ask_node } = self.cached(now, true);
+        let fees = self.fixed.or(price).zip(self.blob_base_fee).map(|(price, base)| with_blob_fee(price.fees(), base));
+        (fees, ask_node)
+    }
+
+    fn cached(&mut self, now: Duration, blobs: bool) -> Quote {
         let age = now.saturating_sub(self.read_at);
-        let old = self.stale || age >= self.cache_time.mul_f64(REFRESH_AT);
+        let old = self.stale
+            || age >= self.cache_time.mul_f64(REFRESH_AT)
+            || (blobs && self.blob_base_fee.is_none() && now >= self.blobs_again_at);
         let ask_node = old && !self.asking && now >= self.ask_again_at;
         self.asking |= ask_node;
         // Past its time, or cleared: wait for the answer that is on its way rather than use a price known to be bad.
@@ -109,9 +134,16 @@ impl GasPrice {
         Quote { price, ask_node }
     }
 
+    /// What blobs cost now, wei per blob gas; told ahead of an answer.
+    pub const fn blobs_cost(&mut self, blob_base_fee: u64) {
+        self.blob_base_fee = Some(blob_base_fee);
+    }
+
     /// The node's answer, or that it gave none.
     pub fn answered(&mut self, price: Option<MarketPrice>, now: Duration) {
         self.asking = false;
+        // Whoever needs the price of blobs, and has not heard it, asks again a little later.
+        self.blobs_again_at = now + RETRY;
         match price {
             Some(price) => {
                 self.known = Some(price);
@@ -125,7 +157,12 @@ impl GasPrice {
     /// When those who wait for a price have to quote again; `None` while an answer is on its way, which wakes them.
     #[must_use]
     pub const fn retry_at(&self) -> Option<Duration> {
-        if self.asking { None } else { Some(self.ask_again_at) }
+        if self.asking {
+            return None;
+        }
+        // Two answers that did not come together: the later one is waited for.
+        let (price, blobs) = (self.ask_again_at, self.blobs_again_at);
+        Some(if price.as_nanos() > blobs.as_nanos() { price } else { blobs })
     }
 
     /// The node's last price, however old.
@@ -134,10 +171,16 @@ impl GasPrice {
         self.known
     }
 
+    /// The node's last price with that of blobs, however old.
+    #[must_use]
+    pub fn known_blob(&self) -> Option<AttemptFees> {
+        self.fixed.or(self.known).zip(self.blob_base_fee).map(|(price, base)| with_blob_fee(price.fees(), base))
+    }
+
     /// When a quote asks the node again; `None` while an answer is on its way, and where the price is fixed.
     #[must_use]
     pub fn refresh_at(&self) -> Option<Duration> {
-        if self.asking || self.fixed.is_some() {
+        if self.asking || (self.fixed.is_some() && self.blob_base_fee.is_none()) {
             return None;
         }
         let old = if self.stale { Duration::ZERO } else { self.read_at + self.cache_time.mul_f64(REFRESH_AT) };
@@ -210,5 +253,33 @@ mod tests {
         let quote = GasPrice::new(&config).quote(Duration::ZERO);
         assert!(!quote.ask_node);
         assert_eq!(quote.price.map(MarketPrice::fees), Some(AttemptFees::Dynamic { max_fee_per_gas: 9, max_priority_fee_per_gas: 2 }));
+    }
+
+    #[test]
+    fn what_blobs_cost_is_asked_for_where_it_is_not_known_even_beside_a_fixed_price() {
+        let config = GasConfig { max_fee_per_gas: Some(9), max_priority_fee_per_gas: Some(2), ..GasConfig::default() };
+        let mut gas = GasPrice::new(&config);
+        assert_eq!(gas.quote_blob(Duration::ZERO), (None, true));
+        assert_eq!(gas.quote_blob(Duration::ZERO), (None, false), "one request however many wait");
+        gas.blobs_cost(5);
+        gas.answered(Some(market(70)), Duration::ZERO);
+        let fees = AttemptFees::Blob { max_fee_per_gas: 9, max_priority_fee_per_gas: 2, max_fee_per_blob_gas: 10 };
+        assert_eq!(gas.quote_blob(Duration::ZERO), (Some(fees), false));
+        assert_eq!(
+            gas.quote(Duration::ZERO).price.map(MarketPrice::fees),
+            Some(AttemptFees::Dynamic { max_fee_per_gas: 9, max_priority_fee_per_gas: 2 })
+        );
+    }
+
+    #[test]
+    fn a_chain_that_tells_nothing_of_blobs_is_asked_again_after_a_pause() {
+        let mut gas = GasPrice::new(&GasConfig::default());
+        gas.quote(Duration::ZERO);
+        gas.answered(Some(market(7)), Duration::ZERO);
+        assert_eq!(gas.quote_blob(Duration::ZERO), (None, false));
+        assert_eq!(gas.quote_blob(RETRY), (None, true));
+        gas.blobs_cost(0);
+        gas.answered(Some(market(7)), RETRY);
+        assert_eq!(gas.quote_blob(RETRY).0.map(|fees| crate::txmgr::increase::blob_cap(&fees)), Some(1), "1 wei is the least there is");
     }
 }

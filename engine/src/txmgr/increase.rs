@@ -1,14 +1,17 @@
 //! Price of a resubmission (row A8).
 //!
-//! From the highest of every earlier attempt and the market: at least the configured percentage on both fields, rounded
-//! up, then capped. Where the cap leaves less than a pool's replacement minimum the transaction is held, never dropped.
+//! From the highest of every earlier attempt and the market: at least the configured percentage on both fields, and 100 % on all
+//! three of a transaction with blobs, rounded up, then capped. Where the cap leaves less than a pool's replacement minimum the transaction is held, never dropped.
 
 use storage::AttemptFees;
 
+use crate::config::GasConfig;
 use crate::sabotage::{self, Sabotage};
 
 /// A pool takes a replacement only from this increase on, percent (geth, reth; EIP-1559 transactions on both fields).
 pub const REPLACEMENT_PERCENT: u32 = 10;
+/// The same of a transaction with blobs, on all three fields (geth's blob pool, reth).
+pub const BLOB_REPLACEMENT_PERCENT: u32 = 100;
 
 /// The next price, or why there is none.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,6 +25,28 @@ pub enum Increase {
         /// The configured cap.
         cap: u128,
     },
+    /// The same of a blob's gas.
+    HeldBlob {
+        /// What a replacement would have to pay.
+        needed: u64,
+        /// The configured cap.
+        cap: u64,
+    },
+}
+
+/// What a price must not go above, by configuration.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Caps {
+    /// Wei per gas.
+    pub max_fee_per_gas: Option<u128>,
+    /// Wei per blob gas.
+    pub max_fee_per_blob_gas: Option<u64>,
+}
+
+impl From<&GasConfig> for Caps {
+    fn from(gas: &GasConfig) -> Self {
+        Self { max_fee_per_gas: gas.cap_max_fee_per_gas, max_fee_per_blob_gas: gas.cap_max_fee_per_blob_gas }
+    }
 }
 
 /// How a price rises: by a percentage, or by a fixed step where that is more than a pool's minimum.
@@ -34,9 +59,9 @@ pub enum Strategy {
 }
 
 impl Strategy {
-    /// The next price of a field; never below the pool's minimum.
-    const fn next(self, amount: u128) -> u128 {
-        let least = raised(amount, REPLACEMENT_PERCENT);
+    /// The next price of a field; never below the pool's minimum, in percent.
+    const fn next(self, amount: u128, minimum: u32) -> u128 {
+        let least = raised(amount, minimum);
         let wanted = match self {
             Self::Percent(percent) => raised(amount, percent),
             Self::Step(step) => amount.saturating_add(step),
@@ -51,27 +76,46 @@ const fn raised(amount: u128, percent: u32) -> u128 {
     amount.saturating_add(if step == 0 { 1 } else { step })
 }
 
-/// The least that a pool takes as a replacement of all these attempts, wei per gas: in all, and for the block's producer.
+/// From which increase on a pool takes a replacement of these, percent.
+fn minimum(earlier: &[AttemptFees]) -> u32 {
+    let blobs = earlier.iter().any(|fees| matches!(fees, AttemptFees::Blob { .. }));
+    if blobs && !sabotage::on(Sabotage::BlobReplacementTooLow) { BLOB_REPLACEMENT_PERCENT } else { REPLACEMENT_PERCENT }
+}
+
+fn highest(earlier: &[AttemptFees], pick: fn(&AttemptFees) -> u128) -> u128 {
+    earlier.iter().map(pick).max().unwrap_or(0)
+}
+
+fn wide_blob_cap(fees: &AttemptFees) -> u128 {
+    u128::from(blob_cap(fees))
+}
+
+fn narrow(wei: u128) -> u64 {
+    u64::try_from(wei).unwrap_or(u64::MAX)
+}
+
+/// The least that a pool takes as a replacement of all these attempts, wei per gas: in all, for the block's producer, and for a blob's gas.
 #[must_use]
-pub fn replacement_minimum(earlier: &[AttemptFees]) -> (u128, u128) {
-    let highest = |pick: fn(&AttemptFees) -> u128| earlier.iter().map(pick).max().unwrap_or(0);
-    (raised(highest(fee_cap), REPLACEMENT_PERCENT), raised(highest(tip_cap), REPLACEMENT_PERCENT))
+pub fn replacement_minimum(earlier: &[AttemptFees]) -> (u128, u128, u64) {
+    let minimum = minimum(earlier);
+    let least = |pick: fn(&AttemptFees) -> u128| raised(highest(earlier, pick), minimum);
+    (least(fee_cap), least(tip_cap), narrow(least(wide_blob_cap)))
 }
 
 /// The price of the next attempt after `earlier` ones (at least one), at the given market price.
 #[must_use]
-pub fn increase(earlier: &[AttemptFees], market: Option<AttemptFees>, strategy: Strategy, cap: Option<u128>) -> Increase {
-    let highest = |pick: fn(&AttemptFees) -> u128| earlier.iter().map(pick).max().unwrap_or(0);
+pub fn increase(earlier: &[AttemptFees], market: Option<AttemptFees>, strategy: Strategy, caps: Caps) -> Increase {
     let market_of = |pick: fn(&AttemptFees) -> u128| market.as_ref().map_or(0, pick);
-    let (max_fee, tip) = (highest(fee_cap), highest(tip_cap));
-    let needed = raised(max_fee, REPLACEMENT_PERCENT);
-    let wanted = strategy.next(max_fee).max(market_of(fee_cap));
+    let (max_fee, tip) = (highest(earlier, fee_cap), highest(earlier, tip_cap));
+    let minimum = minimum(earlier);
+    let needed = raised(max_fee, minimum);
+    let wanted = strategy.next(max_fee, minimum).max(market_of(fee_cap));
     if sabotage::on(Sabotage::ReplacementTooLow) {
         let next = |amount: u128| raised(amount, REPLACEMENT_PERCENT);
         let (max_fee_per_gas, max_priority_fee_per_gas) = (next(fee_cap(&earlier[0])), next(tip_cap(&earlier[0])));
         return Increase::Price(AttemptFees::Dynamic { max_fee_per_gas, max_priority_fee_per_gas });
     }
-    let cap = cap.unwrap_or(u128::MAX);
+    let cap = caps.max_fee_per_gas.unwrap_or(u128::MAX);
     if needed > cap {
         return Increase::Held { needed, cap };
     }
@@ -80,22 +124,36 @@ pub fn increase(earlier: &[AttemptFees], market: Option<AttemptFees>, strategy: 
     if legacy {
         return Increase::Price(AttemptFees::Legacy { gas_price: max_fee_per_gas });
     }
-    let max_priority_fee_per_gas = strategy.next(tip).max(market_of(tip_cap)).min(max_fee_per_gas);
-    if max_priority_fee_per_gas < raised(tip, REPLACEMENT_PERCENT) {
-        return Increase::Held { needed: raised(tip, REPLACEMENT_PERCENT), cap };
+    let max_priority_fee_per_gas = strategy.next(tip, minimum).max(market_of(tip_cap)).min(max_fee_per_gas);
+    if max_priority_fee_per_gas < raised(tip, minimum) {
+        return Increase::Held { needed: raised(tip, minimum), cap };
     }
-    Increase::Price(AttemptFees::Dynamic { max_fee_per_gas, max_priority_fee_per_gas })
+    if !earlier.iter().any(|fees| matches!(fees, AttemptFees::Blob { .. })) {
+        return Increase::Price(AttemptFees::Dynamic { max_fee_per_gas, max_priority_fee_per_gas });
+    }
+    let blob = highest(earlier, wide_blob_cap);
+    let (needed, blob_cap) = (narrow(raised(blob, minimum)), caps.max_fee_per_blob_gas.unwrap_or(u64::MAX));
+    if needed > blob_cap {
+        return Increase::HeldBlob { needed, cap: blob_cap };
+    }
+    let wanted = narrow(raised(blob, minimum).max(market_of(wide_blob_cap)));
+    Increase::Price(AttemptFees::Blob { max_fee_per_gas, max_priority_fee_per_gas, max_fee_per_blob_gas: wanted.min(blob_cap) })
 }
 
-/// The price, with no field above the cap.
+/// The price, with no field above its cap.
 #[must_use]
-pub fn capped(fees: AttemptFees, cap: Option<u128>) -> AttemptFees {
-    let below = |wei: u128| wei.min(cap.unwrap_or(u128::MAX));
+pub fn capped(fees: AttemptFees, caps: Caps) -> AttemptFees {
+    let below = |wei: u128| wei.min(caps.max_fee_per_gas.unwrap_or(u128::MAX));
     match fees {
         AttemptFees::Legacy { gas_price } => AttemptFees::Legacy { gas_price: below(gas_price) },
         AttemptFees::Dynamic { max_fee_per_gas, max_priority_fee_per_gas } => {
             AttemptFees::Dynamic { max_fee_per_gas: below(max_fee_per_gas), max_priority_fee_per_gas: below(max_priority_fee_per_gas) }
         }
+        AttemptFees::Blob { max_fee_per_gas, max_priority_fee_per_gas, max_fee_per_blob_gas } => AttemptFees::Blob {
+            max_fee_per_gas: below(max_fee_per_gas),
+            max_priority_fee_per_gas: below(max_priority_fee_per_gas),
+            max_fee_per_blob_gas: max_fee_per_blob_gas.min(caps.max_fee_per_blob_gas.unwrap_or(u64::MAX)),
+        },
     }
 }
 
@@ -104,7 +162,7 @@ pub fn capped(fees: AttemptFees, cap: Option<u128>) -> AttemptFees {
 pub const fn fee_cap(fees: &AttemptFees) -> u128 {
     match fees {
         AttemptFees::Legacy { gas_price } => *gas_price,
-        AttemptFees::Dynamic { max_fee_per_gas, .. } => *max_fee_per_gas,
+        AttemptFees::Dynamic { max_fee_per_gas, .. } | AttemptFees::Blob { max_fee_per_gas, .. } => *max_fee_per_gas,
     }
 }
 
@@ -113,7 +171,18 @@ pub const fn fee_cap(fees: &AttemptFees) -> u128 {
 pub const fn tip_cap(fees: &AttemptFees) -> u128 {
     match fees {
         AttemptFees::Legacy { gas_price } => *gas_price,
-        AttemptFees::Dynamic { max_priority_fee_per_gas, .. } => *max_priority_fee_per_gas,
+        AttemptFees::Dynamic { max_priority_fee_per_gas, .. } | AttemptFees::Blob { max_priority_fee_per_gas, .. } => {
+            *max_priority_fee_per_gas
+        }
+    }
+}
+
+/// Most that is paid for a unit of blob gas, wei; 0 where there is none.
+#[must_use]
+pub const fn blob_cap(fees: &AttemptFees) -> u64 {
+    match fees {
+        AttemptFees::Blob { max_fee_per_blob_gas, .. } => *max_fee_per_blob_gas,
+        AttemptFees::Legacy { .. } | AttemptFees::Dynamic { .. } => 0,
     }
 }
 
@@ -125,42 +194,70 @@ mod tests {
         AttemptFees::Dynamic { max_fee_per_gas, max_priority_fee_per_gas }
     }
 
+    const fn blob(max_fee_per_gas: u128, max_priority_fee_per_gas: u128, max_fee_per_blob_gas: u64) -> AttemptFees {
+        AttemptFees::Blob { max_fee_per_gas, max_priority_fee_per_gas, max_fee_per_blob_gas }
+    }
+
+    fn under(cap: u128) -> Caps {
+        Caps { max_fee_per_gas: Some(cap), ..Caps::default() }
+    }
+
+    #[test]
+    fn all_three_fields_of_a_blob_transaction_double_at_least() {
+        let earlier = [blob(101, 11, 0), blob(50, 20, 7)];
+        assert_eq!(increase(&earlier, None, Strategy::Percent(10), Caps::default()), Increase::Price(blob(202, 40, 14)));
+        assert_eq!(increase(&earlier, Some(blob(90, 3, 99)), Strategy::Step(500), Caps::default()), Increase::Price(blob(601, 520, 99)));
+        assert_eq!(replacement_minimum(&earlier), (202, 40, 14));
+    }
+
+    #[test]
+    fn a_blob_transaction_is_held_at_either_cap() {
+        let cap = |wei| Caps { max_fee_per_gas: None, max_fee_per_blob_gas: Some(wei) };
+        assert_eq!(increase(&[blob(1, 1, 7)], None, Strategy::Percent(10), cap(13)), Increase::HeldBlob { needed: 14, cap: 13 });
+        assert_eq!(increase(&[blob(1, 1, 7)], Some(blob(1, 1, 90)), Strategy::Percent(10), cap(20)), Increase::Price(blob(2, 2, 20)));
+        assert_eq!(increase(&[blob(100, 1, 7)], None, Strategy::Percent(10), under(199)), Increase::Held { needed: 200, cap: 199 });
+        assert_eq!(capped(blob(9, 8, 7), Caps { max_fee_per_gas: Some(5), max_fee_per_blob_gas: Some(6) }), blob(5, 5, 6));
+    }
+
     #[test]
     fn both_fields_rise_by_the_percentage_rounded_up() {
-        assert_eq!(increase(&[dynamic(101, 11)], None, Strategy::Percent(10), None), Increase::Price(dynamic(112, 13)));
-        assert_eq!(increase(&[dynamic(0, 0)], None, Strategy::Percent(10), None), Increase::Price(dynamic(1, 1)));
+        assert_eq!(increase(&[dynamic(101, 11)], None, Strategy::Percent(10), Caps::default()), Increase::Price(dynamic(112, 13)));
+        assert_eq!(increase(&[dynamic(0, 0)], None, Strategy::Percent(10), Caps::default()), Increase::Price(dynamic(1, 1)));
     }
 
     #[test]
     fn the_highest_of_every_earlier_attempt_and_the_market_is_the_base() {
         let earlier = [dynamic(200, 5), dynamic(100, 50)];
-        assert_eq!(increase(&earlier, None, Strategy::Percent(10), None), Increase::Price(dynamic(220, 55)));
-        assert_eq!(increase(&earlier, Some(dynamic(900, 3)), Strategy::Percent(10), None), Increase::Price(dynamic(900, 55)));
+        assert_eq!(increase(&earlier, None, Strategy::Percent(10), Caps::default()), Increase::Price(dynamic(220, 55)));
+        assert_eq!(increase(&earlier, Some(dynamic(900, 3)), Strategy::Percent(10), Caps::default()), Increase::Price(dynamic(900, 55)));
     }
 
     #[test]
     fn at_the_cap_it_is_held_and_below_it_the_replacement_minimum_is_kept() {
-        assert_eq!(increase(&[dynamic(100, 1)], Some(dynamic(500, 1)), Strategy::Percent(50), Some(115)), Increase::Price(dynamic(115, 2)));
-        assert_eq!(increase(&[dynamic(100, 1)], None, Strategy::Percent(10), Some(109)), Increase::Held { needed: 110, cap: 109 });
+        assert_eq!(
+            increase(&[dynamic(100, 1)], Some(dynamic(500, 1)), Strategy::Percent(50), under(115)),
+            Increase::Price(dynamic(115, 2))
+        );
+        assert_eq!(increase(&[dynamic(100, 1)], None, Strategy::Percent(10), under(109)), Increase::Held { needed: 110, cap: 109 });
     }
 
     #[test]
     fn a_legacy_transaction_stays_legacy() {
         let legacy = AttemptFees::Legacy { gas_price: 10 };
         assert_eq!(
-            increase(&[legacy], Some(dynamic(30, 2)), Strategy::Percent(10), None),
+            increase(&[legacy], Some(dynamic(30, 2)), Strategy::Percent(10), Caps::default()),
             Increase::Price(AttemptFees::Legacy { gas_price: 30 })
         );
     }
 
     #[test]
     fn a_fixed_step_is_taken_where_it_is_more_than_the_replacement_minimum() {
-        assert_eq!(increase(&[dynamic(100, 10)], None, Strategy::Step(30), None), Increase::Price(dynamic(130, 40)));
-        assert_eq!(increase(&[dynamic(1000, 10)], None, Strategy::Step(30), None), Increase::Price(dynamic(1100, 40)));
+        assert_eq!(increase(&[dynamic(100, 10)], None, Strategy::Step(30), Caps::default()), Increase::Price(dynamic(130, 40)));
+        assert_eq!(increase(&[dynamic(1000, 10)], None, Strategy::Step(30), Caps::default()), Increase::Price(dynamic(1100, 40)));
     }
 
     #[test]
     fn a_first_price_is_capped_too() {
-        assert_eq!(capped(dynamic(300, 20), Some(100)), dynamic(100, 20));
+        assert_eq!(capped(dynamic(300, 20), under(100)), dynamic(100, 20));
     }
 }

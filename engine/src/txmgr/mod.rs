@@ -3,6 +3,7 @@
 //! | room | what it decides |
 //! |---|---|
 //! | [`authorization`] | authorizations that requests carry (row A10) |
+//! | [`extras`] | what only some types of transactions carry (row A10) |
 //! | [`check`] | what is refused at the door |
 //! | [`stage`] | the next stage of a transaction (row A5) |
 //! | [`orchestrator`] | one address: its state, its window, its nonces and its queue (rows A1, A3, A4) |
@@ -27,6 +28,7 @@ pub mod census;
 pub mod check;
 pub mod estimate;
 pub mod event;
+pub mod extras;
 pub mod gas_price;
 pub mod increase;
 pub mod inspect;

@@ -26,6 +26,9 @@ use super::pool::Standing;
 use super::transaction::{Ending, InFlight};
 use crate::sabotage::{self, Sabotage};
 
+/// Most transactions with blobs of an address that pools hold (geth's `maxTxsPerAccount` of its blob pool; reth's and Nethermind's too).
+const BLOBS_IN_FLIGHT_MAX: usize = 16;
+
 /// What is known of an address's nonce.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NonceState {
@@ -155,6 +158,10 @@ pub struct Orchestrator {
     pub window: Window,
     /// Its account has delegated code (EIP-7702), of which pools take one transaction at a time.
     pub delegated: bool,
+    /// What is in flight carries blobs; otherwise nothing of it does. Pools hold one kind of an address at a time (row A10).
+    pub blobs: bool,
+    /// What is next is of the other kind than what is in flight: it waits until all of that is final.
+    pub other_kind: bool,
     /// Paused by hand until then, µs since the epoch; `u64::MAX` without an end.
     pub paused_until: Option<u64>,
     /// When it last bound, was answered or was included.
@@ -206,6 +213,8 @@ impl Orchestrator {
             unsent: 0,
             window: Window::new(max_in_flight),
             delegated: false,
+            blobs: false,
+            other_kind: false,
             paused_until: None,
             progress_at: Duration::ZERO,
             resend_due: None,
@@ -229,7 +238,12 @@ impl Orchestrator {
     /// How much may be bound and in no block, now.
     #[must_use]
     pub const fn window_size(&self) -> usize {
-        if self.delegated { 1 } else { self.window.size() }
+        match (self.delegated, self.blobs) {
+            (true, _) => 1,
+            (false, false) => self.window.size(),
+            (false, true) if self.window.size() > BLOBS_IN_FLIGHT_MAX => BLOBS_IN_FLIGHT_MAX,
+            (false, true) => self.window.size(),
+        }
     }
 
     /// The nonce that the next bind takes.
@@ -267,6 +281,12 @@ impl Orchestrator {
     pub fn oldest_unconfirmed(&self) -> Option<u64> {
         let place = self.in_flight.iter().position(|tx| !tx.taken())?;
         Some(self.base + place as u64)
+    }
+
+    /// One that carries `blobs` could be in flight beside what is.
+    #[must_use]
+    pub fn fits_kind(&self, blobs: usize) -> bool {
+        self.in_flight.is_empty() || self.blobs == (blobs > 0) || sabotage::on(Sabotage::KindsMixed)
     }
 
     /// Forgets the next nonce where a block has shown it to be used.

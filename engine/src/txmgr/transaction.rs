@@ -105,6 +105,16 @@ pub enum Held {
         /// The configured cap, wei per gas.
         cap: u128,
     },
+    /// The cap leaves no price of a blob's gas that a pool takes as a replacement.
+    #[error(
+        "a replacement needs {needed} wei per blob gas and gas.cap_max_fee_per_blob_gas is {cap}; it goes on when the market falls to its price, or with a higher cap"
+    )]
+    BlobPriceCap {
+        /// What a replacement would have to pay, wei per blob gas.
+        needed: u64,
+        /// The configured cap, wei per blob gas.
+        cap: u64,
+    },
     /// Its user fixed the price, and the node calls it too low.
     #[error("the node calls its fixed price of {price} wei per gas too low ({message}); it goes on when the market falls")]
     FixedPrice {
@@ -270,21 +280,22 @@ impl InFlight {
     pub fn recovered(bound: &BoundRow, interval: Duration, now: Now) -> Self {
         let newest = bound.attempts.last();
         // Attempts of one generation move the same; what closes a nonce moves nothing.
-        let mut moved = (None, U256::ZERO);
+        let mut moved = (None, U256::ZERO, 0);
         let mut value = |row: &AttemptRow| {
             if moved.0 != Some(row.generation) {
                 let signed = TxEnvelope::decode_2718(&mut row.raw.as_ref()).ok();
-                moved = (Some(row.generation), signed.map_or(U256::ZERO, |signed| signed.value()));
+                let (value, blobs) = signed.map_or((U256::ZERO, 0), |signed| (signed.value(), signed.blob_count().unwrap_or(0) as usize));
+                moved = (Some(row.generation), value, blobs);
             }
-            if row.closing.is_some() { U256::ZERO } else { moved.1 }
+            if row.closing.is_some() { (U256::ZERO, 1) } else { (moved.1, moved.2) }
         };
-        let values: SmallVec<[U256; 4]> = bound.attempts.iter().map(&mut value).collect();
-        let most = bound.attempts.iter().zip(&values).map(|(row, value)| cost(&row.fees, row.gas, *value)).max();
+        let values: SmallVec<[(U256, usize); 4]> = bound.attempts.iter().map(&mut value).collect();
+        let most = bound.attempts.iter().zip(&values).map(|(row, (value, blobs))| cost(&row.fees, row.gas, *value, *blobs)).max();
         let attempts = bound
             .attempts
             .iter()
             .zip(values)
-            .map(|(row, value)| Mark {
+            .map(|(row, (value, _))| Mark {
                 generation: row.generation,
                 hash: row.hash,
                 fees: row.fees,

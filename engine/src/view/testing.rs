@@ -131,7 +131,7 @@ fn row(from: u8, key: Option<&str>) -> TransactionRow {
         data: Bytes::new(),
         gas: Some(21_000),
         fees: Fees::Market,
-        authorizations: Vec::new(),
+        extras: None,
     };
     TransactionRow::new(request, key.map(str::to_owned), 2)
 }

@@ -3,6 +3,7 @@
 //!
 //! | module | what goes wrong |
 //! |---|---|
+//! | `blobs` | nothing: transactions with blobs, which stay out, are cancelled, updated and mixed with others (EIP-4844); access lists |
 //! | `disk` | the disk is full for a while |
 //! | `foreign` | somebody else signs with our keys |
 //! | `funds` | the money of an address is gone for a while |
@@ -21,6 +22,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod blobs;
 mod disk;
 mod foreign;
 mod funds;

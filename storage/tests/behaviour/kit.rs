@@ -52,7 +52,7 @@ pub(crate) fn transaction(from: Address, number: u64) -> TransactionRow {
         data: Bytes::from(vec![number as u8; 40]),
         gas: None,
         fees: Fees::Market,
-        authorizations: Vec::new(),
+        extras: None,
     };
     TransactionRow::new(request, Some(key(number)), 1_000_000 + number)
 }

@@ -3,6 +3,7 @@
 //! It executes nothing: a transaction in a block took its nonce and reached its recipient, and that is all that is asked of it.
 
 mod authorized;
+mod blobs;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -24,6 +25,8 @@ pub(crate) const BASE_FEE: u128 = 1_000_000_000;
 const FIRST_BALANCE: u128 = 1_000_000_000_000_000_000;
 /// Whom another wallet that has the keys pays.
 pub(crate) const STRANGER: Address = Address::repeat_byte(0x99);
+/// What a unit of blob gas costs at most, wei: in quiet times it stays below a fifth of the cap that some seeds set.
+pub(crate) const BLOB_SPIKE: u64 = 100_000;
 /// The price that the other wallet bids, wei: above everything.
 const STRANGERS_PRICE: u128 = 10_000_000_000_000;
 
@@ -42,6 +45,8 @@ pub(crate) struct Known {
     pub(crate) value: U256,
     max_fee: u128,
     tip: u128,
+    /// Most that it pays for a unit of blob gas, wei, where it carries blobs.
+    blobs: Option<u128>,
     /// Gas at its highest price, and value, wei.
     cost: U256,
     authorized: Vec<Authorized>,
@@ -66,6 +71,13 @@ pub(crate) struct Chain {
     pub(crate) base_fee: u128,
     pub(crate) spike: u128,
     pub(crate) spike_until: Duration,
+    /// What a unit of blob gas costs, wei; more while it spikes.
+    blob_base_fee: u64,
+    pub(crate) blob_spike: u64,
+    /// Nobody else sends blobs any more: they cost the least there is. A bid that may not double is only mined where they become cheaper.
+    pub(crate) blobs_calm: bool,
+    /// What should not have been sent, in words.
+    pub(crate) broken: Vec<String>,
     pub(crate) receipts_lag: Duration,
     pub(crate) receipts_lag_until: Duration,
     pub(crate) price_unknown_until: Duration,
@@ -104,6 +116,10 @@ impl Chain {
             base_fee: BASE_FEE,
             spike: 0,
             spike_until: Duration::ZERO,
+            blob_base_fee: 1,
+            blob_spike: 0,
+            blobs_calm: false,
+            broken: Vec::new(),
             receipts_lag: Duration::ZERO,
             receipts_lag_until: Duration::ZERO,
             price_unknown_until: Duration::ZERO,
@@ -126,7 +142,18 @@ impl Chain {
             let (max_fee, tip) = (STRANGERS_PRICE, STRANGERS_PRICE);
             self.pool.insert(
                 (from, nonce),
-                Known { hash, from, to: Some(STRANGER), nonce, value: U256::ZERO, max_fee, tip, cost: U256::ZERO, authorized: Vec::new() },
+                Known {
+                    hash,
+                    from,
+                    to: Some(STRANGER),
+                    nonce,
+                    value: U256::ZERO,
+                    max_fee,
+                    tip,
+                    blobs: None,
+                    cost: U256::ZERO,
+                    authorized: Vec::new(),
+                },
             );
         }
     }
@@ -173,6 +200,7 @@ impl Chain {
                 "baseFeePerGas": [hex(self.price(now)), hex(self.price(now))],
                 "gasUsedRatio": [0.5],
                 "reward": [[hex(1_000_000_000_u64)]],
+                "baseFeePerBlobGas": [hex(self.blob_price(now)), hex(self.blob_price(now))],
             }),
             "eth_getTransactionCount" => {
                 let address: Address = serde_json::from_value(params[0].clone()).map_err(|error| (-32602, error.to_string()))?;
@@ -262,7 +290,7 @@ impl Chain {
         json!({
             "transactionHash": known.hash, "transactionIndex": hex(index as u64), "blockHash": block.hash, "blockNumber": hex(place as u64),
             "from": known.from, "to": known.to, "status": "0x1", "gasUsed": "0x5208", "effectiveGasPrice": hex(known.max_fee),
-            "contractAddress": null, "type": if known.carries() { "0x4" } else { "0x2" },
+            "contractAddress": null, "type": if known.carries() { "0x4" } else if known.blobs.is_some() { "0x3" } else { "0x2" },
         })
     }
 
@@ -283,15 +311,19 @@ impl Chain {
         let from = self.signatures.sender(&envelope).map_err(|_| "invalid sender".to_owned())?;
         let tip = envelope.max_priority_fee_per_gas().unwrap_or_else(|| envelope.max_fee_per_gas());
         let max_fee = envelope.max_fee_per_gas();
-        let cost = U256::from(max_fee) * U256::from(envelope.gas_limit()) + envelope.value();
+        let blobs = blobs::checked(&envelope)?;
+        let blob_cost = U256::from(blobs.unwrap_or_default()) * U256::from(envelope.blob_gas_used().unwrap_or_default());
+        let cost = U256::from(max_fee) * U256::from(envelope.gas_limit()) + envelope.value() + blob_cost;
         let known = Known {
-            hash: keccak256(&raw),
+            // Of the transaction as it stands in a block: without blobs.
+            hash: *envelope.tx_hash(),
             from,
             to: envelope.to(),
             nonce: envelope.nonce(),
             value: envelope.value(),
             max_fee,
             tip,
+            blobs,
             cost,
             authorized: Vec::new(),
         };
@@ -311,12 +343,15 @@ impl Chain {
             if pooled.hash == known.hash {
                 return Err("already known".into());
             }
-            let enough = |old: u128, new: u128| new * 100 >= old * 110;
-            if !enough(pooled.max_fee, known.max_fee) || !enough(pooled.tip, known.tip) {
+            let least = if known.blobs.is_some() { 200 } else { 110 };
+            let enough = |old: u128, new: u128| new * 100 >= old * least;
+            let blobs = enough(pooled.blobs.unwrap_or_default(), known.blobs.unwrap_or_default());
+            if !enough(pooled.max_fee, known.max_fee) || !enough(pooled.tip, known.tip) || !blobs {
                 return Err("replacement transaction underpriced".into());
             }
         }
         self.check_delegated(&from, known.nonce)?;
+        self.check_kind(&known)?;
         let balance = self.balance(&from, now);
         let others = self.pool.iter().filter(|((address, nonce), _)| *address == from && *nonce != known.nonce);
         let queued: U256 = others.map(|(_, other)| other.cost).sum();
@@ -347,7 +382,7 @@ impl Chain {
                     *self.opened_again.entry(address).or_default() += u64::from(strange);
                 }
                 // The other wallet has often changed its mind by then.
-                if requeue && !(strange && executor.below(2) == 0) {
+                if requeue && !(strange && executor.below(2) == 0) && !self.is_reserved(&known) {
                     self.pool.insert((known.from, known.nonce), known.undone());
                 }
             }
@@ -360,7 +395,9 @@ impl Chain {
 
     /// Seals a block.
     pub(crate) fn mine(&mut self, executor: &Executor) {
-        let (most, base_fee) = (executor.below(60) + 1, self.price(executor.now()));
+        self.move_blob_price(executor);
+        self.forget_gapped(executor);
+        let (most, base_fee, blob_price) = (executor.below(60) + 1, self.price(executor.now()), self.blob_price(executor.now()));
         let mut transactions = Vec::new();
         let senders: BTreeSet<Address> = self.pool.keys().map(|key| key.0).collect();
         for from in senders {
@@ -369,7 +406,10 @@ impl Chain {
             self.pool.retain(|key, known| key.0 != from || known.cost <= balance);
             while (transactions.len() as u64) < most {
                 let key = (from, self.next(&from));
-                let payable = |known: &&Known| known.max_fee >= base_fee && known.cost <= balance;
+                let payable = |known: &&Known| {
+                    let blobs = known.blobs.is_none_or(|most| most >= u128::from(blob_price));
+                    known.max_fee >= base_fee && blobs && known.cost <= balance
+                };
                 if self.pool.get(&key).filter(payable).is_none() {
                     break;
                 }

@@ -3,14 +3,17 @@
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use alloy::primitives::{Address, Bytes, U256};
+use engine::blobs::{Blobs, GivenBlobs, Sidecar};
 use engine::{Engine, Submission, SubmitError};
-use storage::{Fees, Request};
+use storage::{Extras, Fees, Request};
 use tokio::sync::oneshot;
 use uuid::Uuid;
 
+use crate::chain::BLOB_SPIKE;
 use crate::executor::{Executor, Process};
 use crate::feed::Follower;
 use crate::meddler::Orders;
@@ -92,6 +95,8 @@ pub(crate) struct Plan {
     pub(crate) transactions: u64,
     /// Nonces that were used before the run.
     pub(crate) used_before: BTreeMap<Address, u64>,
+    /// Blobs that some of them carry; in seeds without there are none.
+    pub(crate) blobs: Option<Sidecar>,
 }
 
 impl Plan {
@@ -103,6 +108,14 @@ impl Plan {
             7 => Fees::Dynamic { max_fee_per_gas: 90_000_000_000, max_priority_fee_per_gas: 2_000_000_000 },
             _ => Fees::Market,
         };
+        let fees = match fees {
+            // What every price of blobs stays below.
+            Fees::Dynamic { max_fee_per_gas, max_priority_fee_per_gas } if self.carries(number).is_some() => {
+                Fees::Blob { max_fee_per_gas, max_priority_fee_per_gas, max_fee_per_blob_gas: 10 * BLOB_SPIKE }
+            }
+            Fees::Legacy { .. } if self.carries(number).is_some() => Fees::Market,
+            fees => fees,
+        };
         let gas = (number % 13 != 5).then_some(21_000);
         Request {
             from: self.addresses[place],
@@ -111,9 +124,26 @@ impl Plan {
             data: Bytes::new(),
             gas,
             fees,
-            authorizations: Vec::new(),
+            extras: self.carries(number).map(|sidecar| Box::new(Extras { blob_hashes: sidecar.hashes().to_vec(), ..Extras::default() })),
         }
     }
+
+    /// The blobs of a transaction. They come in rows: each change of kind costs an address as many blocks as are final at once.
+    pub(crate) fn carries(&self, number: u64) -> Option<&Sidecar> {
+        self.blobs.as_ref().filter(|_| (number / 20) % 5 == 2)
+    }
+}
+
+/// One blob, with proofs of its cells or of all of it. To prove one takes as long as a seed, so all seeds have the same.
+pub(crate) fn sidecar(cells: bool) -> Sidecar {
+    static PROVEN: [OnceLock<Sidecar>; 2] = [OnceLock::new(), OnceLock::new()];
+    let proven = PROVEN[usize::from(cells)].get_or_init(|| {
+        let mut blob = vec![0; 131_072];
+        blob[1..8].copy_from_slice(b"a blob.");
+        let given = GivenBlobs { blobs: vec![blob.into()], ..GivenBlobs::default() };
+        Sidecar::prove(&given, cells).expect("one whole blob of field elements")
+    });
+    proven.clone()
 }
 
 /// The recipient that stands for a number.
@@ -192,7 +222,8 @@ fn race(executor: &Executor, running: &Running, book: &Rc<RefCell<Book>>, plan: 
 
 fn submission(plan: &Plan, book: &RefCell<Book>, number: u64) -> Submission {
     let depends_on = book.borrow().depends_on.get(&number).cloned().unwrap_or_default();
-    Submission { request: plan.request(number), chain_id: None, idempotency_key: Some(format!("key-{number}")), depends_on }
+    let blobs = plan.carries(number).map(|sidecar| Box::new(Blobs::Proven(sidecar.clone())));
+    Submission { request: plan.request(number), chain_id: None, idempotency_key: Some(format!("key-{number}")), depends_on, blobs }
 }
 
 /// Some of a batch depend on some of what is accepted by then, on other addresses and shards too; the choice is made once.

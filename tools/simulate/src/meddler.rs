@@ -15,6 +15,7 @@ use storage::{Fees, read};
 use tokio::sync::oneshot;
 use uuid::Uuid;
 
+use crate::chain::BLOB_SPIKE;
 use crate::executor::Executor;
 use crate::load::{Book, Plan, Present, Running};
 use crate::node::WORLD;
@@ -76,10 +77,16 @@ impl Order {
 /// Another value, or a price, or what was asked for at first.
 fn change(executor: &Executor, orders: &Orders, number: u64) -> Change {
     let next = orders.values.get(&number).map_or(0, BTreeSet::len) as u64;
-    let fees = match executor.below(4) {
+    let fees = match executor.below(5) {
         0 => Some(Fees::Market),
         1 => Some(Fees::Legacy { gas_price: PRICE + u128::from(executor.below(10)) * PRICE / 10 }),
         2 => Some(Fees::Dynamic { max_fee_per_gas: 2 * PRICE, max_priority_fee_per_gas: u128::from(executor.below(20)) * 1_000_000_000 }),
+        // Refused where there are no blobs, as the other prices are where there are some.
+        3 => Some(Fees::Blob {
+            max_fee_per_gas: 4 * PRICE,
+            max_priority_fee_per_gas: u128::from(executor.below(20)) * 1_000_000_000,
+            max_fee_per_blob_gas: 2 * BLOB_SPIKE * (executor.below(20) + 1),
+        }),
         _ => None,
     };
     match executor.below(4) {

@@ -16,7 +16,7 @@ use hyper_util::rt::TokioIo;
 use serde_json::{Value, json};
 use tokio::io::DuplexStream;
 
-use crate::chain::{BASE_FEE, Block, Chain, hex};
+use crate::chain::{BASE_FEE, BLOB_SPIKE, Block, Chain, hex};
 use crate::executor::{Executor, Process};
 use crate::faults::{Fault, Tally};
 use crate::signer::Signatures;
@@ -186,6 +186,7 @@ impl Node {
             Fault::FeeRises => chain.base_fee = BASE_FEE * u128::from(self.executor.below(8) + 2),
             Fault::FeeSpike => {
                 chain.spike = BASE_FEE * u128::from(self.executor.below(70) + 30);
+                chain.blob_spike = BLOB_SPIKE * (self.executor.below(2));
                 chain.spike_until = now + self.executor.between(Duration::from_secs(1), Duration::from_secs(15));
             }
             Fault::PriceUnknown => {
@@ -246,6 +247,7 @@ impl Node {
         self.oracle_fails_until.set(Duration::ZERO);
         let mut chain = self.chain.borrow_mut();
         chain.spike_until = Duration::ZERO;
+        chain.blobs_calm = true;
         chain.receipts_lag_until = Duration::ZERO;
         chain.price_unknown_until = Duration::ZERO;
         chain.receipts_short_until = Duration::ZERO;
@@ -276,6 +278,11 @@ impl Node {
     /// The node called a transaction to this recipient invalid.
     pub(crate) fn refused(&self, recipient: &Address) -> bool {
         self.chain.borrow().refused.contains(recipient)
+    }
+
+    /// What the pool was sent and should not have been, in words, since the last call.
+    pub(crate) fn take_broken(&self) -> Vec<String> {
+        std::mem::take(&mut self.chain.borrow_mut().broken)
     }
 
     /// What happened.

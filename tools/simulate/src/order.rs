@@ -1,10 +1,12 @@
 //! What must hold of the order of records, looked at with each as it gets to the disk: what depends on others is bound after they have
-//! succeeded (row A17), and what replaces an attempt pays what a pool asks of a replacement (rows A6, A8).
+//! succeeded (row A17), what replaces an attempt pays what a pool asks of a replacement (rows A6, A8), and blobs are there from before
+//! their transaction is accepted until it is final (row A10).
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use alloy::primitives::B256;
-use engine::txmgr::increase::{fee_cap, tip_cap};
+use engine::blobs::EMPTY_BLOB;
+use engine::txmgr::increase::{blob_cap, fee_cap, tip_cap};
 use storage::{AttemptFees, AttemptRow, Dependency, Record, TransactionRow};
 use uuid::Uuid;
 
@@ -13,6 +15,8 @@ use uuid::Uuid;
 pub(crate) struct Order {
     /// The depth at which a success counts.
     pub(crate) required: u64,
+    /// The depth at which a block is final.
+    pub(crate) finality: u64,
     /// What was bound too early, or paid too little, in words.
     pub(crate) broken: Vec<String>,
     depends_on: BTreeMap<Uuid, Vec<Dependency>>,
@@ -26,6 +30,14 @@ pub(crate) struct Order {
     succeeded: BTreeSet<Uuid>,
     /// Prices of the attempts at each nonce a transaction had.
     fees: BTreeMap<(Uuid, u64), Vec<AttemptFees>>,
+    /// Whose blobs are on disk.
+    sidecars: BTreeSet<Uuid>,
+    /// What carries blobs and has been accepted.
+    carriers: BTreeSet<Uuid>,
+    /// Blocks that hold an attempt of a transaction.
+    held: BTreeMap<Uuid, u64>,
+    /// The highest block there ever was: what is final counts from there.
+    head: u64,
     /// Hashes of self-sends that close a nonce: a receipt of one is no success.
     closing: BTreeSet<B256>,
 }
@@ -46,13 +58,20 @@ impl Order {
                 }
             }
             Record::Attempt { id, attempt } => self.attempt(*id, attempt),
+            Record::Sidecar { id, .. } => {
+                self.sidecars.insert(*id);
+            }
+            Record::SidecarDropped { id } => self.dropped(*id),
             Record::Block { number, head, receipts, .. } => {
+                self.head = self.head.max(*number);
                 self.blocks.insert(*number, (head.hash, receipts.iter().map(|(id, _)| *id).collect()));
                 // Heads come one by one, so every block that gets so deep does so under one of them.
                 if let Some((hash, ids)) = (number + 1).checked_sub(self.required).and_then(|block| self.blocks.get(&block)) {
                     self.deep.extend(ids.iter().map(|id| (*id, *hash)));
                 }
                 for (id, receipt) in receipts {
+                    // Whichever of its attempts it is: the nonce has gone to it.
+                    self.held.insert(*id, receipt.block_number);
                     if receipt.success && !self.closing.contains(&receipt.transaction_hash) {
                         self.mined.insert(*id, receipt.block_number);
                     }
@@ -60,13 +79,19 @@ impl Order {
                 let deep = self.mined.iter().filter(|(_, block)| **block + self.required <= number + 1);
                 self.succeeded.extend(deep.map(|(id, _)| *id));
             }
-            Record::Rewind { to, orphans, .. } => {
+            Record::Rewind { to, orphans, highest, .. } => {
                 self.blocks.split_off(&(to + 1));
+                // What was final once stays so.
+                self.head = self.head.max(*highest);
                 for (id, _) in orphans {
+                    self.held.remove(id);
                     self.mined.remove(id);
                 }
             }
-            Record::Changed { .. } | Record::Failed { .. } | Record::Paused { .. } | Record::Abi { .. } | Record::Listener { .. } => {}
+            Record::Failed { id, .. } => {
+                self.sidecars.remove(id);
+            }
+            Record::Changed { .. } | Record::Paused { .. } | Record::Abi { .. } | Record::Listener { .. } => {}
         }
     }
 
@@ -78,15 +103,33 @@ impl Order {
     fn attempt(&mut self, id: Uuid, attempt: &AttemptRow) {
         self.closing.extend(attempt.closing.as_ref().map(|_| attempt.hash));
         let earlier = self.fees.entry((id, attempt.nonce)).or_default();
-        let enough = |old: u128, new: u128| new >= old + old.div_ceil(10);
-        let replaces = |old: &AttemptFees| enough(fee_cap(old), fee_cap(&attempt.fees)) && enough(tip_cap(old), tip_cap(&attempt.fees));
+        let blobs = matches!(attempt.fees, AttemptFees::Blob { .. });
+        let enough = |old: u128, new: u128| new >= if blobs { 2 * old } else { old + old.div_ceil(10) };
+        let pays = |old: &AttemptFees, pick: fn(&AttemptFees) -> u128| enough(pick(old), pick(&attempt.fees));
+        let replaces = |old: &AttemptFees| pays(old, fee_cap) && pays(old, tip_cap) && pays(old, |fees| blob_cap(fees).into());
         if let Some(old) = earlier.iter().find(|old| !replaces(old)) {
             self.broken.push(format!("an attempt of {id} at nonce {} pays {:?} after {old:?}", attempt.nonce, attempt.fees));
         }
         earlier.push(attempt.fees);
     }
 
+    /// Its blobs are gone: nobody may need them any more.
+    fn dropped(&mut self, id: Uuid) {
+        let is_final = self.held.get(&id).is_some_and(|block| block + self.finality <= self.head + 1);
+        if self.sidecars.remove(&id) && self.carriers.contains(&id) && !is_final {
+            self.broken.push(format!("the blobs of {id} were dropped before it was final"));
+        }
+    }
+
     fn accepted(&mut self, id: Uuid, transaction: &TransactionRow) {
+        let hashes = transaction.request.blob_hashes();
+        // A blob of zeros is known to everybody.
+        if !hashes.is_empty() && *hashes != [*EMPTY_BLOB] {
+            self.carriers.insert(id);
+            if !self.sidecars.contains(&id) {
+                self.broken.push(format!("{id} was accepted before its blobs were on disk"));
+            }
+        }
         if !transaction.depends_on.is_empty() {
             self.depends_on.insert(id, transaction.depends_on.clone());
         }

@@ -1,7 +1,7 @@
 //! The engine's configuration in one seed: whatever may differ from one installation to the next is drawn.
 
 use engine::config::{
-    Config, Displaced, EndpointConfig, GasConfig, HiddenUrl, KeysConfig, NodeConfig, PriceUnit, ShardsConfig, TxmgrConfig,
+    BlobProofs, Config, Displaced, EndpointConfig, GasConfig, HiddenUrl, KeysConfig, NodeConfig, PriceUnit, ShardsConfig, TxmgrConfig,
 };
 
 use crate::chain::CHAIN_ID;
@@ -11,6 +11,9 @@ use crate::world::ADDRESSES;
 
 /// The highest price, where a seed sets one, wei.
 const CAP: u128 = 20_000_000_000;
+
+/// The highest price of blobs, where a seed sets one, wei.
+const BLOB_CAP: u64 = 20_000;
 
 /// A configuration, drawn from the seed.
 pub(crate) fn config(executor: &Executor) -> Config {
@@ -44,6 +47,7 @@ pub(crate) fn config(executor: &Executor) -> Config {
         gas: GasConfig {
             cache_ms: 2000,
             cap_max_fee_per_gas: (executor.below(2) == 0).then_some(CAP),
+            cap_max_fee_per_blob_gas: (executor.below(2) == 0).then_some(BLOB_CAP),
             oracle_url: oracle.then(|| HiddenUrl(format!("http://{ORACLE_HOST}:1/price"))),
             oracle_max_fee: oracle.then(|| "/fast".to_owned()),
             oracle_tip: (oracle && executor.below(2) == 0).then(|| "/tip".to_owned()),
@@ -66,6 +70,7 @@ pub(crate) fn config(executor: &Executor) -> Config {
             displaced: if executor.below(4) == 0 { Displaced::Fail } else { Displaced::Requeue },
             required_confirmations: executor.below(2) + 1,
             finality_depth: executor.below(4) + 2,
+            blob_proofs: if executor.below(2) == 0 { BlobProofs::Blobs } else { BlobProofs::Cells },
             ..TxmgrConfig::default()
         },
         ..Config::default()

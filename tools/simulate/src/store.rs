@@ -80,9 +80,12 @@ impl MemoryStore {
         std::mem::take(&mut self.0.lock().dead)
     }
 
-    /// From now on it is looked at whether anything is bound before what it depends on has succeeded at this depth.
-    pub(crate) fn watch(&self, required: u64) {
-        self.0.lock().order.required = required;
+    /// From now on it is looked at whether anything is bound before what it depends on has succeeded at the depth `required`, and whether
+    /// blobs are there until the depth `finality`.
+    pub(crate) fn watch(&self, required: u64, finality: u64) {
+        let mut disk = self.0.lock();
+        disk.order.required = required;
+        disk.order.finality = finality;
     }
 
     /// Whether this transaction's block has ever been deep enough.

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use alloy::primitives::{Address, B256, keccak256};
-use engine::config::Config;
+use engine::config::{BlobProofs, Config};
 use engine::engine::{Assembly, Clock, Surroundings, assemble};
 use engine::keys::Keyring;
 use engine::metrics::Metrics;
@@ -23,7 +23,7 @@ use crate::executor::{Executor, Process};
 use crate::faults::{Fault, Tally, draw};
 use crate::feed::follower;
 use crate::finality;
-use crate::load::{Book, Plan, Present, Running, caller, pauser};
+use crate::load::{Book, Plan, Present, Running, caller, pauser, sidecar};
 use crate::meddler::meddler;
 use crate::node::{Node, WORLD};
 use crate::points::Points;
@@ -130,7 +130,6 @@ fn run(executor: Executor) -> Result<Outcome, String> {
     let keys = Keyring::from_secrets(secrets).map_err(|error| error.to_string())?;
     let addresses: Vec<Address> = keys.addresses().collect();
     let used_before = addresses.iter().map(|address| (*address, executor.below(3) * executor.below(4))).collect();
-    let plan = Rc::new(Plan { addresses, transactions: TRANSACTIONS, used_before });
     let clock_us = Arc::new(AtomicU64::default());
     // One seed in sixteen recovers every sender.
     let signatures = Signatures::new(executor.below(16) > 0);
@@ -157,8 +156,12 @@ fn run(executor: Executor) -> Result<Outcome, String> {
         verdict: RefCell::default(),
         executor,
     });
+    // Half of the seeds send blobs.
+    let cells = world.config.txmgr.blob_proofs == BlobProofs::Cells;
+    let blobs = (world.executor.below(2) == 0).then(|| sidecar(cells));
+    let plan = Rc::new(Plan { addresses, transactions: TRANSACTIONS, used_before, blobs });
     plan.used_before.iter().for_each(|(address, count)| world.node.used_before(*address, *count));
-    world.store.watch(world.config.txmgr.required_confirmations);
+    world.store.watch(world.config.txmgr.required_confirmations, world.config.txmgr.finality_depth);
     world.points.watch();
     world.node.reorg_depth_max.set(world.config.txmgr.finality_depth - 1);
     world.executor.spawn(WORLD, Rc::clone(&world.node).mine());
@@ -196,6 +199,11 @@ fn run(executor: Executor) -> Result<Outcome, String> {
         }
         world.strike_if_aimed();
         book.borrow_mut().broken.extend(world.store.take_broken());
+        // Once the chain has gone past what is final, what was final may be in the pool again.
+        let broken = world.node.take_broken();
+        if world.stands_at.get().is_none() {
+            book.borrow_mut().broken.extend(broken);
+        }
         if !book.borrow().broken.is_empty() {
             return true;
         }

@@ -48,16 +48,14 @@ impl Transfers {
     /// What the engine is asked for.
     pub(crate) fn submission(&self, number: u64) -> Submission {
         let (from, to, value) = self.parts(number);
-        let request = Request {
-            from,
-            to: Some(to),
-            value,
-            data: Bytes::new(),
-            gas: Some(TRANSFER_GAS),
-            fees: Fees::Market,
-            authorizations: Vec::new(),
-        };
-        Submission { request, chain_id: None, idempotency_key: Some(format!("end-to-end-{number:010}")), depends_on: Vec::new() }
+        let request = Request { from, to: Some(to), value, data: Bytes::new(), gas: Some(TRANSFER_GAS), fees: Fees::Market, extras: None };
+        Submission {
+            request,
+            chain_id: None,
+            idempotency_key: Some(format!("end-to-end-{number:010}")),
+            depends_on: Vec::new(),
+            blobs: None,
+        }
     }
 }
 

@@ -51,7 +51,7 @@ impl Arrivals {
     /// There is room for this one.
     fn may_keep(&self, number: u32, accept: &Accept) -> bool {
         let request = &accept.row.request;
-        let small = request.data.len() <= MOST_BYTES && request.authorizations.is_empty();
+        let small = request.data.len() <= MOST_BYTES && request.extras.is_none();
         let of_one = self.waiting.get(&number).map_or(0, |arriving| arriving.submissions.len());
         // What needs an estimate goes through its queue anyhow.
         request.gas.is_some() && small && of_one < MOST_OF_ONE && self.count < MOST

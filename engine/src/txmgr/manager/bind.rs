@@ -8,15 +8,15 @@ use alloy::primitives::{Address, B256, U256};
 use storage::{AttemptFees, AttemptRow, FailureRow, Fees, Record, Request};
 use uuid::Uuid;
 
-use super::super::authorization::authorizations;
 use super::super::balance::cost;
 use super::super::estimate::{NoEstimate, with_factor};
 use super::super::event::{Accept, Action, Now, SignJob, Signed, Slot, Waiter};
-use super::super::increase::capped;
+use super::super::increase::{Caps, capped};
 use super::super::orchestrator::NonceState;
 use super::super::transaction::{InFlight, Mark, Origin, Unsaved, Work};
 use super::Manager;
 use super::commit::Saved;
+use super::reprice::zero_fees;
 use crate::point::{self, Point};
 use crate::sabotage::{self, Sabotage};
 
@@ -62,14 +62,17 @@ impl Manager {
     }
 
     /// The price of a new transaction: its own, or the market's if that is known.
-    pub(super) fn price_for(&mut self, fees: Fees, now: Now, actions: &mut Vec<Action>) -> Option<AttemptFees> {
+    pub(super) fn price_for(&mut self, fees: Fees, blobs: bool, now: Now, actions: &mut Vec<Action>) -> Option<AttemptFees> {
         match fees {
-            _ if self.settings.gas.zero => Some(AttemptFees::Legacy { gas_price: 0 }),
+            _ if self.settings.gas.zero => Some(zero_fees(blobs)),
             Fees::Legacy { gas_price } => Some(AttemptFees::Legacy { gas_price }),
             Fees::Dynamic { max_fee_per_gas, max_priority_fee_per_gas } => {
                 Some(AttemptFees::Dynamic { max_fee_per_gas, max_priority_fee_per_gas })
             }
-            Fees::Market => Some(capped(self.market(now, actions)?, self.settings.gas.cap_max_fee_per_gas)),
+            Fees::Blob { max_fee_per_gas, max_priority_fee_per_gas, max_fee_per_blob_gas } => {
+                Some(AttemptFees::Blob { max_fee_per_gas, max_priority_fee_per_gas, max_fee_per_blob_gas })
+            }
+            Fees::Market => Some(capped(self.market_for(blobs, now, actions)?, Caps::from(&self.settings.gas))),
         }
     }
 
@@ -78,12 +81,13 @@ impl Manager {
         let chain_id = self.chain_id.expect("the window is open only on a known chain");
         let request = &unsaved.row.request;
         let (to, value, data) = (request.to, request.value, request.data.clone());
-        let authorizations = authorizations(request);
+        let (extras, blobs) = (request.extras.clone(), request.blob_hashes().len());
         let address = &mut self.addresses[number as usize];
         let slot = Slot { address: number, nonce: address.next_nonce() };
         let from = address.address;
         let mut tx = Box::new(InFlight::new(id, unsaved));
-        tx.cost = cost(&fees, gas, value);
+        tx.cost = cost(&fees, gas, value, blobs);
+        address.blobs = blobs > 0;
         address.balance.reserve(tx.cost);
         address.in_flight.push_back(tx);
         address.unconfirmed += 1;
@@ -91,7 +95,7 @@ impl Manager {
         self.pool.use_slot(number, &mut address.standing);
         self.active.insert(number);
         point::reached(Point::NonceTaken);
-        self.ask_signature(SignJob { number: 0, slot, id, from, chain_id, to, value, data, gas, fees, closing: false, authorizations });
+        self.ask_signature(SignJob { number: 0, slot, id, from, chain_id, to, value, data, gas, fees, closing: false, extras });
     }
 
     /// Binds what waits, as far as the window reaches, and reads more of the queue when its buffer is empty.
@@ -110,16 +114,22 @@ impl Manager {
         self.ask_nonce(number, now, actions);
         while self.window_open(number) {
             let Some(front) = self.at(number).waiting.buffer.front() else { break };
-            let (id, fees, gas, value) = (front.id, front.row.request.fees, front.row.request.gas, front.row.request.value);
+            let request = &front.row.request;
+            let (id, fees, gas, value, blobs) = (front.id, request.fees, request.gas, request.value, request.blob_hashes().len());
+            let address = self.at(number);
+            if !address.fits_kind(blobs) {
+                address.other_kind = true;
+                break;
+            }
             let Some(gas) = gas.or(self.at(number).waiting.estimate) else {
                 self.estimate(number, actions);
                 break;
             };
-            let Some(fees) = self.price_for(fees, now, actions) else {
+            let Some(fees) = self.price_for(fees, blobs > 0, now, actions) else {
                 self.wait_for_price(number);
                 break;
             };
-            if !self.covers_front(number, cost(&fees, gas, value), now, actions) {
+            if !self.covers_front(number, cost(&fees, gas, value, blobs), now, actions) {
                 break;
             }
             let Some(waiter) = self.at(number).waiting.pop() else { break };
@@ -343,6 +353,7 @@ impl Manager {
             address.unconfirmed -= 1;
             address.balance.release(tx.cost);
         }
+        address.other_kind &= !address.in_flight.is_empty();
         address.doubt_used_nonce();
         tail
     }

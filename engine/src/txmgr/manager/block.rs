@@ -2,7 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use storage::{ReceiptRow, Timeline};
+use storage::{ReceiptRow, Record, Timeline};
+use uuid::Uuid;
 
 use super::super::event::{Action, BlockEffects, Counted, Now, SeenBlock, SeenReceipt, Slot};
 use super::super::orchestrator::NonceState;
@@ -144,14 +145,34 @@ impl Manager {
         self.conclude(number, head, now, actions);
         self.settle_final(number, head, actions);
         let address = &mut self.addresses[number as usize];
+        let blobs = if address.blobs { self.with_blobs(number) } else { Vec::new() };
+        let address = &mut self.addresses[number as usize];
         let archived = address.archive(head, finality);
+        address.other_kind &= !address.in_flight.is_empty();
         if archived > 0 {
+            self.drop_blobs(&blobs[..archived.min(blobs.len())]);
             actions.push(Action::Count(Counted::Open(-i64::try_from(archived).expect("fits the memory"))));
             self.floors.insert(number);
         }
         if self.addresses[number as usize].unconfirmed == 0 {
             self.active.remove(&number);
         }
+    }
+
+    /// What of an address is in flight, in order: each with whether its own blobs are in a block.
+    fn with_blobs(&mut self, number: u32) -> Vec<(Uuid, bool)> {
+        let mined = |tx: &InFlight| tx.included.is_some_and(|included| included.stored && !included.closing);
+        let all: Vec<(Uuid, bool)> = self.at(number).in_flight.iter().map(|tx| (tx.id, mined(tx))).collect();
+        if sabotage::on(Sabotage::SidecarDroppedEarly) {
+            self.drop_blobs(&all);
+        }
+        all
+    }
+
+    /// These are final: nobody sends them again. What ended otherwise was dropped with its failure, or waits again with its blobs. A drop
+    /// that does not reach the disk is made up for at the next start.
+    fn drop_blobs(&mut self, archived: &[(Uuid, bool)]) {
+        self.records.extend(archived.iter().filter(|(_, mined)| *mined).map(|(id, _)| Record::SidecarDropped { id: *id }));
     }
 
     /// Blocks above `to` have left the chain: what they held is unconfirmed again and is sent again as it is (row B5). Nothing

@@ -166,7 +166,12 @@ impl Manager {
             tx.ending = Ending::Done;
         }
         let head = self.head;
+        let waits = self.at(slot.address).other_kind;
         self.depths(slot.address, head, now, actions);
+        if waits {
+            // It may have been the last of its kind.
+            self.pump(slot.address, now, actions);
+        }
     }
 
     /// The last record did not reach the disk: it is written again with the next block.

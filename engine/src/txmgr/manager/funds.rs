@@ -13,9 +13,8 @@
 use std::time::Duration;
 
 use alloy::primitives::{Address, U256};
-use storage::AttemptFees;
 
-use super::super::balance::{Unavailable, cost};
+use super::super::balance::Unavailable;
 use super::super::event::{Action, Counted, Now, SeenReceipt, Slot};
 use super::super::transaction::{Held, Short};
 use super::Manager;
@@ -72,7 +71,9 @@ impl Manager {
 
     /// The queue is empty: nothing is next, so nothing is missing for it.
     pub(super) fn nothing_is_next(&mut self, number: u32, now: Now, actions: &mut Vec<Action>) {
-        self.at(number).balance.wants(None);
+        let address = self.at(number);
+        address.other_kind = false;
+        address.balance.wants(None);
         self.settle_funds(number, now, actions);
     }
 
@@ -226,12 +227,12 @@ impl Manager {
         }
     }
 
-    /// Reserves for an attempt at a higher price. False if the balance does not cover it: the increase is held until it does.
-    pub(super) fn raise(&mut self, slot: Slot, fees: &AttemptFees, gas: u64, value: U256, now: Now, actions: &mut Vec<Action>) -> bool {
+    /// Reserves for an attempt at a higher price, which costs this much at most. False if the balance does not cover it: the increase is held until it does.
+    pub(super) fn raise(&mut self, slot: Slot, cost: U256, now: Now, actions: &mut Vec<Action>) -> bool {
         let continues = self.settings.txmgr.balance_unavailable == Unavailable::Continue;
         let address = self.at(slot.address);
         let Some(tx) = address.in_flight.get_mut(usize::try_from(slot.nonce - address.base).expect("in memory")) else { return false };
-        let more = cost(fees, gas, value).saturating_sub(tx.cost);
+        let more = cost.saturating_sub(tx.cost);
         let balance = &mut address.balance;
         if more.is_zero() || balance.fits(more) || (continues && balance.failures() > 0) {
             tx.cost = tx.cost.saturating_add(more);
@@ -260,6 +261,10 @@ impl Manager {
         let balance = &mut address.balance;
         balance.spent(gas.saturating_add(value));
         balance.release(tx.cost);
+        if address.blobs {
+            // What its blobs cost stands in no receipt that is read: the balance is read again before it is relied on.
+            balance.doubt();
+        }
         if std::mem::replace(&mut tx.short, Short::No) != Short::No {
             self.recount(slot.address);
         }

@@ -12,7 +12,8 @@ use uuid::{Builder, Uuid};
 
 use super::super::balance::cost;
 use super::super::event::{Action, Now, SignJob, Slot};
-use super::super::increase::capped;
+use super::super::extras::closing;
+use super::super::increase::{Caps, capped};
 use super::super::transaction::{InFlight, Origin, Unsaved};
 use super::Manager;
 use super::reprice::TRANSFER_GAS;
@@ -64,10 +65,13 @@ impl Manager {
         if address.base <= from_nonce || under_way || sabotage::on(Sabotage::HoleNotFilled) {
             return;
         }
+        // What is bound behind it says which pool holds the address.
+        let blobs = address.blobs && !address.in_flight.is_empty();
         self.chores.insert(number);
-        let (Some(chain_id), Some(fees)) = (self.chain_id, self.market(now, actions)) else { return };
-        let fees = capped(fees, self.settings.gas.cap_max_fee_per_gas);
+        let (Some(chain_id), Some(fees)) = (self.chain_id, self.market_for(blobs, now, actions)) else { return };
+        let fees = capped(fees, Caps::from(&self.settings.gas));
         let address = self.at(number);
+        address.blobs = blobs;
         address.base -= 1;
         let (from, nonce) = (address.address, address.base);
         let id = filler_id(&from, nonce, now.unix_us);
@@ -78,12 +82,12 @@ impl Manager {
             data: Bytes::new(),
             gas: Some(TRANSFER_GAS),
             fees: Fees::Market,
-            authorizations: Vec::new(),
+            extras: closing(blobs),
         };
         let row = TransactionRow::new(request, None, now.unix_us);
         let unsaved = Unsaved { row, body_hash: B256::ZERO, origin: Origin::Hole };
         // It takes nobody's turn: what is bound above it waits for it.
-        let cost = cost(&fees, TRANSFER_GAS, U256::ZERO);
+        let cost = cost(&fees, TRANSFER_GAS, U256::ZERO, usize::from(blobs));
         address.balance.reserve(cost);
         address.in_flight.push_front(Box::new(InFlight { unsent: false, cost, ..InFlight::new(id, unsaved) }));
         address.unconfirmed += 1;
@@ -102,7 +106,7 @@ impl Manager {
             gas: TRANSFER_GAS,
             fees,
             closing: false,
-            authorizations: Vec::new(),
+            extras: closing(blobs),
         });
     }
 
@@ -116,6 +120,7 @@ impl Manager {
                 address.unconfirmed -= 1;
             }
             address.base += 1;
+            address.other_kind &= !address.in_flight.is_empty();
         }
     }
 }

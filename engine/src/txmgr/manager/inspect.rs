@@ -76,6 +76,12 @@ impl Manager {
             Blocked::Displaced(nonce) => format!("nonce {nonce} was used on chain by no transaction of ours; another wallet has the key"),
             Blocked::ChainAhead => "the chain's nonce is ahead of ours; what is bound has to end first".to_owned(),
             Blocked::Signer => "there is no signature for what is next; it is tried again".to_owned(),
+            Blocked::OtherKind if address.blobs => {
+                "what is next has no blobs, and what is in flight has: it is bound when all of that is final; addresses of their own for blobs wait for nothing".to_owned()
+            }
+            Blocked::OtherKind => {
+                "what is next has blobs, and what is in flight has none: it is bound when all of that is final; addresses of their own for blobs wait for nothing".to_owned()
+            }
             Blocked::WindowFull => format!("its window is full: {bound} are bound and in no block"),
         });
         if own.is_some() {

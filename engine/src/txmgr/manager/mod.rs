@@ -186,6 +186,7 @@ impl Manager {
             Event::Store { healthy } => self.store(healthy, now, actions),
             Event::Sent { lane, ends, pause } => self.sent(lane, ends, pause, now, actions),
             Event::Price(price) => self.priced(price, now, actions),
+            Event::BlobBaseFee(wei) => self.gas_price.blobs_cost(wei),
             Event::ClearPrice => self.gas_price.invalidate(),
             Event::ChainNonce(address, count) => self.chain_nonce(address, count, now, actions),
             Event::Delegated(address, delegated) => {

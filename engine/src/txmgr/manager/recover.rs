@@ -4,6 +4,7 @@ use super::super::event::{Action, Counted, Now, Recovered};
 use super::super::orchestrator::NonceState;
 use super::super::transaction::InFlight;
 use super::Manager;
+use crate::blobs::has_blobs;
 
 impl Manager {
     /// Puts an address back as the disk holds it. Its bound transactions count as maybe sent and are sent again, as they
@@ -12,6 +13,8 @@ impl Manager {
         let number = self.number(recovered.address);
         let interval = self.resubmit_interval();
         let address = &mut self.addresses[number as usize];
+        let newest = recovered.bound.iter().rev().find_map(|bound| bound.attempts.last());
+        address.blobs = newest.is_some_and(|attempt| has_blobs(&attempt.raw));
         address.base = recovered.floor;
         address.nonce = NonceState::Unknown;
         address.waiting.next_number = recovered.last_queue_number.map_or(0, |last| last + 1);

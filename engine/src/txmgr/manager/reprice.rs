@@ -7,16 +7,28 @@ use alloy::eips::Decodable2718;
 use alloy::primitives::{Bytes, U256};
 use storage::AttemptFees;
 
+use super::super::balance::cost;
 use super::super::event::{Action, Counted, Now, SignJob, Slot};
+use super::super::extras::{self, extras};
 use super::super::gas_price::MarketPrice;
-use super::super::increase::{Increase, Strategy, fee_cap, increase};
+use super::super::increase::{Caps, Increase, Strategy, blob_cap, fee_cap, increase};
 use super::super::stage::Stage;
 use super::super::transaction::{Held, Short, Work};
 use super::Manager;
+use crate::blobs::has_blobs;
 use crate::sabotage::{self, Sabotage};
 
 /// Gas of a transfer without data: what closes a nonce (yellow paper, G_transaction).
 pub(super) const TRANSFER_GAS: u64 = 21_000;
+
+/// What a chain without gas prices is paid; a blob costs a wei even there (EIP-4844).
+pub(super) const fn zero_fees(blobs: bool) -> AttemptFees {
+    if blobs {
+        AttemptFees::Blob { max_fee_per_gas: 0, max_priority_fee_per_gas: 0, max_fee_per_blob_gas: 1 }
+    } else {
+        AttemptFees::Legacy { gas_price: 0 }
+    }
+}
 
 impl Manager {
     /// Starts the next stage of a transaction, unless something is being done with it.
@@ -82,6 +94,18 @@ impl Manager {
         quote.price.map(MarketPrice::fees)
     }
 
+    /// The same for one that carries blobs, or none.
+    pub(super) fn market_for(&mut self, blobs: bool, now: Now, actions: &mut Vec<Action>) -> Option<AttemptFees> {
+        if !blobs {
+            return self.market(now, actions);
+        }
+        let (fees, ask_node) = self.gas_price.quote_blob(now.elapsed);
+        if ask_node {
+            actions.push(Action::FetchBlobPrice);
+        }
+        fees
+    }
+
     /// Looks at the address again when the answer on its way comes, or when the node may be asked again.
     pub(super) fn wait_for_price(&mut self, number: u32) {
         self.price_waiters.insert(number);
@@ -92,16 +116,17 @@ impl Manager {
 
     /// A further attempt at a higher price, or the same bytes once more where there can be none.
     fn reprice(&mut self, slot: Slot, now: Now, actions: &mut Vec<Action>) {
-        let market = self.market(now, actions);
+        let blobs = self.at(slot.address).blobs;
+        let market = self.market_for(blobs, now, actions);
         let gas = &self.settings.gas;
         let strategy = gas.increase_step_wei.map_or(Strategy::Percent(gas.increase_percent), Strategy::Step);
-        let cap = gas.cap_max_fee_per_gas;
+        let caps = Caps::from(gas);
         // On a chain without gas prices there is nothing to raise; only what closes a nonce is signed anew, once.
         let zero = gas.zero;
         let Some(tx) = self.get_mut(slot) else { return };
         let closing = tx.closing.is_some();
         if zero && closing && !tx.attempts.iter().any(|mark| mark.closing) {
-            self.sign_again(slot, AttemptFees::Legacy { gas_price: 0 }, closing, now, actions);
+            self.sign_again(slot, zero_fees(blobs), closing, now, actions);
             return;
         }
         if zero || (tx.fixed_price && !closing) {
@@ -114,29 +139,34 @@ impl Manager {
         }
         let again = std::mem::take(&mut tx.starts_again);
         let highest = tx.attempts.iter().map(|mark| fee_cap(&mark.fees)).max();
-        if again && !closing && market.as_ref().map(fee_cap) <= highest {
+        let highest_blob = tx.attempts.iter().map(|mark| blob_cap(&mark.fees)).max();
+        if again && !closing && market.as_ref().map(fee_cap) <= highest && market.as_ref().map(blob_cap) <= highest_blob {
             self.send_again(slot, now, actions);
             return;
         }
         // A nonce that is being closed blocks its address: closing it is worth more than the cap.
-        match increase(&tx.fees(), market, strategy, if closing { None } else { cap }) {
+        match increase(&tx.fees(), market, strategy, if closing { Caps::default() } else { caps }) {
             Increase::Price(fees) => self.sign_again(slot, fees, closing, now, actions),
-            Increase::Held { needed, cap } => {
-                let held = Held::PriceCap { needed, cap };
-                // Told once; it shows for as long as it lasts.
-                if tx.held.as_deref() != Some(&held) {
-                    tracing::warn!(id = %tx.id, nonce = slot.nonce, needed, cap, "held: the price cap is below what a replacement needs");
-                    actions.push(Action::Count(Counted::Held));
-                }
-                tx.held = Some(Box::new(held));
-                if sabotage::on(Sabotage::HoldForgotten) {
-                    tx.work = Work::Sending;
-                    return;
-                }
-                self.held.insert(slot);
-                self.send_again(slot, now, actions);
-            }
+            Increase::Held { needed, cap } => self.hold_at_cap(slot, Held::PriceCap { needed, cap }, now, actions),
+            Increase::HeldBlob { needed, cap } => self.hold_at_cap(slot, Held::BlobPriceCap { needed, cap }, now, actions),
         }
+    }
+
+    /// A cap leaves no price: the same bytes stay where they are until the market falls.
+    fn hold_at_cap(&mut self, slot: Slot, held: Held, now: Now, actions: &mut Vec<Action>) {
+        let Some(tx) = self.get_mut(slot) else { return };
+        // Told once; it shows for as long as it lasts.
+        if tx.held.as_deref() != Some(&held) {
+            tracing::warn!(id = %tx.id, nonce = slot.nonce, %held, "held: the price cap is below what a replacement needs");
+            actions.push(Action::Count(Counted::Held));
+        }
+        tx.held = Some(Box::new(held));
+        if sabotage::on(Sabotage::HoldForgotten) {
+            tx.work = Work::Sending;
+            return;
+        }
+        self.held.insert(slot);
+        self.send_again(slot, now, actions);
     }
 
     fn send_again(&mut self, slot: Slot, now: Now, actions: &mut Vec<Action>) {
@@ -155,13 +185,14 @@ impl Manager {
         let chain_id = self.chain_id.expect("something was sent, so the chain is known");
         let Some(tx) = self.get_mut(slot) else { return };
         let signed = TxEnvelope::decode_2718(&mut tx.raw.as_ref()).expect("these bytes were encoded by the sign stage");
-        let (to, value, data, gas, authorizations) = if closing {
-            (Some(from), U256::ZERO, Bytes::new(), TRANSFER_GAS, Vec::new())
+        let (to, value, data, gas, extras) = if closing {
+            let blobs = has_blobs(&tx.raw) && !sabotage::on(Sabotage::BlobNonceClosedPlain);
+            (Some(from), U256::ZERO, Bytes::new(), TRANSFER_GAS, extras::closing(blobs))
         } else {
-            let authorizations = signed.authorization_list().map(<[_]>::to_vec).unwrap_or_default();
-            (signed.to(), signed.value(), signed.input().clone(), signed.gas_limit(), authorizations)
+            (signed.to(), signed.value(), signed.input().clone(), signed.gas_limit(), extras(&signed))
         };
-        if !self.raise(slot, &fees, gas, value, now, actions) {
+        let blobs = extras.as_ref().map_or(0, |extras| extras.blob_hashes.len());
+        if !self.raise(slot, cost(&fees, gas, value, blobs), now, actions) {
             actions.push(Action::Count(Counted::Held));
             self.send_again(slot, now, actions);
             return;
@@ -169,19 +200,22 @@ impl Manager {
         let Some(tx) = self.get_mut(slot) else { return };
         tx.work = Work::Signing;
         let id = tx.id;
-        self.ask_signature(SignJob { number: 0, slot, id, from, chain_id, to, value, data, gas, fees, closing, authorizations });
+        self.ask_signature(SignJob { number: 0, slot, id, from, chain_id, to, value, data, gas, fees, closing, extras });
     }
 
     /// What is held goes on when the market has come down to its price: the same bytes, at once (row A8).
     fn release_held(&mut self, now: Now, actions: &mut Vec<Action>) {
-        let Some(market) = self.gas_price.known() else { return };
+        let Some(market) = self.gas_price.known().map(MarketPrice::fees) else { return };
+        let blob_market = self.gas_price.known_blob().map_or(0, |fees| blob_cap(&fees));
         for slot in std::mem::take(&mut self.held) {
             let Some(tx) = self.get_mut(slot).filter(|tx| !tx.taken()) else { continue };
-            if !matches!(tx.held.as_deref(), Some(Held::PriceCap { .. } | Held::FixedPrice { .. })) {
+            if !matches!(tx.held.as_deref(), Some(Held::PriceCap { .. } | Held::BlobPriceCap { .. } | Held::FixedPrice { .. })) {
                 continue;
             }
-            let price = tx.fees().iter().map(fee_cap).max().unwrap_or_default();
-            if fee_cap(&market.fees()) > price {
+            let fees = tx.fees();
+            let (price, blob_price) = (fees.iter().map(fee_cap).max(), fees.iter().map(blob_cap).max());
+            let blob_market = if has_blobs(&tx.raw) { blob_market } else { 0 };
+            if Some(fee_cap(&market)) > price || Some(blob_market) > blob_price {
                 self.held.insert(slot);
                 continue;
             }
@@ -202,7 +236,8 @@ impl Manager {
     /// Asks the node for its price while something is held, at the pace of the cache.
     pub(super) fn held_due(&mut self, now: Now, actions: &mut Vec<Action>) {
         if self.held_wake().is_some_and(|at| at <= now.elapsed) {
-            self.market(now, actions);
+            let blobs = self.held.iter().any(|slot| self.addresses[slot.address as usize].blobs);
+            self.market_for(blobs, now, actions);
         }
     }
 

@@ -11,6 +11,7 @@ use super::super::increase::fee_cap;
 use super::super::outcome::{Outcome, Reason};
 use super::super::transaction::{Held, Work};
 use super::Manager;
+use crate::blobs::has_blobs;
 use crate::sabotage::{self, Sabotage};
 
 /// What waits for one connection.
@@ -57,6 +58,16 @@ impl Manager {
                 if tx.taken() {
                     tx.work = Work::None;
                     continue;
+                }
+                if has_blobs(&tx.raw) {
+                    // Its blobs are as much as a request takes, and are read when it is sent.
+                    if attempts.is_empty() {
+                        actions.push(Action::SendBlobs { lane, slot, id: tx.id, raw: tx.raw.clone() });
+                        self.lanes[lane].busy = true;
+                    } else {
+                        self.lanes[lane].queue.push_front(slot);
+                    }
+                    break;
                 }
                 bytes += tx.raw.len();
                 attempts.push((slot, tx.raw.clone()));
@@ -141,7 +152,7 @@ impl Manager {
                     mark.broadcast = true;
                 }
                 // At its cap it is held all the same: the node has it, but at a price that did not get it into a block.
-                if !matches!(tx.held.as_deref(), Some(Held::PriceCap { .. })) {
+                if !matches!(tx.held.as_deref(), Some(Held::PriceCap { .. } | Held::BlobPriceCap { .. })) {
                     tx.held = None;
                 }
                 let dropped = tx.resending && *outcome == Outcome::SubmittedNew;
@@ -180,7 +191,7 @@ impl Manager {
     fn retry(&mut self, slot: Slot, reason: Reason, message: &str, now: Now, actions: &mut Vec<Action>) {
         let Some(tx) = self.get_mut(slot) else { return };
         tx.failures += 1;
-        let (id, failures, fixed_price) = (tx.id, tx.failures, tx.fixed_price);
+        let (id, failures, fixed_price, blobs) = (tx.id, tx.failures, tx.fixed_price, has_blobs(&tx.raw));
         let was_held = tx.held.take_if(|held| matches!(**held, Held::OtherHash { .. })).is_some();
         match reason {
             // At its cap it is held for longer than a node is wrong.
@@ -220,7 +231,9 @@ impl Manager {
         if again {
             self.gas_price.invalidate();
         }
-        if reason == Reason::Underpriced && failures >= submit_tries {
+        // A pool of blobs takes nothing behind a gap: what lies open below ours shows as a refusal, not as a transaction that stays out.
+        let gapped = reason == Reason::PoolLimit && blobs;
+        if (reason == Reason::Underpriced || gapped) && failures >= submit_tries {
             // Another wallet's transaction may lie at its nonce that no block takes, because nobody holds one below: it would never be sent.
             self.suspect_hole(slot, actions);
         }

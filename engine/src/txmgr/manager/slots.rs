@@ -19,6 +19,7 @@ pub(super) enum Blocked {
     Displaced(u64),
     ChainAhead,
     Signer,
+    OtherKind,
     WindowFull,
 }
 
@@ -50,6 +51,9 @@ impl Manager {
         }
         if address.refusals.pause() {
             return Some(Blocked::Signer);
+        }
+        if address.other_kind {
+            return Some(Blocked::OtherKind);
         }
         (address.unconfirmed >= address.window_size()).then_some(Blocked::WindowFull)
     }

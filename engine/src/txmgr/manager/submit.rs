@@ -40,11 +40,13 @@ impl Manager {
         now: Now,
         actions: &mut Vec<Action>,
     ) {
-        let bindable = admitted && self.at(number).waiting.is_empty() && self.window_open(number);
+        let blobs = accept.row.request.blob_hashes().len();
+        let address = self.at(number);
+        let bindable = admitted && address.waiting.is_empty() && address.fits_kind(blobs) && self.window_open(number);
         // A price is asked for only by what can use it now.
-        let fees = if bindable { self.price_for(accept.row.request.fees, now, actions) } else { None };
+        let fees = if bindable { self.price_for(accept.row.request.fees, blobs > 0, now, actions) } else { None };
         if let (Some(gas), Some(fees)) = (accept.row.request.gas, fees)
-            && self.covers(number, cost(&fees, gas, accept.row.request.value))
+            && self.covers(number, cost(&fees, gas, accept.row.request.value, blobs))
         {
             let Accept { id, row, body_hash } = accept;
             let unsaved = Unsaved { row, body_hash, origin: Origin::Caller(reply_to) };

@@ -1,6 +1,7 @@
 //! The manager as a whole, one rule a test.
 
 mod arrivals;
+mod blobs;
 mod crowd;
 mod nonces;
 mod orders;
@@ -95,7 +96,7 @@ impl Desk {
 
     fn signature(&mut self, job: &SignJob) -> Signed {
         self.next += 1;
-        let raw = Bytes::from(raw(job));
+        let raw = Bytes::from(blobs::signed_bytes(job));
         let fails = self.sign_fails.contains(&job.slot.nonce);
         let result = if fails { Err("the signer is away".into()) } else { Ok((raw.clone(), alloy::primitives::keccak256(&raw))) };
         job.answer(result)
@@ -127,29 +128,10 @@ impl Desk {
     }
 }
 
-/// Real bytes, so that a further attempt can be made of them; the signature does not matter here.
-fn raw(job: &SignJob) -> Vec<u8> {
-    use alloy::consensus::{SignableTransaction, TxLegacy};
-    use alloy::eips::Encodable2718;
-    let AttemptFees::Legacy { gas_price } = job.fees else { panic!("the tests use a legacy market") };
-    let to = job.to.map_or(alloy::primitives::TxKind::Create, alloy::primitives::TxKind::Call);
-    let (nonce, gas_limit, value) = (job.slot.nonce, job.gas, job.value);
-    let transaction = TxLegacy { chain_id: Some(1), nonce, gas_price, gas_limit, to, value, input: job.data.clone() };
-    let signature = alloy::primitives::Signature::new(U256::from(1), U256::from(1), false);
-    alloy::consensus::TxEnvelope::Legacy(transaction.into_signed(signature)).encoded_2718()
-}
-
 pub(super) fn accept(index: u32) -> Accept {
     let value = U256::from(index);
-    let request = Request {
-        from: FROM,
-        to: Some(Address::ZERO),
-        value,
-        data: Bytes::new(),
-        gas: Some(21_000),
-        fees: Fees::Market,
-        authorizations: Vec::new(),
-    };
+    let request =
+        Request { from: FROM, to: Some(Address::ZERO), value, data: Bytes::new(), gas: Some(21_000), fees: Fees::Market, extras: None };
     let row = TransactionRow::new(request, None, 1);
     Accept { id: Uuid::from_u128(u128::from(index) + 1), row, body_hash: B256::ZERO }
 }

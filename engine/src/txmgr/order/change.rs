@@ -5,7 +5,7 @@ use storage::{AttemptFees, Fees, Request};
 
 use super::{Case, Refusal};
 use crate::txmgr::check::check;
-use crate::txmgr::increase::{fee_cap, replacement_minimum, tip_cap};
+use crate::txmgr::increase::{blob_cap, fee_cap, replacement_minimum, tip_cap};
 
 /// New content for a transaction; what is left out stays as it is.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -59,16 +59,25 @@ impl Change {
 /// # Errors
 /// The least price that would do.
 pub fn replaces(fees: Fees, earlier: &[AttemptFees]) -> Result<AttemptFees, Refusal> {
-    let (max_fee, tip) = replacement_minimum(earlier);
+    let (max_fee, tip, blob) = replacement_minimum(earlier);
     let fees = match fees {
         Fees::Legacy { gas_price } => AttemptFees::Legacy { gas_price },
         Fees::Dynamic { max_fee_per_gas, max_priority_fee_per_gas } => AttemptFees::Dynamic { max_fee_per_gas, max_priority_fee_per_gas },
+        Fees::Blob { max_fee_per_gas, max_priority_fee_per_gas, max_fee_per_blob_gas } => {
+            AttemptFees::Blob { max_fee_per_gas, max_priority_fee_per_gas, max_fee_per_blob_gas }
+        }
         Fees::Market => return Err(Refusal::Content("the market's price is not a fixed one".to_owned())),
     };
-    if fee_cap(&fees) >= max_fee && tip_cap(&fees) >= tip {
+    let carries_blobs = matches!(fees, AttemptFees::Blob { .. });
+    if fee_cap(&fees) >= max_fee && tip_cap(&fees) >= tip && (!carries_blobs || blob_cap(&fees) >= blob) {
         return Ok(fees);
     }
-    let (given_fee, given_tip) = (fee_cap(&fees), tip_cap(&fees));
+    let (given_fee, given_tip, given_blob) = (fee_cap(&fees), tip_cap(&fees), blob_cap(&fees));
+    if carries_blobs {
+        return Err(Refusal::Content(format!(
+            "a price of {given_fee} wei per gas with a tip of {given_tip} and {given_blob} per blob gas does not replace what was sent: with blobs it takes twice that, at least maxFeePerGas {max_fee}, maxPriorityFeePerGas {tip} and maxFeePerBlobGas {blob}"
+        )));
+    }
     Err(Refusal::Content(format!(
         "a price of {given_fee} wei per gas with a tip of {given_tip} does not replace what was sent: it takes at least maxFeePerGas {max_fee} and maxPriorityFeePerGas {tip}, or gasPrice {}",
         max_fee.max(tip)

@@ -86,7 +86,7 @@ impl Chain {
         let (max_fee, tip) = (STRANGERS_PRICE, STRANGERS_PRICE);
         self.pool.insert(
             (from, nonce),
-            Known { hash, from, to: Some(STRANGER), nonce, value: U256::ZERO, max_fee, tip, cost: U256::ZERO, authorized },
+            Known { hash, from, to: Some(STRANGER), nonce, value: U256::ZERO, max_fee, tip, blobs: None, cost: U256::ZERO, authorized },
         );
     }
 

@@ -6,13 +6,13 @@ use alloy::consensus::{Transaction, TxEnvelope};
 use alloy::eips::Decodable2718;
 use storage::{AttemptFees, Fees, Place, Request};
 
-use super::super::super::authorization::authorizations;
 use super::super::super::balance::{Unavailable, cost};
 use super::super::super::event::{Action, Now, SignJob, Slot};
-use super::super::super::increase::{Increase, Strategy, increase};
+use super::super::super::increase::{Caps, Increase, Strategy, increase};
 use super::super::super::order::{CANCELLED, Case, Change, Command, Done, Refusal, replaces};
 use super::super::super::transaction::{InFlight, Short, Updating, Work};
 use super::super::Manager;
+use super::super::reprice::zero_fees;
 use super::line::{changed, next_generation};
 use super::{Decision, Phase, Until};
 use crate::sabotage::{self, Sabotage};
@@ -106,21 +106,25 @@ impl Manager {
         let Some(earlier) = self.get_mut(slot).map(|tx| tx.fees()) else { return Ok(None) };
         let gas = &self.settings.gas;
         if gas.zero {
-            return Ok(Some(AttemptFees::Legacy { gas_price: 0 }));
+            return Ok(Some(zero_fees(self.addresses[slot.address as usize].blobs)));
         }
         if fees != Fees::Market {
             return replaces(fees, if sabotage::on(Sabotage::UpdateTooLow) { &[] } else { &earlier }).map(Some);
         }
         let strategy = gas.increase_step_wei.map_or(Strategy::Percent(gas.increase_percent), Strategy::Step);
-        let cap = gas.cap_max_fee_per_gas;
-        let Some(market) = self.market(now, actions) else { return Ok(None) };
+        let caps = Caps::from(gas);
+        let blobs = self.at(slot.address).blobs;
+        let Some(market) = self.market_for(blobs, now, actions) else { return Ok(None) };
         if sabotage::on(Sabotage::UpdateTooLow) {
             return Ok(Some(market));
         }
-        match increase(&earlier, Some(market), strategy, cap) {
+        match increase(&earlier, Some(market), strategy, caps) {
             Increase::Price(fees) => Ok(Some(fees)),
             Increase::Held { needed, cap } => Err(Refusal::Content(format!(
                 "a replacement needs {needed} wei per gas and gas.cap_max_fee_per_gas is {cap}: raise the cap, or give a price"
+            ))),
+            Increase::HeldBlob { needed, cap } => Err(Refusal::Content(format!(
+                "a replacement needs {needed} wei per blob gas and gas.cap_max_fee_per_blob_gas is {cap}: raise the cap, or give a price"
             ))),
         }
     }
@@ -133,7 +137,7 @@ impl Manager {
         let Some(tx) = address.in_flight.get_mut(usize::try_from(slot.nonce - address.base).expect("in memory")) else {
             return Decision::Busy;
         };
-        let more = cost(&fees, gas, request.value).saturating_sub(tx.cost);
+        let more = cost(&fees, gas, request.value, request.blob_hashes().len()).saturating_sub(tx.cost);
         let balance = &mut address.balance;
         if !more.is_zero() && balance.known().is_some() && !balance.fits(more) && !continues {
             let (needed, known) = (balance.reserved().saturating_add(more), balance.known().unwrap_or_default());
@@ -144,13 +148,13 @@ impl Manager {
         balance.reserve(more);
         tx.cost = tx.cost.saturating_add(more);
         let (to, value, data) = (request.to, request.value, request.data.clone());
-        let authorizations = authorizations(&request);
+        let extras = request.extras.clone();
         let (row, replaced) = next_generation(&case.row, request, Place::Nowhere, now);
         let generation = row.generation;
         tx.updating = Some(Box::new(Updating { row, replaced, more }));
         tx.work = Work::Signing;
         let id = tx.id;
-        self.ask_signature(SignJob { number: 0, slot, id, from, chain_id, to, value, data, gas, fees, closing: false, authorizations });
+        self.ask_signature(SignJob { number: 0, slot, id, from, chain_id, to, value, data, gas, fees, closing: false, extras });
         Decision::Attempt(Phase::Updating(slot, generation))
     }
 
