@@ -3,6 +3,7 @@
 //!
 //! | module | what goes wrong |
 //! |---|---|
+//! | `blobs` | the process, or the block, of transactions with blobs goes |
 //! | `breaker` | a node fails so often that it is left alone for a while |
 //! | `guarantees` | what seed 002 guarantees, a test for each |
 //! | `funds` | the money of an address is gone for a while |
@@ -21,6 +22,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod blobs;
 mod breaker;
 mod funds;
 mod guarantees;

@@ -35,6 +35,7 @@
 //! ```
 
 pub mod accounts;
+mod blobs;
 mod chain;
 mod config;
 mod error;

@@ -11,13 +11,13 @@ use alloy::{
     primitives::{Address, B256, U256},
 };
 
-use crate::error::RpcError;
+use crate::{
+    blobs::{self, BLOB_TYPE},
+    error::RpcError,
+};
 
-/// The envelope of a transaction without room for blobs: this chain takes none.
+/// The envelope of a transaction without room for blobs: they are checked when it comes, and belong to no block.
 pub(crate) type Envelope = EthereumTxEnvelope<TxEip4844>;
-
-/// Type byte of a blob transaction (EIP-4844).
-const BLOB_TYPE: u8 = 3;
 
 /// A transaction whose sender is known. Shared between the pool, the blocks and the index.
 pub(crate) type SharedTx = Rc<PooledTx>;
@@ -43,6 +43,11 @@ pub(crate) struct PooledTx {
 }
 
 impl PooledTx {
+    /// It carries blobs.
+    pub(crate) fn has_blobs(&self) -> bool {
+        self.envelope.is_eip4844()
+    }
+
     /// What the miner gets for a unit of gas in a block with this base fee; `None` if the fee cap is below it.
     pub(crate) fn effective_tip(&self, base_fee: u64) -> Option<u128> {
         self.fee_cap.checked_sub(u128::from(base_fee)).map(|room| room.min(self.tip_cap))
@@ -63,8 +68,8 @@ impl PooledTx {
 pub(crate) fn decode(raw: &[u8]) -> Result<Envelope, RpcError> {
     match raw.first() {
         None => return Err(RpcError::server("typed transaction too short")),
-        // Refused by its type byte: the network form with blobs is another encoding than the one in blocks.
-        Some(&BLOB_TYPE) => return Err(RpcError::type_not_supported(BLOB_TYPE)),
+        // The network form, with blobs, is another encoding than the one in blocks.
+        Some(&BLOB_TYPE) => return blobs::decode(raw),
         Some(&ty) if (5..0x80).contains(&ty) => return Err(RpcError::server("transaction type not supported")),
         Some(_) => {}
     }
@@ -81,8 +86,12 @@ pub(crate) fn recover(envelope: &Envelope, chain_id: u64) -> Result<Address, Rpc
     }
 }
 
-/// Value plus gas limit times fee cap, or `U256::MAX` when it overflows.
+/// Value plus gas limit times fee cap, and the same of blob gas, or `U256::MAX` when it overflows.
 pub(crate) fn cost(envelope: &Envelope) -> U256 {
     let gas = U256::from(envelope.gas_limit()) * U256::from(envelope.max_fee_per_gas());
-    gas.saturating_add(envelope.value())
+    let cost = gas.saturating_add(envelope.value());
+    match envelope.max_fee_per_blob_gas() {
+        None => cost,
+        Some(fee) => cost.saturating_add(U256::from(fee) * U256::from(blobs::gas(envelope))),
+    }
 }

@@ -8,7 +8,7 @@ use alloy::{
     rlp::Encodable,
 };
 
-use crate::tx::SharedTx;
+use crate::{blobs, tx::SharedTx};
 
 /// A block, shared between the chain, the index of hashes and replies being written.
 pub(crate) type SharedBlock = Rc<Block>;
@@ -53,6 +53,11 @@ impl Block {
 
     pub(crate) fn number(&self) -> u64 {
         self.header.number
+    }
+
+    /// What a unit of blob gas costs in it, wei.
+    pub(crate) fn blob_price(&self) -> u128 {
+        blobs::price(self.header.excess_blob_gas.unwrap_or_default())
     }
 
     pub(crate) fn base_fee(&self) -> u64 {

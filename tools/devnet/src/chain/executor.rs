@@ -8,7 +8,10 @@ use alloy_evm::{EthEvm, EthEvmFactory, Evm, EvmEnv, EvmFactory, FromRecoveredTx,
 use revm::{context::TxEnv, context_interface::result::ExecutionResult, inspector::NoOpInspector};
 
 use super::{block::Receipt, state::State};
-use crate::tx::SharedTx;
+use crate::{
+    blobs::{self, PARAMS},
+    tx::SharedTx,
+};
 
 /// Gas of the cheapest transaction: with less left, a block is full.
 const GAS_MIN: u64 = 21_000;
@@ -37,6 +40,7 @@ pub(crate) struct Body {
     pub(crate) txs: Vec<SharedTx>,
     pub(crate) receipts: Vec<Receipt>,
     pub(crate) gas_used: u64,
+    pub(crate) blob_gas_used: u64,
     pub(crate) bloom: Bloom,
     logs: u64,
 }
@@ -53,11 +57,13 @@ impl<'a> Filler<'a> {
 
     /// Runs a transaction and keeps its receipt.
     pub(crate) fn offer(&mut self, tx: &SharedTx) -> Offer {
-        if tx.gas_limit > self.gas_left() {
+        let blob_gas = blobs::gas(&tx.envelope);
+        if tx.gas_limit > self.gas_left() || self.body.blob_gas_used + blob_gas > PARAMS.max_blob_gas_per_block() {
             return Offer::NoRoom;
         }
         match self.evm.transact_commit(TxEnv::from_recovered_tx(&tx.envelope, tx.sender)) {
             Ok(result) => {
+                self.body.blob_gas_used += blob_gas;
                 self.body.push(tx, result);
                 Offer::Taken
             }

@@ -1,6 +1,7 @@
 //! What recent blocks say about prices: `eth_maxPriorityFeePerGas`, `eth_gasPrice`, `eth_feeHistory`.
 
 use super::{Block, Chain};
+use crate::blobs::{self, PARAMS};
 
 /// Blocks that geth's oracle looks at.
 const ORACLE_BLOCKS: usize = 20;
@@ -20,7 +21,10 @@ pub(crate) struct FeeHistory {
     pub(crate) oldest: u64,
     /// One more than blocks: the last is the next block's.
     pub(crate) base_fees: Vec<u64>,
+    /// The same of blob gas.
+    pub(crate) blob_prices: Vec<u128>,
     pub(crate) gas_used_ratios: Vec<f64>,
+    pub(crate) blob_gas_used_ratios: Vec<f64>,
     /// For each block the tips at the percentiles asked for; empty if none was.
     pub(crate) rewards: Vec<Vec<u128>>,
 }
@@ -54,9 +58,15 @@ impl Chain {
         let blocks: Vec<_> = (oldest..=newest).filter_map(|number| self.block(number)).collect();
         let mut base_fees: Vec<u64> = blocks.iter().map(|block| block.base_fee()).collect();
         base_fees.push(self.block(newest + 1).map_or_else(|| self.next_base_fee(), |block| block.base_fee()));
+        let mut blob_prices: Vec<u128> = blocks.iter().map(|block| block.blob_price()).collect();
+        let next = self.block(newest + 1).map_or_else(|| blobs::price(self.next_excess_blob_gas()), |block| block.blob_price());
+        blob_prices.push(next);
+        let most = PARAMS.max_blob_gas_per_block() as f64;
         FeeHistory {
             oldest,
             base_fees,
+            blob_prices,
+            blob_gas_used_ratios: blocks.iter().map(|block| block.header.blob_gas_used.unwrap_or_default() as f64 / most).collect(),
             gas_used_ratios: blocks.iter().map(|block| block.header.gas_used as f64 / block.header.gas_limit as f64).collect(),
             rewards: blocks.iter().filter(|_| !percentiles.is_empty()).map(|block| rewards(block, percentiles)).collect(),
         }

@@ -29,6 +29,7 @@ use alloy::{
 use alloy_evm::EvmEnv;
 use revm::{
     context::{BlockEnv, CfgEnv},
+    context_interface::block::BlobExcessGasAndPrice,
     primitives::hardfork::SpecId,
 };
 
@@ -39,7 +40,7 @@ pub(crate) use self::{
     executor::{Filler, Offer},
     state::{State, StateAt},
 };
-use crate::{config::Config, tx::SharedTx};
+use crate::{blobs::PARAMS, config::Config, tx::SharedTx};
 
 /// The rules of the chain: Ethereum's newest active hard fork.
 pub(crate) const SPEC: SpecId = SpecId::OSAKA;
@@ -173,6 +174,13 @@ impl Chain {
         }
     }
 
+    /// Blob gas in excess of the target before the next block (EIP-4844, EIP-7918).
+    pub(crate) fn next_excess_blob_gas(&self) -> u64 {
+        let header = &self.head().header;
+        let (excess, used) = (header.excess_blob_gas.unwrap_or_default(), header.blob_gas_used.unwrap_or_default());
+        PARAMS.next_block_excess_blob_gas_osaka(excess, used, self.head().base_fee())
+    }
+
     /// Seals a block; `fill` offers transactions to it. Returns it with the accounts it changed.
     pub(crate) fn seal(&mut self, fill: impl FnOnce(&mut Filler<'_>)) -> (SharedBlock, Vec<Address>) {
         let header = self.next_header();
@@ -233,6 +241,7 @@ impl Chain {
             // Blocks faster than one a second share a timestamp rather than run ahead of the clock.
             timestamp: unix_seconds().max(parent.header.timestamp),
             base_fee_per_gas: Some(self.next_base_fee()),
+            excess_blob_gas: Some(self.next_excess_blob_gas()),
             mix_hash: roots::randomness(parent.hash, self.branch),
             extra_data: Bytes::copy_from_slice(&self.branch.to_be_bytes()),
             ..header_template()
@@ -241,6 +250,7 @@ impl Chain {
 
     fn sealed(&self, mut header: Header, body: Body) -> Block {
         header.gas_used = body.gas_used;
+        header.blob_gas_used = Some(body.blob_gas_used);
         header.logs_bloom = body.bloom;
         header.transactions_root = roots::transactions(&body.txs);
         header.receipts_root = roots::receipts(&body.txs, &body.receipts);
@@ -296,6 +306,7 @@ fn env_of(header: &Header, chain_id: u64) -> EvmEnv {
         gas_limit: header.gas_limit,
         basefee: header.base_fee_per_gas.expect("every block here has a base fee"),
         prevrandao: Some(header.mix_hash),
+        blob_excess_gas_and_price: header.excess_blob_gas.map(|excess| BlobExcessGasAndPrice::new_with_spec(excess, SPEC)),
         ..BlockEnv::default()
     };
     EvmEnv::new(cfg_env, block_env)

@@ -20,6 +20,7 @@ use std::{collections::BinaryHeap, rc::Rc};
 
 use alloy::{
     consensus::Transaction,
+    eips::Encodable2718,
     primitives::{
         Address, B256, U256,
         map::{AddressMap, B256Map, Entry},
@@ -29,6 +30,7 @@ use alloy::{
 use self::rules::Rules;
 pub(crate) use self::{best::Best, sender::Sender};
 use crate::{
+    blobs,
     chain::State,
     config::Config,
     error::RpcError,
@@ -99,7 +101,8 @@ impl Pool {
             return Err(RpcError::already_known());
         }
         let sender = self.rules.check(&envelope, raw.len(), gas_limit)?;
-        let tx = self.pooled(envelope, hash, sender, raw.len());
+        let length = if envelope.is_eip4844() { envelope.encode_2718_len() } else { raw.len() };
+        let tx = self.pooled(envelope, hash, sender, length);
         self.check_state(&tx, state)?;
         if self.by_hash.len() >= self.global_slots + self.global_queue {
             return Err(RpcError::server("txpool is full"));
@@ -178,7 +181,11 @@ impl Pool {
         }
         let pooled = self.senders.get(&tx.sender);
         if let Some(pooled) = pooled {
+            check_kind(pooled, tx)?;
             check_expenditure(pooled, tx, balance)?;
+        }
+        if tx.has_blobs() {
+            check_gap(pooled, tx, next)?;
         }
         if account.is_some_and(|account| !account.is_empty_code_hash()) {
             check_delegated(pooled, tx, next)?;
@@ -191,7 +198,7 @@ impl Pool {
     }
 
     fn insert_shared(&mut self, tx: SharedTx, state: &State) -> Result<(), RpcError> {
-        let bump = self.price_bump_percent;
+        let bump = if tx.has_blobs() { blobs::BUMP_PERCENT } else { self.price_bump_percent };
         let limit = self.account_queue;
         let sender = match self.senders.entry(tx.sender) {
             Entry::Occupied(entry) => entry.into_mut(),
@@ -260,7 +267,9 @@ impl Pool {
 
 /// Whether a transaction's fees let it take the place of another one.
 fn replaces(new: &PooledTx, old: &PooledTx, bump_percent: u64) -> bool {
-    fees_replace((new.fee_cap, new.tip_cap), (old.fee_cap, old.tip_cap), bump_percent)
+    let blob_fee = |tx: &PooledTx| tx.envelope.max_fee_per_blob_gas().unwrap_or_default();
+    let blobs = !new.has_blobs() || blob_fee(new) >= blob_fee(old).saturating_mul(u128::from(100 + bump_percent)) / 100;
+    blobs && fees_replace((new.fee_cap, new.tip_cap), (old.fee_cap, old.tip_cap), bump_percent)
 }
 
 /// Whether both fees, cap and tip in wei, are higher than the old ones by at least the bump (geth's `list.Add`).
@@ -270,6 +279,25 @@ pub(crate) fn fees_replace(new: (u128, u128), old: (u128, u128), bump_percent: u
         new > old && U256::from(new) >= needed
     };
     enough(new.0, old.0) && enough(new.1, old.1)
+}
+
+/// An account is either in the pool of blob transactions or in the other one (geth's `ErrAlreadyReserved`).
+fn check_kind(pooled: &Sender, tx: &PooledTx) -> Result<(), RpcError> {
+    if pooled.has_blobs() == tx.has_blobs() { Ok(()) } else { Err(RpcError::server("address already reserved")) }
+}
+
+/// Blob transactions of an account are few and have no gaps.
+fn check_gap(pooled: Option<&Sender>, tx: &PooledTx, next: u64) -> Result<(), RpcError> {
+    let gapped = pooled.map_or(next, Sender::executable_end);
+    if tx.nonce > gapped {
+        let nonce = tx.nonce;
+        return Err(RpcError::server(format!("nonce too high: tx nonce {nonce}, gapped nonce {gapped}")));
+    }
+    let count = pooled.map_or(0, Sender::executable_count);
+    if tx.nonce == gapped && count >= blobs::ACCOUNT_MAX {
+        return Err(RpcError::server(format!("account limit exceeded: pooled {count} txs")));
+    }
+    Ok(())
 }
 
 /// What is already executable and this transaction must be payable together.

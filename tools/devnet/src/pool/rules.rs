@@ -7,6 +7,7 @@ use alloy::{consensus::Transaction, eips::eip7825::MAX_TX_GAS_LIMIT_OSAKA, primi
 use revm::{context_interface::cfg::gas_params::GasParams, primitives::eip3860::MAX_INITCODE_SIZE};
 
 use crate::{
+    blobs,
     chain::SPEC,
     error::RpcError,
     tx::{self, Envelope},
@@ -35,8 +36,9 @@ impl Rules {
         if tx.is_legacy() && tx.chain_id().is_none() {
             return Err(RpcError::server("only replay-protected (EIP-155) transactions allowed over RPC"));
         }
-        if raw_length > SIZE_MAX_BYTES {
-            return Err(RpcError::server(format!("oversized data: transaction size {raw_length}, limit {SIZE_MAX_BYTES}")));
+        let limit = if tx.is_eip4844() { blobs::SIZE_MAX_BYTES } else { SIZE_MAX_BYTES };
+        if raw_length > limit {
+            return Err(RpcError::server(format!("oversized data: transaction size {raw_length}, limit {limit}")));
         }
         let code_size = tx.input().len();
         if tx.is_create() && code_size > MAX_INITCODE_SIZE {

@@ -30,6 +30,11 @@ impl Sender {
         self.txs.is_empty()
     }
 
+    /// What it has carries blobs.
+    pub(crate) fn has_blobs(&self) -> bool {
+        self.txs.first_key_value().is_some_and(|(_, tx)| tx.has_blobs())
+    }
+
     pub(crate) fn get(&self, nonce: u64) -> Option<&SharedTx> {
         self.txs.get(&nonce)
     }

@@ -9,6 +9,7 @@ use super::{
     write::{self, Place},
 };
 use crate::{
+    blobs,
     chain::{CallRequest, SharedBlock, StateAt},
     error::RpcError,
     json::{self, Object},
@@ -45,6 +46,7 @@ pub(super) fn run(node: &mut Node, method: &str, params: &Params<'_>, out: &mut 
             let price = node.chain.suggested_tip() + u128::from(node.chain.head().base_fee());
             json::quantity_wide(out, U256::from(price));
         }
+        "eth_blobBaseFee" => json::quantity_wide(out, U256::from(blobs::price(node.chain.next_excess_blob_gas()))),
         "eth_syncing" => out.extend_from_slice(b"false"),
         "eth_accounts" => json::array(out, &node.dev_accounts, |out, address| json::data(out, address.as_slice())),
         "net_version" => json::text(out, &node.chain_id.to_string()),
@@ -221,8 +223,10 @@ fn fee_history(node: &Node, params: &Params<'_>, out: &mut Vec<u8>) -> Answer {
     json::array(object.name("gasUsedRatio"), &history.gas_used_ratios, |out, ratio| {
         serde_json::to_writer(out, ratio).expect("a ratio is finite and a Vec always takes it");
     });
-    json::array(object.name("baseFeePerBlobGas"), &history.base_fees, |out, _| json::quantity(out, 1));
-    json::array(object.name("blobGasUsedRatio"), &history.gas_used_ratios, |out, _| out.push(b'0'));
+    json::array(object.name("baseFeePerBlobGas"), &history.blob_prices, |out, wei| json::quantity_wide(out, U256::from(*wei)));
+    json::array(object.name("blobGasUsedRatio"), &history.blob_gas_used_ratios, |out, ratio| {
+        serde_json::to_writer(out, ratio).expect("a ratio is finite and a Vec always takes it");
+    });
     if !percentiles.is_empty() {
         json::array(object.name("reward"), &history.rewards, |out, tips| {
             json::array(out, tips, |out, tip| json::quantity_wide(out, U256::from(*tip)));

@@ -124,6 +124,10 @@ pub(super) fn transaction(out: &mut Vec<u8>, tx: &PooledTx, place: Option<Place<
         object.quantity_wide("maxPriorityFeePerGas", tip);
     }
     object.data("input", envelope.input());
+    if let (Some(fee), Some(hashes)) = (envelope.max_fee_per_blob_gas(), envelope.blob_versioned_hashes()) {
+        object.quantity_wide("maxFeePerBlobGas", U256::from(fee));
+        json::array(object.name("blobVersionedHashes"), hashes, |out, hash| json::data(out, hash.as_slice()));
+    }
     signed_fields(&mut object, envelope);
     object.end();
 }
@@ -173,6 +177,10 @@ pub(super) fn receipt(out: &mut Vec<u8>, place: Place<'_>) {
     object.quantity("cumulativeGasUsed", receipt.cumulative_gas_used);
     object.quantity_wide("effectiveGasPrice", tx.effective_gas_price(place.block.base_fee()));
     object.quantity("type", u64::from(tx.envelope.ty()));
+    if let Some(gas) = tx.envelope.blob_gas_used() {
+        object.quantity("blobGasUsed", gas);
+        object.quantity_wide("blobGasPrice", U256::from(place.block.blob_price()));
+    }
     bloom(&mut object, &receipt.bloom());
     json::array(object.name("logs"), receipt.logs.iter().enumerate(), |out, (position, entry)| {
         log(out, place, position, entry);

@@ -373,7 +373,7 @@ fn shapes() -> Vec<Case> {
             anvil: Differs("cut short -32602, unknown type -32602, nothing -32602"),
         },
         Case {
-            name: "a blob transaction is refused",
+            name: "a blob transaction without its blobs is refused",
             run: |world| {
                 let tx = TxEip4844 {
                     chain_id: CHAIN_ID,
@@ -386,7 +386,7 @@ fn shapes() -> Vec<Case> {
                 };
                 verdict(world.client.send(&sign(&world.rich("blobs"), tx)))
             },
-            devnet: "-32000 transaction type not supported: tx type 3 not supported by this pool",
+            devnet: "-32000 missing sidecar in blob transaction",
             anvil: Differs("-32003 eip4844 tx variant without sidecar being used for verification."),
         },
         Case {
