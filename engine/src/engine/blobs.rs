@@ -27,7 +27,8 @@ impl<S: Store> Engine<S> {
     pub(super) async fn prove(&self, submissions: Vec<(usize, Submission)>, ends: &mut [Option<End>]) -> Vec<(usize, Submission)> {
         let mut proven = Vec::with_capacity(submissions.len());
         for (place, mut submission) in submissions {
-            if !carries(&submission) {
+            // What no key signs for ends without the work of a proof.
+            if !carries(&submission) || !self.signs_for(&submission.request.from) {
                 proven.push((place, submission));
                 continue;
             }

@@ -156,11 +156,12 @@ fn from_node(ends: Vec<End>) -> Result<(MarketPrice, Option<u64>), String> {
     });
     let mut next = || words.next().unwrap_or_else(|| Err("no answer".into()));
     let (history, gas_price) = (next(), next());
-    if let Some(price) = history.ok().and_then(|json| from_history(&json)) {
-        return Ok(price);
+    let (price, blobs) = history.ok().and_then(|json| from_history(&json)).unwrap_or_default();
+    if let Some(price) = price {
+        return Ok((price, blobs));
     }
     let wei: U128 = serde_json::from_str(gas_price?.get()).map_err(|error| format!("eth_gasPrice cannot be read: {error}"))?;
-    Ok((MarketPrice::Legacy(wei.to()), None))
+    Ok((MarketPrice::Legacy(wei.to()), blobs))
 }
 
 #[derive(Deserialize)]
@@ -174,13 +175,13 @@ struct FeeHistory {
     base_fee_per_blob_gas: Option<Vec<U128>>,
 }
 
-/// The market's price from `eth_feeHistory`; `None` on a chain without a base fee.
-fn from_history(json: &RawValue) -> Option<(MarketPrice, Option<u64>)> {
+/// The market's price from `eth_feeHistory`, which a chain without a base fee does not have, and that of blobs.
+fn from_history(json: &RawValue) -> Option<(Option<MarketPrice>, Option<u64>)> {
     let history: FeeHistory = serde_json::from_str(json.get()).ok()?;
     let next: u128 = history.base_fee_per_gas.last()?.to();
     let tips: Vec<u128> = history.reward.unwrap_or_default().iter().filter_map(|block| block.first()).map(|tip| tip.to()).collect();
     let blob = history.base_fee_per_blob_gas.and_then(|fees| fees.last().copied()).map(|wei| u64::try_from(wei).unwrap_or(u64::MAX));
-    (next > 0).then(|| (MarketPrice::from_history(next, &tips), blob))
+    Some(((next > 0).then(|| MarketPrice::from_history(next, &tips)), blob))
 }
 
 #[cfg(test)]
@@ -207,6 +208,8 @@ mod tests {
     fn a_node_without_a_fee_history_is_taken_by_its_gas_price() {
         assert_eq!(from_node(vec![refused(), json("\"0x9\"")]), Ok((MarketPrice::Legacy(9), None)));
         assert_eq!(from_node(vec![json(r#"{"baseFeePerGas": ["0x0"]}"#), json("\"0x9\"")]), Ok((MarketPrice::Legacy(9), None)));
+        let free = r#"{"baseFeePerGas": ["0x0"], "baseFeePerBlobGas": ["0x3"]}"#;
+        assert_eq!(from_node(vec![json(free), json("\"0x9\"")]), Ok((MarketPrice::Legacy(9), Some(3))));
     }
 
     #[test]

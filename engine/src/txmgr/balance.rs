@@ -126,6 +126,12 @@ impl Balance {
         self.asking && self.known.is_none()
     }
 
+    /// It is known, and was read no longer ago than this.
+    #[must_use]
+    pub fn is_recent(&self, now: Duration, limit: Duration) -> bool {
+        self.known.is_some() && self.read.is_some_and(|read| now.saturating_sub(read.at) <= limit)
+    }
+
     /// Bound transactions that wait for money.
     #[must_use]
     pub const fn held(&self) -> u32 {

@@ -117,7 +117,9 @@ impl GasPrice {
     /// The same for a transaction with blobs, whose third price only the node tells: what is fixed for the others leaves that open.
     pub fn quote_blob(&mut self, now: Duration) -> (Option<AttemptFees>, bool) {
         let Quote { price, ask_node } = self.cached(now, true);
-        let fees = self.fixed.or(price).zip(self.blob_base_fee).map(|(price, base)| with_blob_fee(price.fees(), base));
+        // What is fixed needs no answer, but the price of blobs does.
+        let fees =
+            price.map(|price| self.fixed.unwrap_or(price)).zip(self.blob_base_fee).map(|(price, base)| with_blob_fee(price.fees(), base));
         (fees, ask_node)
     }
 
@@ -177,10 +179,11 @@ impl GasPrice {
         self.fixed.or(self.known).zip(self.blob_base_fee).map(|(price, base)| with_blob_fee(price.fees(), base))
     }
 
-    /// When a quote asks the node again; `None` while an answer is on its way, and where the price is fixed.
+    /// When a quote asks the node again; `None` while an answer is on its way, and where the price is fixed and `blobs` says that no blobs
+    /// need one.
     #[must_use]
-    pub fn refresh_at(&self) -> Option<Duration> {
-        if self.asking || (self.fixed.is_some() && self.blob_base_fee.is_none()) {
+    pub fn refresh_at(&self, blobs: impl FnOnce() -> bool) -> Option<Duration> {
+        if self.asking || (self.fixed.is_some() && !blobs()) {
             return None;
         }
         let old = if self.stale { Duration::ZERO } else { self.read_at + self.cache_time.mul_f64(REFRESH_AT) };
@@ -281,5 +284,16 @@ mod tests {
         gas.blobs_cost(0);
         gas.answered(Some(market(7)), RETRY);
         assert_eq!(gas.quote_blob(RETRY).0.map(|fees| crate::txmgr::increase::blob_cap(&fees)), Some(1), "1 wei is the least there is");
+    }
+
+    #[test]
+    fn beside_a_fixed_price_only_blobs_have_the_node_asked_and_an_old_price_of_theirs_is_not_used() {
+        let mut gas = GasPrice::new(&GasConfig { cache_ms: 1000, max_fee_per_gas: Some(9), ..GasConfig::default() });
+        gas.quote_blob(Duration::ZERO);
+        gas.blobs_cost(5);
+        gas.answered(Some(market(7)), Duration::ZERO);
+        assert_eq!((gas.refresh_at(|| false), gas.refresh_at(|| true)), (None, Some(Duration::from_millis(500))));
+        assert!(gas.quote_blob(Duration::from_millis(100)).0.is_some());
+        assert_eq!(gas.quote_blob(Duration::from_secs(9)), (None, true));
     }
 }

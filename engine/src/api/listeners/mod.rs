@@ -23,7 +23,7 @@ mod render;
 mod session;
 
 use std::cell::{Cell, RefCell};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
 use serde_json::value::RawValue;
@@ -45,6 +45,8 @@ use crate::metrics::Metrics;
 
 /// Most listeners: each is looked at when the metrics are.
 const LISTENERS_MAX: usize = 1000;
+/// Most names that the metrics tell the lag of, deleted ones included, until the process ends.
+const GAUGES_MAX: usize = 2 * LISTENERS_MAX;
 /// Most subscriptions to one listener: one is delivered to, the others stand in line.
 const LINE_MAX: usize = 16;
 
@@ -57,13 +59,14 @@ pub(super) struct Listeners<S: Store> {
     order: RwLock<()>,
     opened: Cell<u64>,
     listening: Cell<bool>,
+    /// Names that have a gauge: one that has been shown once stays.
+    measured: RefCell<BTreeSet<String>>,
 }
 
 /// A listener that somebody subscribes to.
 struct Open {
     /// Tells it from one that had the same name before.
     number: u64,
-    row: ListenerRow,
     delivery: Delivery,
     subscribers: BTreeMap<Uuid, Outbox>,
     saving: bool,
@@ -81,7 +84,12 @@ impl<S: Store> Listeners<S> {
             order: RwLock::default(),
             opened: Cell::default(),
             listening: Cell::default(),
+            measured: RefCell::default(),
         })
+    }
+
+    fn new_id(&self) -> Uuid {
+        self.engine.new_id().0
     }
 
     async fn row(&self, name: &str) -> Result<ListenerRow, RpcError> {
@@ -95,7 +103,12 @@ impl<S: Store> Listeners<S> {
         Ok(self.engine.keep(Record::Listener { name: name.to_owned(), row }).await?)
     }
 
-    async fn create(&self, new: New) -> Result<(), RpcError> {
+    async fn create(self: &Rc<Self>, new: New) -> Result<(), RpcError> {
+        let this = Rc::clone(self);
+        by_itself(async move { this.create_alone(new).await }).await
+    }
+
+    async fn create_alone(&self, new: New) -> Result<(), RpcError> {
         let New { name, started, above, public_only } = new;
         let _alone = self.order.write().await;
         let wanted = name.clone();
@@ -113,23 +126,30 @@ impl<S: Store> Listeners<S> {
     }
 
     async fn start(self: &Rc<Self>, name: &str, started: bool) -> Result<(), RpcError> {
-        let _alone = self.order.write().await;
-        let row = ListenerRow { started, ..self.row(name).await? };
-        self.keep(name, Some(row)).await?;
-        self.with(name, None, |open| {
-            open.row.started = started;
-            open.delivery.handle(if started { Event::Started } else { Event::Stopped })
-        });
-        Ok(())
+        let (this, name) = (Rc::clone(self), name.to_owned());
+        by_itself(async move {
+            let _alone = this.order.write().await;
+            let row = ListenerRow { started, ..this.row(&name).await? };
+            this.keep(&name, Some(row)).await?;
+            this.with(&name, None, |open| open.delivery.handle(if started { Event::Started } else { Event::Stopped }));
+            Ok(())
+        })
+        .await
     }
 
-    async fn delete(&self, name: &str) -> Result<(), RpcError> {
-        let _alone = self.order.write().await;
-        self.row(name).await?;
-        self.keep(name, None).await?;
-        self.open.borrow_mut().remove(name);
-        self.metrics.listener_lag.of(name).set(0.0);
-        Ok(())
+    async fn delete(self: &Rc<Self>, name: &str) -> Result<(), RpcError> {
+        let (this, name) = (Rc::clone(self), name.to_owned());
+        by_itself(async move {
+            let _alone = this.order.write().await;
+            this.row(&name).await?;
+            this.keep(&name, None).await?;
+            this.open.borrow_mut().remove(&name);
+            if this.measured.borrow().contains(&name) {
+                this.metrics.listener_lag.of(&name).set(0.0);
+            }
+            Ok(())
+        })
+        .await
     }
 
     async fn get(&self, name: &str) -> Result<Listener, RpcError> {
@@ -152,16 +172,26 @@ impl<S: Store> Listeners<S> {
     }
 
     /// A new subscription, which is delivered to once it has [joined](Self::join).
-    async fn subscribe(self: &Rc<Self>, name: &str, outbox: Outbox) -> Result<Uuid, RpcError> {
-        // Alone: an acknowledgement under way would make the row that is read an old one.
-        let _alone = self.order.write().await;
-        let row = self.row(name).await?;
-        let (id, _) = self.engine.new_id();
+    async fn subscribe(self: &Rc<Self>, name: &str, id: Uuid, outbox: Outbox) -> Result<(), RpcError> {
+        let (this, name) = (Rc::clone(self), name.to_owned());
+        by_itself(async move {
+            // Alone: an acknowledgement under way would make the row that is read an old one.
+            let _alone = this.order.write().await;
+            let row = this.row(&name).await?;
+            if outbox.is_disconnected() {
+                return Err(RpcError::internal("the connection has ended"));
+            }
+            this.enter(&name, row, id, outbox)
+        })
+        .await
+    }
+
+    fn enter(self: &Rc<Self>, name: &str, row: ListenerRow, id: Uuid, outbox: Outbox) -> Result<(), RpcError> {
         let mut all = self.open.borrow_mut();
         let open = all.entry(name.to_owned()).or_insert_with(|| {
             self.opened.set(self.opened.get() + 1);
             let delivery = Delivery::new(row.started, row.checkpoint);
-            Open { number: self.opened.get(), row, delivery, subscribers: BTreeMap::new(), saving: false }
+            Open { number: self.opened.get(), delivery, subscribers: BTreeMap::new(), saving: false }
         });
         if open.subscribers.len() >= LINE_MAX {
             return Err(RpcError::params(format!(
@@ -171,7 +201,7 @@ impl<S: Store> Listeners<S> {
         open.subscribers.insert(id, outbox);
         drop(all);
         self.listen();
-        Ok(id)
+        Ok(())
     }
 
     fn join(self: &Rc<Self>, name: &str, id: Uuid) {
@@ -215,13 +245,12 @@ impl<S: Store> Listeners<S> {
 
     async fn save(&self, name: &str, number: u64, checkpoint: u64) -> Result<(), RpcError> {
         let _shared = self.order.read().await;
-        let row = self.open.borrow().get(name).filter(|open| open.number == number).map(|open| open.row);
-        let row = ListenerRow { checkpoint, ..row.ok_or_else(|| deleted(name))? };
-        self.keep(name, Some(row)).await?;
-        if let Some(open) = self.open.borrow_mut().get_mut(name).filter(|open| open.number == number) {
-            open.row.checkpoint = checkpoint;
+        if self.open.borrow().get(name).is_none_or(|open| open.number != number) {
+            return Err(deleted(name));
         }
-        Ok(())
+        // From disk: an order whose caller did not hear how it ended may have changed it.
+        let row = ListenerRow { checkpoint, ..self.row(name).await? };
+        self.keep(name, Some(row)).await
     }
 
     fn nack(self: &Rc<Self>, name: &str, id: Uuid, batch: Option<u64>) -> Result<(), RpcError> {
@@ -324,11 +353,22 @@ impl<S: Store> Listeners<S> {
             let read = |store: &S| Ok::<_, storage::StoreError>((feed::listeners(store, LISTENERS_MAX)?, feed::last_ending(store)?));
             // A reader that is busy leaves them as they were.
             let Ok(Ok((rows, newest))) = this.engine.readers().run(read).await else { return };
+            let mut measured = this.measured.borrow_mut();
             for (name, row) in rows {
+                if measured.len() >= GAUGES_MAX && !measured.contains(&name) {
+                    continue;
+                }
+                measured.insert(name.clone());
                 this.metrics.listener_lag.of(&name).set(newest.saturating_sub(row.checkpoint) as f64);
             }
         });
     }
+}
+
+/// Carries out in a task of its own what nobody else may do meanwhile: neither a caller that goes away nor a connection that does not read
+/// holds it up.
+async fn by_itself<T: 'static>(work: impl Future<Output = Result<T, RpcError>> + 'static) -> Result<T, RpcError> {
+    spawn_local(work).await.map_err(RpcError::internal)?
 }
 
 /// A page as it is delivered; `None` if it cannot be written as JSON.

@@ -48,9 +48,14 @@ impl<S: Store> Session<S> {
                 "this connection has {SUBSCRIPTIONS_MAX} subscriptions, which is the limit: end one, or open another connection"
             )));
         }
-        let id = self.listeners.subscribe(listener, self.outbox.clone()).await?;
+        let id = self.listeners.new_id();
+        // It counts from now on, and ends with the session.
         self.subscriptions.borrow_mut().push((id, listener.to_owned()));
-        Ok(id)
+        let entered = self.listeners.subscribe(listener, id, self.outbox.clone()).await;
+        if entered.is_err() {
+            self.subscriptions.borrow_mut().retain(|(other, _)| *other != id);
+        }
+        entered.map(|()| id)
     }
 
     /// True if there was one.

@@ -75,8 +75,8 @@ impl Arrivals {
         taken
     }
 
-    fn due(&self, number: u32, now: Now) -> bool {
-        self.waiting.get(&number).is_some_and(|arriving| arriving.until <= now.elapsed)
+    fn until(&self, number: u32) -> Option<Duration> {
+        self.waiting.get(&number).map(|arriving| arriving.until)
     }
 }
 
@@ -104,10 +104,12 @@ impl Manager {
         }
     }
 
-    /// The chain has not answered in time.
+    /// The address is looked at: has the chain not answered in time? If there is time left, it is looked at again then.
     pub(super) fn arrivals_due(&mut self, number: u32, now: Now, actions: &mut Vec<Action>) {
-        if self.arrivals.due(number, now) {
-            self.arrived(number, now, actions);
+        match self.arrivals.until(number) {
+            Some(until) if until <= now.elapsed => self.arrived(number, now, actions),
+            Some(until) => self.wake(number, until),
+            None => {}
         }
     }
 

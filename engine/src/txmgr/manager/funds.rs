@@ -20,6 +20,9 @@ use super::super::transaction::{Held, Short};
 use super::Manager;
 use crate::sabotage::{self, Sabotage};
 
+/// An address that has had nothing to do for a while has its balance read anew if it is older than this.
+const TRUSTED_FOR: Duration = Duration::from_secs(60);
+
 impl Manager {
     /// How long a balance is trusted to be too low on a chain that makes no blocks.
     const fn still(&self) -> Duration {
@@ -38,9 +41,9 @@ impl Manager {
     }
 
     /// With the first question for a nonce goes the one for the balance, unless gas costs nothing here. What is known already is read
-    /// again when it does not suffice, or when a node says so.
+    /// again when it does not suffice, when a node says so, or when it is old: another wallet may have used it.
     pub(super) fn ask_balance_with_nonce(&mut self, number: u32, now: Now, actions: &mut Vec<Action>) {
-        if self.settings.gas.max_fee_per_gas != Some(0) && self.addresses[number as usize].balance.known().is_none() {
+        if self.settings.gas.max_fee_per_gas != Some(0) && !self.addresses[number as usize].balance.is_recent(now.elapsed, TRUSTED_FOR) {
             self.ask_balance(number, now, actions);
         }
     }
@@ -259,10 +262,10 @@ impl Manager {
         let value = if receipt.success { value } else { U256::ZERO };
         let gas = U256::from(receipt.effective_gas_price) * U256::from(receipt.gas_used);
         let balance = &mut address.balance;
-        balance.spent(gas.saturating_add(value));
+        // What blobs cost stands in no receipt that is read: all that was reserved counts as gone until the balance is read again.
+        balance.spent(if address.blobs { tx.cost } else { gas.saturating_add(value) });
         balance.release(tx.cost);
         if address.blobs {
-            // What its blobs cost stands in no receipt that is read: the balance is read again before it is relied on.
             balance.doubt();
         }
         if std::mem::replace(&mut tx.short, Short::No) != Short::No {

@@ -230,15 +230,18 @@ impl Manager {
 
     /// When the node is asked for its price for what is held.
     pub(super) fn held_wake(&self) -> Option<Duration> {
-        if self.held.is_empty() { None } else { self.gas_price.refresh_at() }
+        if self.held.is_empty() { None } else { self.gas_price.refresh_at(|| self.holds_blobs()) }
     }
 
     /// Asks the node for its price while something is held, at the pace of the cache.
     pub(super) fn held_due(&mut self, now: Now, actions: &mut Vec<Action>) {
         if self.held_wake().is_some_and(|at| at <= now.elapsed) {
-            let blobs = self.held.iter().any(|slot| self.addresses[slot.address as usize].blobs);
-            self.market_for(blobs, now, actions);
+            self.market_for(self.holds_blobs(), now, actions);
         }
+    }
+
+    fn holds_blobs(&self) -> bool {
+        self.held.iter().any(|slot| self.addresses[slot.address as usize].blobs)
     }
 
     pub(super) fn priced(&mut self, price: Option<MarketPrice>, now: Now, actions: &mut Vec<Action>) {

@@ -82,6 +82,8 @@ impl Manager {
     pub(super) fn sent(&mut self, lane: usize, ends: Vec<(Slot, SendEnd)>, pause: Option<Duration>, now: Now, actions: &mut Vec<Action>) {
         self.lanes[lane].busy = false;
         let (mut again, count) = (Vec::new(), ends.len());
+        // Blobs go alone. What has no answer then may be too large for a proxy, or its blobs cannot be read: that is no fault of the lane.
+        let blobs = ends.first().and_then(|(slot, _)| self.get_mut(*slot)).is_some_and(|tx| has_blobs(&tx.raw));
         for (slot, end) in ends {
             match end {
                 SendEnd::Answered(outcome, message) => self.answered(slot, &outcome, &message, now, actions),
@@ -92,9 +94,12 @@ impl Manager {
                 SendEnd::BeforeSend | SendEnd::Ambiguous => again.push(slot),
             }
         }
-        if again.len() < count {
+        if again.len() < count || blobs {
             // The node answers: what it left open waits by itself and holds up nobody else.
             self.lanes[lane].failures = 0;
+            if let Some(pause) = pause {
+                self.lanes[lane].not_before = now.elapsed + pause;
+            }
             for slot in again {
                 self.left_open(slot, now, actions);
             }
@@ -112,8 +117,11 @@ impl Manager {
     fn left_open(&mut self, slot: Slot, now: Now, actions: &mut Vec<Action>) {
         let Some(tx) = self.get_mut(slot).filter(|tx| tx.work == Work::Sending) else { return };
         tx.failures += 1;
-        let failures = tx.failures;
+        let (failures, id) = (tx.failures, tx.id);
         let not_before = now.elapsed + self.backoff(failures, salt(slot));
+        if failures >= 4 && failures.is_power_of_two() {
+            tracing::warn!(%id, nonce = slot.nonce, failures, "sent without an answer; the same bytes go out again");
+        }
         if let Some(tx) = self.get_mut(slot) {
             tx.work = Work::None;
             tx.not_before = not_before;

@@ -105,3 +105,15 @@ fn who_is_asked_about_keeps_the_slot_meanwhile() {
     desk.run([Event::Durable { ticket: ticket(&actions) }]);
     assert_eq!(bound(&desk.run([Event::ChainNonce(FROM, Some(7))])).len(), 1);
 }
+
+#[test]
+fn an_earlier_timer_of_the_address_does_not_take_theirs_away() {
+    let mut desk = unknown_address(TxmgrConfig { stale_timeout_ms: 50, ..TxmgrConfig::default() });
+    desk.submit(1);
+    desk.now = Duration::from_millis(50);
+    let actions = desk.run([Event::Tick]);
+    assert!(records(&actions).is_empty());
+    assert!(actions.iter().any(|action| matches!(action, Action::WakeAt(at) if *at == Duration::from_millis(100))), "{actions:?}");
+    desk.now = Duration::from_millis(100);
+    assert_eq!(queued(&desk.run([Event::Tick])), ids(1));
+}

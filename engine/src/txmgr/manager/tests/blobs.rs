@@ -209,3 +209,24 @@ fn after_a_restart_the_kind_in_flight_is_known_and_so_is_what_it_costs() {
 pub(super) fn signed_bytes(job: &SignJob) -> Vec<u8> {
     Unsigned::of(job).encode(alloy::primitives::Signature::new(U256::from(1), U256::from(1), false)).0.to_vec()
 }
+
+#[test]
+fn blobs_that_no_node_answers_for_hold_up_nobody_else() {
+    let mut desk = desk(TxmgrConfig { retry_min_ms: 1_000, retry_max_ms: 1_000, ..TxmgrConfig::default() });
+    let other = Address::repeat_byte(0xbb);
+    desk.run([Event::ChainNonce(other, Some(0))]);
+    let bound = desk.run([submit(carrying(0, 1), 0)]);
+    let first = sent_blobs(&desk.run([Event::Durable { ticket: ticket(&bound) }]));
+    let mut plain = accept(1);
+    plain.row.request.from = other;
+    let actions = desk.run([submit(plain, 1)]);
+    assert!(sent(&desk.run([Event::Durable { ticket: ticket(&actions) }])).is_empty(), "the lane waits for the answer");
+    // A proxy has refused the request for its size, or the blobs could not be read.
+    let open = |end: SendEnd| Event::Sent { lane: 0, ends: vec![(first[0].0, end)], pause: None };
+    let actions = desk.run([open(SendEnd::Ambiguous)]);
+    assert_eq!(sent(&actions).len(), 1, "the next one goes at once: {actions:?}");
+    desk.run([answers(&sent(&actions), &Outcome::SubmittedNew)]);
+    desk.now += Duration::from_secs(1);
+    assert_eq!(sent_blobs(&desk.run([Event::Tick])), first, "the same bytes again, by themselves");
+    assert!(sent_blobs(&desk.run([open(SendEnd::BeforeSend)])).is_empty(), "after a pause of their own");
+}
