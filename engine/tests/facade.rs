@@ -174,11 +174,6 @@ fn what_could_harm_the_engine_or_the_node_is_refused_and_nothing_is_disturbed() 
         ("eth_sendTransaction", json!([]), &["write [transaction]"]),
         ("eth_sendTransaction", json!([{"from": SIGNERS[0], "to": STRANGER, "type": "0x3"}]), &["type: 3"]),
         ("eth_sendTransaction", json!([{"from": SIGNERS[0], "to": STRANGER, "blobs": ["0x00"]}]), &["blobs[0]", "131072"]),
-        (
-            "eth_sendTransaction",
-            json!([{"from": SIGNERS[0], "to": STRANGER, "accessList": [{"address": STRANGER, "storageKeys": []}]}]),
-            &["accessList"],
-        ),
         ("eth_sendTransaction", json!([{"from": SIGNERS[0], "to": STRANGER, "chainId": "0x1"}]), &["chainId 1"]),
         ("personal_sign", json!(["0x00", STRANGER]), &["unknown signer"]),
         ("personal_sign", json!(["0x00"]), &["write [message, address]"]),
