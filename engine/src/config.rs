@@ -216,6 +216,7 @@ pub struct GasConfig {
     #[serde(deserialize_with = "wei", serialize_with = "show::wei")]
     pub increase_step_wei: Option<u128>,
     /// No price that millrace chooses goes above this fee cap, in wei. Closing a nonce that can no longer carry its request is exempt.
+    /// A bid that leaves a pool's replacement rule no room below the cap bids the cap: what is paid is the base fee and the tip.
     #[serde(deserialize_with = "wei", serialize_with = "show::wei")]
     pub cap_max_fee_per_gas: Option<u128>,
     /// The same of a blob's gas, in wei.

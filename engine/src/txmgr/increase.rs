@@ -2,6 +2,10 @@
 //!
 //! From the highest of every earlier attempt and the market: at least the configured percentage on both fields, and 100 % on all
 //! three of a transaction with blobs, rounded up, then capped. Where the cap leaves less than a pool's replacement minimum the transaction is held, never dropped.
+//!
+//! A replacement raises every field, so the first field that may not rise ends it for all of them. The last bid for which a cap leaves
+//! room is therefore all that the caps allow, in each field: what is held then is held by the market being above a cap, and by nothing else.
+//! The caps are what is paid at most; what is paid is the base fee and the tip, as before.
 
 use storage::AttemptFees;
 
@@ -12,6 +16,8 @@ use crate::sabotage::{self, Sabotage};
 pub const REPLACEMENT_PERCENT: u32 = 10;
 /// The same of a transaction with blobs, on all three fields (geth's blob pool, reth).
 pub const BLOB_REPLACEMENT_PERCENT: u32 = 100;
+/// How much more the last bid for which one cap leaves room takes in a field without a cap: as much as four more replacements would.
+const UNCAPPED_FACTOR: u32 = 16;
 
 /// The next price, or why there is none.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -122,14 +128,14 @@ pub fn increase(earlier: &[AttemptFees], market: Option<AttemptFees>, strategy: 
     let max_fee_per_gas = wanted.min(cap);
     let legacy = earlier.iter().all(|fees| matches!(fees, AttemptFees::Legacy { .. }));
     if legacy {
-        return Increase::Price(AttemptFees::Legacy { gas_price: max_fee_per_gas });
+        return Increase::Price(last_bid(AttemptFees::Legacy { gas_price: max_fee_per_gas }, caps));
     }
     let max_priority_fee_per_gas = strategy.next(tip, minimum).max(market_of(tip_cap)).min(max_fee_per_gas);
     if max_priority_fee_per_gas < raised(tip, minimum) {
         return Increase::Held { needed: raised(tip, minimum), cap };
     }
     if !earlier.iter().any(|fees| matches!(fees, AttemptFees::Blob { .. })) {
-        return Increase::Price(AttemptFees::Dynamic { max_fee_per_gas, max_priority_fee_per_gas });
+        return Increase::Price(last_bid(AttemptFees::Dynamic { max_fee_per_gas, max_priority_fee_per_gas }, caps));
     }
     let blob = highest(earlier, wide_blob_cap);
     let (needed, blob_cap) = (narrow(raised(blob, minimum)), caps.max_fee_per_blob_gas.unwrap_or(u64::MAX));
@@ -137,22 +143,50 @@ pub fn increase(earlier: &[AttemptFees], market: Option<AttemptFees>, strategy: 
         return Increase::HeldBlob { needed, cap: blob_cap };
     }
     let wanted = narrow(raised(blob, minimum).max(market_of(wide_blob_cap)));
-    Increase::Price(AttemptFees::Blob { max_fee_per_gas, max_priority_fee_per_gas, max_fee_per_blob_gas: wanted.min(blob_cap) })
+    let fees = AttemptFees::Blob { max_fee_per_gas, max_priority_fee_per_gas, max_fee_per_blob_gas: wanted.min(blob_cap) };
+    Increase::Price(last_bid(fees, caps))
 }
 
-/// The price, with no field above its cap.
+/// A first bid: this price, with no field above its cap; all that the caps allow where they leave no room for a second one.
 #[must_use]
-pub fn capped(fees: AttemptFees, caps: Caps) -> AttemptFees {
+pub fn first_bid(fees: AttemptFees, caps: Caps) -> AttemptFees {
     let below = |wei: u128| wei.min(caps.max_fee_per_gas.unwrap_or(u128::MAX));
     match fees {
+        // Its price is what is paid, also where less would do.
         AttemptFees::Legacy { gas_price } => AttemptFees::Legacy { gas_price: below(gas_price) },
+        AttemptFees::Dynamic { max_fee_per_gas, max_priority_fee_per_gas } => last_bid(
+            AttemptFees::Dynamic { max_fee_per_gas: below(max_fee_per_gas), max_priority_fee_per_gas: below(max_priority_fee_per_gas) },
+            caps,
+        ),
+        AttemptFees::Blob { max_fee_per_gas, max_priority_fee_per_gas, max_fee_per_blob_gas } => last_bid(
+            AttemptFees::Blob {
+                max_fee_per_gas: below(max_fee_per_gas),
+                max_priority_fee_per_gas: below(max_priority_fee_per_gas),
+                max_fee_per_blob_gas: max_fee_per_blob_gas.min(caps.max_fee_per_blob_gas.unwrap_or(u64::MAX)),
+            },
+            caps,
+        ),
+    }
+}
+
+/// A bid within the caps, raised to them if they leave no room for another one.
+fn last_bid(fees: AttemptFees, caps: Caps) -> AttemptFees {
+    let (cap, blob_cap) = (caps.max_fee_per_gas, caps.max_fee_per_blob_gas.map(u128::from));
+    let ends = |wei: u128, cap: Option<u128>| cap.is_some_and(|cap| raised(wei, minimum(&[fees])) > cap);
+    let is_last = ends(fee_cap(&fees), cap) || ends(wide_blob_cap(&fees), blob_cap);
+    if !is_last {
+        return fees;
+    }
+    let all = |wei: u128, cap: Option<u128>| cap.unwrap_or_else(|| wei.saturating_mul(UNCAPPED_FACTOR.into()));
+    match fees {
+        AttemptFees::Legacy { gas_price } => AttemptFees::Legacy { gas_price: all(gas_price, cap) },
         AttemptFees::Dynamic { max_fee_per_gas, max_priority_fee_per_gas } => {
-            AttemptFees::Dynamic { max_fee_per_gas: below(max_fee_per_gas), max_priority_fee_per_gas: below(max_priority_fee_per_gas) }
+            AttemptFees::Dynamic { max_fee_per_gas: all(max_fee_per_gas, cap), max_priority_fee_per_gas }
         }
         AttemptFees::Blob { max_fee_per_gas, max_priority_fee_per_gas, max_fee_per_blob_gas } => AttemptFees::Blob {
-            max_fee_per_gas: below(max_fee_per_gas),
-            max_priority_fee_per_gas: below(max_priority_fee_per_gas),
-            max_fee_per_blob_gas: max_fee_per_blob_gas.min(caps.max_fee_per_blob_gas.unwrap_or(u64::MAX)),
+            max_fee_per_gas: all(max_fee_per_gas, cap),
+            max_priority_fee_per_gas,
+            max_fee_per_blob_gas: narrow(all(max_fee_per_blob_gas.into(), blob_cap)),
         },
     }
 }
@@ -188,6 +222,9 @@ pub const fn blob_cap(fees: &AttemptFees) -> u64 {
 
 #[cfg(test)]
 mod tests {
+    use rand::rngs::StdRng;
+    use rand::{Rng, SeedableRng};
+
     use super::*;
 
     const fn dynamic(max_fee_per_gas: u128, max_priority_fee_per_gas: u128) -> AttemptFees {
@@ -214,9 +251,9 @@ mod tests {
     fn a_blob_transaction_is_held_at_either_cap() {
         let cap = |wei| Caps { max_fee_per_gas: None, max_fee_per_blob_gas: Some(wei) };
         assert_eq!(increase(&[blob(1, 1, 7)], None, Strategy::Percent(10), cap(13)), Increase::HeldBlob { needed: 14, cap: 13 });
-        assert_eq!(increase(&[blob(1, 1, 7)], Some(blob(1, 1, 90)), Strategy::Percent(10), cap(20)), Increase::Price(blob(2, 2, 20)));
+        assert_eq!(increase(&[blob(1, 1, 7)], Some(blob(1, 1, 90)), Strategy::Percent(10), cap(20)), Increase::Price(blob(32, 2, 20)));
         assert_eq!(increase(&[blob(100, 1, 7)], None, Strategy::Percent(10), under(199)), Increase::Held { needed: 200, cap: 199 });
-        assert_eq!(capped(blob(9, 8, 7), Caps { max_fee_per_gas: Some(5), max_fee_per_blob_gas: Some(6) }), blob(5, 5, 6));
+        assert_eq!(first_bid(blob(9, 8, 7), Caps { max_fee_per_gas: Some(5), max_fee_per_blob_gas: Some(6) }), blob(5, 5, 6));
     }
 
     #[test]
@@ -258,6 +295,45 @@ mod tests {
 
     #[test]
     fn a_first_price_is_capped_too() {
-        assert_eq!(capped(dynamic(300, 20), under(100)), dynamic(100, 20));
+        assert_eq!(first_bid(dynamic(300, 20), under(100)), dynamic(100, 20));
+    }
+
+    /// Blobs that bid all their cap allows while their gas was cheap could never follow gas that became dear, below its own cap.
+    #[test]
+    fn whatever_the_market_did_before_what_is_held_is_mined_once_the_market_is_below_the_caps() {
+        let mut random = StdRng::seed_from_u64(1);
+        let caps = Caps { max_fee_per_gas: Some(20_000), max_fee_per_blob_gas: Some(20_000) };
+        let kinds: [fn(u128, u128, u64) -> AttemptFees; 2] = [|gas, tip, _| dynamic(gas, tip), blob];
+        for run in 0..20_000 {
+            let kind = kinds[run % 2];
+            let mut market = || {
+                let max_fee = random.random_range(1..30_000);
+                kind(max_fee, random.random_range(1..=max_fee.min(9)), random.random_range(1..30_000))
+            };
+            let mut attempts = vec![first_bid(market(), caps)];
+            for _ in 0..200 {
+                match increase(&attempts, Some(market()), Strategy::Percent(10), caps) {
+                    Increase::Price(fees) => attempts.push(fees),
+                    Increase::Held { .. } | Increase::HeldBlob { .. } => break,
+                }
+            }
+            let bids = |pick: fn(&AttemptFees) -> u128| highest(&attempts, pick);
+            let blobs = if run % 2 == 0 { 0 } else { 20_000 };
+            assert_eq!((bids(fee_cap), bids(wide_blob_cap)), (20_000, blobs), "{attempts:?}");
+        }
+    }
+
+    #[test]
+    fn a_bid_that_leaves_no_room_for_another_is_all_that_the_caps_allow() {
+        let caps = Caps { max_fee_per_gas: Some(20), max_fee_per_blob_gas: Some(20_000) };
+        assert_eq!(first_bid(blob(3, 1, 100_000), caps), blob(20, 1, 20_000));
+        assert_eq!(first_bid(blob(3, 1, 10_000), caps), blob(3, 1, 10_000), "these blobs may double once more");
+        assert_eq!(first_bid(dynamic(19, 1), caps), dynamic(20, 1));
+        assert_eq!(
+            first_bid(AttemptFees::Legacy { gas_price: 19 }, caps),
+            AttemptFees::Legacy { gas_price: 19 },
+            "all of it would be paid"
+        );
+        assert_eq!(first_bid(blob(11, 1, 5), under(20)), blob(20, 1, 80), "what has no cap leaves room for four more");
     }
 }

@@ -226,6 +226,7 @@ fn run(executor: Executor) -> Result<Outcome, String> {
         starts: u64::from(world.starts.get()),
         faults: world.node.tally(),
     };
+    let stands = if ended { String::new() } else { stands(&world, &plan) };
     world.present.borrow_mut().take();
     if let Some(broken) = book.borrow().broken.first() {
         return Err(broken.clone());
@@ -234,7 +235,25 @@ fn run(executor: Executor) -> Result<Outcome, String> {
         return failure.map_or(Ok(outcome), Err);
     }
     let open = format!("not ended after {:?}: {} of {} callers done", world.executor.now(), book.borrow().done, TASKS);
-    Err(failure.map_or(open.clone(), |failure| format!("{open}; {failure}")))
+    Err(failure.map_or(open.clone(), |failure| format!("{open}; {failure}")) + &stands)
+}
+
+/// What the engine says of each address that has something open: why a world does not end.
+fn stands(world: &World, plan: &Plan) -> String {
+    let Some(running) = world.present.borrow().clone() else { return "; no engine runs".to_owned() };
+    let (addresses, stands) = (plan.addresses.clone(), Rc::new(RefCell::new(String::new())));
+    let told = Rc::clone(&stands);
+    world.executor.spawn(WORLD, async move {
+        for address in addresses {
+            match running.engine.address(address).await {
+                Ok(view) if view.waiting == 0 && view.in_flight == 0 => {}
+                Ok(view) => told.borrow_mut().push_str(&format!("; {view:?}")),
+                Err(error) => told.borrow_mut().push_str(&format!("; {address}: {error}")),
+            }
+        }
+    });
+    world.executor.run_until(world.executor.now() + LOOK, || false);
+    stands.take()
 }
 
 /// Faults at random times until enough have taken effect, then none; then whatever is down comes up. Half of them wait for a

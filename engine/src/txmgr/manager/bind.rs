@@ -11,7 +11,7 @@ use uuid::Uuid;
 use super::super::balance::cost;
 use super::super::estimate::{NoEstimate, with_factor};
 use super::super::event::{Accept, Action, Now, SignJob, Signed, Slot, Waiter};
-use super::super::increase::{Caps, capped};
+use super::super::increase::{Caps, first_bid};
 use super::super::orchestrator::NonceState;
 use super::super::transaction::{InFlight, Mark, Origin, Unsaved, Work};
 use super::Manager;
@@ -72,7 +72,7 @@ impl Manager {
             Fees::Blob { max_fee_per_gas, max_priority_fee_per_gas, max_fee_per_blob_gas } => {
                 Some(AttemptFees::Blob { max_fee_per_gas, max_priority_fee_per_gas, max_fee_per_blob_gas })
             }
-            Fees::Market => Some(capped(self.market_for(blobs, now, actions)?, Caps::from(&self.settings.gas))),
+            Fees::Market => Some(first_bid(self.market_for(blobs, now, actions)?, Caps::from(&self.settings.gas))),
         }
     }
 

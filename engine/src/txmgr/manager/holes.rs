@@ -13,7 +13,7 @@ use uuid::{Builder, Uuid};
 use super::super::balance::cost;
 use super::super::event::{Action, Now, SignJob, Slot};
 use super::super::extras::closing;
-use super::super::increase::{Caps, capped};
+use super::super::increase::{Caps, first_bid};
 use super::super::transaction::{InFlight, Origin, Unsaved};
 use super::Manager;
 use super::reprice::TRANSFER_GAS;
@@ -69,7 +69,7 @@ impl Manager {
         let blobs = address.blobs && !address.in_flight.is_empty();
         self.chores.insert(number);
         let (Some(chain_id), Some(fees)) = (self.chain_id, self.market_for(blobs, now, actions)) else { return };
-        let fees = capped(fees, Caps::from(&self.settings.gas));
+        let fees = first_bid(fees, Caps::from(&self.settings.gas));
         let address = self.at(number);
         address.blobs = blobs;
         address.base -= 1;
