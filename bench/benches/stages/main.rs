@@ -9,6 +9,7 @@ mod pool;
 mod queue;
 mod record;
 mod rpc;
+mod sequencer;
 mod sign;
 mod stage;
 mod transaction;
@@ -33,6 +34,7 @@ criterion_group!(
     api::bodies,
     queue::mailbox,
     queue::link,
-    commit::group
+    commit::group,
+    sequencer::dependencies
 );
 criterion_main!(benches);

@@ -1,0 +1,42 @@
+//! Private transactions of one contract: who assembles them, who orders them, and what they wait for.
+//!
+//! ```text
+//!   caller ─► originator ── delegate ──►  coordinator ── assemble, endorse, confirm ──► dispatch ─► txmgr ─► chain
+//!                ▲   └── assembled, signed ──►  │  which states each spends: dependencies                    │
+//!                └────────────── heartbeats ◄───┘ ◄───────────────────── confirmed, reverted ◄───────────────┘
+//! ```
+//!
+//! Both sides are state machines whose every transition stands in a table ([`originator`], [`coordinator`]), so that each can be laid beside
+//! the diagrams of seed 001. A row is a state, an event, a guard and the next state; what has no row changes nothing. Guards are
+//! predicates over facts that the caller gives: nothing here reads a clock, a disk or a socket.
+
+pub mod coordinator;
+pub mod dependencies;
+pub mod messages;
+pub mod originator;
+pub mod settings;
+
+/// One way from a state to another: from where (`None`: from nowhere, the diagram's `[*]`), why, under which condition, to where.
+pub type Row<S, E, G> = (Option<S>, E, G, S);
+
+#[cfg(test)]
+mod tests;
+
+/// The diagrams of seed 001, for the tests that hold the tables against them.
+#[cfg(test)]
+pub(crate) mod diagram {
+    use std::fmt::Debug;
+
+    use super::Row;
+
+    /// The lines of a diagram without what only lays it out: spaces and underscores.
+    pub(crate) fn lines(diagram: &str) -> Vec<String> {
+        diagram.trim().lines().map(|line| line.trim().replace([' ', '_'], "")).collect()
+    }
+
+    /// The same of rows of a table.
+    pub(crate) fn of<S: Debug, E: Debug, G>(table: &[Row<S, E, G>]) -> Vec<String> {
+        let from = |state: &Option<S>| state.as_ref().map_or_else(|| "[*]".to_owned(), |state| format!("{state:?}"));
+        table.iter().map(|(state, event, _, to)| format!("{}-->{to:?}:{event:?}", from(state))).collect()
+    }
+}
