@@ -1,10 +1,11 @@
 // What every ledger keeps, whoever may submit to it: the unspent set and exactly-once ids.
 import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
-import { Status, createEndorsedLedger, createNotaryToken, hash, startChain, state, transition } from "./kit.mjs";
+import { Status, hash, startChain, state, transition } from "./kit.mjs";
 
-for (const create of [createNotaryToken, createEndorsedLedger]) {
-  describe(create.name.replace("create", ""), () => {
+/** Tests an instance that `create` makes on a chain. */
+export function keepsALedger(create) {
+  describe("as a ledger", () => {
     let chain, ledger;
     before(async () => {
       chain = await startChain();
@@ -144,6 +145,12 @@ for (const create of [createNotaryToken, createEndorsedLedger]) {
       assert.notEqual(again.blockHash, before.blockHash);
       const told = (receipt) => receipt.logs.map(({ address, topics, data }) => ({ address, topics, data }));
       assert.deepEqual(told(again), told(before), "the event is the same");
+    });
+
+    test("an implementation keeps no ledger of its own", async () => {
+      const implementation = await chain.read("DomainFactory", ledger.factory, "implementation");
+      const values = await ledger.submit(transition());
+      await chain.reverts({ name: "NotAnInstance", args: [] }, false, ledger.name, implementation, "transition", values);
     });
 
     test("any id is as good as another: zero, and one that a state has too", async () => {

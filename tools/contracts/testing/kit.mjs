@@ -1,4 +1,4 @@
-// What the tests share: a chain of their own, the committed artifacts, ledgers, and transitions.
+// What the tests share: a chain, the committed artifacts, instances, and transitions.
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
 import { existsSync, readFileSync, readdirSync } from "node:fs";
@@ -99,7 +99,7 @@ class Chain {
     const hash = await this.client.deployContract({ abi, bytecode, args: values, account: accounts[0].address, gas: GAS });
     const [receipt] = await this.mine(hash);
     assert.equal(receipt.status, "success");
-    return receipt.contractAddress;
+    return viem.getAddress(receipt.contractAddress);
   }
 
   /** The error that a call reverts with after what the pool holds: its name and arguments. */
@@ -126,9 +126,16 @@ class Chain {
     seen.add(`${name}.${error.name}`);
   }
 
+  /** Asserts that a factory does not create an instance of `name` with this configuration, and with which error `name` refuses it. */
+  async refuses(name, factory, config, errorName, values) {
+    const reason = viem.encodeErrorResult({ abi: artifact(name).abi, errorName, args: values });
+    await this.reverts({ name: "BadConfig", args: [reason] }, false, "DomainFactory", factory, "create", [hash("refused", fresh++), config]);
+    seen.add(`${name}.${errorName}`);
+  }
+
   /** The events of a receipt: name and arguments, in order. */
   events(name, receipt) {
-    return viem.parseEventLogs({ abi: artifact(name).abi, logs: receipt.logs }).map((log) => ({ name: log.eventName, args: log.args, address: log.address }));
+    return viem.parseEventLogs({ abi: artifact(name).abi, logs: receipt.logs }).map((log) => ({ name: log.eventName, args: log.args, address: viem.getAddress(log.address) }));
   }
 
   /** Takes the last blocks away and mines as many empty ones in their place. */
@@ -138,7 +145,7 @@ class Chain {
 }
 
 const seen = new Set();
-/** Errors of a contract that no test of this file has met, but for those of `unreachable`. */
+/** Errors of a contract that no test in this process has met, but for those named. */
 export function unmet(name, unreachable = []) {
   const errors = artifact(name).abi.filter((item) => item.type === "error").map((item) => item.name);
   return errors.filter((error) => !seen.has(`${name}.${error}`) && !unreachable.includes(error));
@@ -157,23 +164,22 @@ export const endorsedConfig = (members, required, data = "0x") =>
     [members.map((member) => member.address), BigInt(required), data],
   );
 
-/** A ledger: what it is called, where it is, and `submit`: the arguments of its `transition`, with all that authorises it. */
+// A ledger is {name, factory, address, chainId, gasUsed, submit}: `gasUsed` by its creation, and `submit` gives the arguments of its `transition`, with all that authorises it.
 export async function createNotaryToken(chain, notaries = [accounts[0]]) {
-  const address = await createInstance(chain, "NotaryToken", notaryConfig(notaries));
-  return { name: "NotaryToken", address, submit: (t) => args(t) };
+  const ledger = await createInstance(chain, "NotaryToken", notaryConfig(notaries));
+  return { ...ledger, submit: async (t) => args(t) };
 }
 
 export async function createEndorsedLedger(chain, members = accounts.slice(0, 3), required = members.length) {
-  const name = "EndorsedLedger";
-  const address = await createInstance(chain, name, endorsedConfig(members, required));
-  const ledger = { name, address, chainId: chain.id };
+  const ledger = await createInstance(chain, "EndorsedLedger", endorsedConfig(members, required));
   return { ...ledger, submit: async (t) => [...args(t), await endorse(ledger, t, members.slice(0, required))] };
 }
 
 async function createInstance(chain, name, config) {
   const factory = await deployFactory(chain, name);
   const receipt = await chain.carryOut("DomainFactory", factory, "create", [hash("create"), config]);
-  return chain.events("DomainFactory", receipt)[0].args.instance;
+  const { instance } = chain.events("DomainFactory", receipt)[0].args;
+  return { name, factory, address: instance, chainId: chain.id, gasUsed: receipt.gasUsed };
 }
 
 /** The EIP-712 signatures of a transition, in the order of `signers`. */
