@@ -3,7 +3,8 @@ pragma solidity 0.8.37;
 
 /// @title An unspent set that moves by transitions, each exactly once
 /// @notice A state is known to the chain by its id alone, the hash of content that only its parties have. An id is created once, is
-/// unspent from then on, and is spent once; neither ever comes undone, so content must carry a random salt or it could not recur.
+/// unspent from then on, and is spent once. Neither ever comes undone, so content that may recur needs a random salt; one that can be
+/// guessed needs it too, or its hash gives it away.
 ///
 /// Who may make a transition is the deriving contract's to decide, before it calls {_transition}. What the states mean (amounts,
 /// owners, code) is not known here: that a transition is right by the rules of its domain is vouched for by whoever may make it.

@@ -109,7 +109,7 @@ test("an endorsement is of this very transition, whatever part differs", async (
     { inputs: t.reads, reads: t.inputs },
     { reads: [] },
     { reads: [...t.reads, ...t.inputs] },
-    { outputs: t.outputs.toReversed() },
+    { outputs: [...t.outputs].reverse() },
     { outputs: t.outputs.slice(1) },
     { outputs: [...t.outputs, state()] },
     { data: "0xc0ffef" },

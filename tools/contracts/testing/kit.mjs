@@ -13,6 +13,8 @@ const { mnemonicToAccount } = require("viem/accounts");
 
 const MNEMONIC = "test test test test test test test test test test test junk";
 const GAS = 10_000_000n;
+/** However busy the machine is, an anvil that does not answer for so long does not run. */
+const PATIENCE_MS = 60_000;
 
 /** Accounts that can sign and pay, ascending by address as contracts want their members. */
 export const accounts = [...Array(20).keys()]
@@ -50,6 +52,8 @@ export async function startChain(chainId = 31337) {
   process.once("exit", kill);
   const address = await new Promise((resolve, reject) => {
     child.once("error", reject);
+    const late = () => reject(new Error(`anvil does not listen after ${PATIENCE_MS} ms`));
+    setTimeout(late, PATIENCE_MS).unref();
     child.once("exit", (code) => reject(new Error(`anvil ended with ${code} before it listened`)));
     createInterface({ input: child.stdout }).on("line", (line) => {
       const listening = /^Listening on (\S+)/.exec(line);
@@ -66,7 +70,7 @@ class Chain {
   constructor(url, id, stop) {
     const chain = { id, name: "test", nativeCurrency: { name: "Ether", symbol: "ETH", decimals: 18 }, rpcUrls: { default: { http: [url] } } };
     // Nothing may be answered from a cache: blocks come as fast as the tests tell.
-    this.client = viem.createClient({ chain, transport: viem.http(url, { batch: true, retryCount: 0 }), cacheTime: 0 });
+    this.client = viem.createClient({ chain, transport: viem.http(url, { batch: true, retryCount: 0, timeout: PATIENCE_MS }), cacheTime: 0 });
     this.client = this.client.extend(viem.publicActions).extend(viem.walletActions).extend(viem.testActions({ mode: "anvil" }));
     this.id = id;
     this.stop = stop;
