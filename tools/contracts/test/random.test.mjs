@@ -6,7 +6,7 @@ import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
 import { Status, accounts, artifact, createEndorsedLedger, createNotaryToken, hash, startChain } from "../testing/kit.mjs";
 
-const BLOCKS = 40;
+const BLOCKS = 30;
 const TRANSITIONS_PER_BLOCK_MAX = 5;
 const REORG_DEPTH_MAX = 3;
 /** One block in so many is followed by a reorg. */
