@@ -12,6 +12,7 @@ use anyhow::{Context, bail, ensure};
 use clap::Args;
 
 use crate::cargo::{FAULTS, build_simulator, cargo};
+use crate::contracts::{ContractsOptions, contracts};
 use crate::demo::options::{DemoOptions, Executor, NodeKind};
 use crate::process::{self, Child};
 use crate::{bench, demo, setup};
@@ -31,6 +32,9 @@ const TEST_DEMOS: [(NodeKind, u32, Executor); 5] = [
     (NodeKind::Anvil, 2, Executor::Auto),
     (NodeKind::Geth, 2, Executor::Auto),
 ];
+
+/// What a run of cargo's tests is called in messages.
+const CARGO_TEST: &str = "cargo test";
 
 /// Options of `simulate`.
 #[derive(Args, Clone, Copy, Debug)]
@@ -57,7 +61,7 @@ pub(crate) fn check(root: &Path) -> anyhow::Result<()> {
     let mut docs = cargo(root, &["doc", "--release", "--workspace", "--no-deps", "--document-private-items"])?;
     docs.env("RUSTDOCFLAGS", "-D warnings");
     process::run("cargo doc", &docs)?;
-    run_tests(&cargo(root, &["test", "--release", "--workspace", "--lib", "--bins"])?)?;
+    run_tests(CARGO_TEST, &cargo(root, &["test", "--release", "--workspace", "--lib", "--bins"])?)?;
     simulate(root, &SimulateOptions { seeds: FIXED_SEEDS, from: 0, sabotages: false })?;
     let from = fresh_seed()?;
     println!("fresh seeds: --from {from} --seeds {FRESH_SEEDS}");
@@ -71,6 +75,7 @@ pub(crate) fn test(root: &Path) -> anyhow::Result<()> {
     setup::geth()?;
     setup::clients(root)?;
     setup::gungraun(root)?;
+    contracts(root, ContractsOptions { renew: false })?;
     check(root)?;
     simulate(root, &SimulateOptions { seeds: FIXED_SEEDS, from: 0, sabotages: true })?;
     for (node, kills, executor) in TEST_DEMOS {
@@ -79,12 +84,12 @@ pub(crate) fn test(root: &Path) -> anyhow::Result<()> {
             eprintln!("xtask: this machine does not allow io_uring, so this demo ran on {} too", ran.name());
         }
     }
-    run_tests(&cargo(root, &["test", "--release", "--workspace", "--tests"])?)?;
+    run_tests(CARGO_TEST, &cargo(root, &["test", "--release", "--workspace", "--tests"])?)?;
     process::run("the example of embedding", &cargo(root, &["run", "--quiet", "--release", "--example", "embed"])?)?;
     bench::counts(root)?;
     // Last: it leaves an engine behind that can end itself at named points, until the next build.
     let points = ["test", "--release", "--workspace", "--features", "millrace-engine/points", "--test", "kill_points"];
-    run_tests(&cargo(root, &points)?)
+    run_tests(CARGO_TEST, &cargo(root, &points)?)
 }
 
 /// Carries out `cargo xtask simulate`.
@@ -103,26 +108,26 @@ fn fresh_seed() -> anyhow::Result<u64> {
     Ok(now.as_secs() * 1_000)
 }
 
-/// Runs a `cargo test`, shows its output as it comes, and fails if a test failed or was skipped.
-fn run_tests(command: &Command) -> anyhow::Result<()> {
-    let mut child = Child::start_with_output("cargo test", command, Stdio::piped(), Stdio::inherit())?;
-    let output = BufReader::new(child.take_stdout().context("cargo's output is piped")?);
+/// Runs a `cargo test` or a `node --test` that reports by `spec`, shows its output as it comes, and fails if a test failed or was skipped.
+pub(crate) fn run_tests(name: &'static str, command: &Command) -> anyhow::Result<()> {
+    let mut child = Child::start_with_output(name, command, Stdio::piped(), Stdio::inherit())?;
+    let output = BufReader::new(child.take_stdout().context("the output of tests is piped")?);
     let mut count = Count::default();
     for line in output.lines() {
-        let line = line.context("reading cargo's output")?;
+        let line = line.with_context(|| format!("reading the output of {name}"))?;
         count.read(&line);
         writeln!(std::io::stdout().lock(), "{line}")?;
     }
     let status = child.wait()?;
-    ensure!(status.success(), "cargo test failed ({status}): {}", process::describe(command));
+    ensure!(status.success(), "{name} failed ({status}): {}", process::describe(command));
     if count.ignored > 0 {
         bail!("{} tests were skipped; a test that does not run proves nothing", count.ignored);
     }
-    ensure!(count.passed > 0, "cargo test ran no test: {}", process::describe(command));
+    ensure!(count.passed > 0, "{name} ran no test: {}", process::describe(command));
     Ok(())
 }
 
-/// Sums of cargo's result lines.
+/// Sums of the result lines of cargo and node.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Count {
     passed: u64,
@@ -131,6 +136,9 @@ struct Count {
 
 impl Count {
     fn read(&mut self, line: &str) {
+        if let Some(summary) = line.strip_prefix("ℹ ") {
+            self.read_node(summary);
+        }
         let Some(results) = line.strip_prefix("test result: ") else {
             return;
         };
@@ -140,6 +148,15 @@ impl Count {
                 Some((number, "ignored")) => self.ignored += number.parse::<u64>().unwrap_or(0),
                 _ => {}
             }
+        }
+    }
+
+    /// Node tells each sum on a line of its own.
+    fn read_node(&mut self, summary: &str) {
+        match summary.split_once(' ') {
+            Some(("pass", number)) => self.passed += number.parse::<u64>().unwrap_or(0),
+            Some(("skipped" | "todo" | "cancelled", number)) => self.ignored += number.parse::<u64>().unwrap_or(0),
+            _ => {}
         }
     }
 }
@@ -155,5 +172,14 @@ mod tests {
         count.read("test result: ok. 3 passed; 0 failed; 1 ignored; 0 measured; 0 filtered out; finished in 0.00s");
         count.read("test result: FAILED. 12 passed; 1 failed; 0 ignored; 0 measured; 0 filtered out; finished in 1.20s");
         assert_eq!(count, Count { passed: 15, ignored: 1 });
+    }
+
+    #[test]
+    fn nodes_result_lines_are_summed() {
+        let mut count = Count::default();
+        for line in ["✔ it passes (1.5ms)", "ℹ tests 7", "ℹ pass 4", "ℹ fail 0", "ℹ cancelled 0", "ℹ skipped 2", "ℹ todo 1"] {
+            count.read(line);
+        }
+        assert_eq!(count, Count { passed: 4, ignored: 3 });
     }
 }

@@ -5,7 +5,8 @@
 //! | `setup` | checks what the machine lacks and installs it where it may |
 //! | `demo` | set-up, build, a chain, the engine, load, and one table |
 //! | `check` | format, clippy, docs, unit tests, some simulator seeds |
-//! | `test` | set-up, check, demos and integration tests on devnet, anvil and geth |
+//! | `test` | set-up, contracts, check, demos and integration tests on devnet, anvil and geth |
+//! | `contracts` | compiles the Solidity contracts, compares their artifacts and gas, and tests them |
 //! | `simulate` | seeds of the simulator |
 //! | `bench` | instruction counts against their limits; two revisions against each other; the engine against what users would otherwise do |
 //! | `profile` | flamegraphs and an allocation profile of the main job |
@@ -17,6 +18,7 @@
 mod bench;
 mod cargo;
 mod check;
+mod contracts;
 mod demo;
 mod process;
 mod profile;
@@ -43,8 +45,10 @@ enum Command {
     Demo(demo::options::DemoOptions),
     /// Format, clippy and docs without warnings, unit tests, some simulator seeds.
     Check,
-    /// Set-up, check, and then demos and integration tests on devnet, anvil and geth.
+    /// Set-up, contracts, check, and then demos and integration tests on devnet, anvil and geth.
     Test,
+    /// Compile the Solidity contracts, compare their artifacts and gas with what is committed, and test them on anvil.
+    Contracts(contracts::ContractsOptions),
     /// Run seeds of the simulator.
     Simulate(check::SimulateOptions),
     /// Instruction counts against their limits, two revisions against each other, or the engine against what users would otherwise do.
@@ -60,6 +64,7 @@ fn main() -> ExitCode {
         Command::Demo(options) => demo::demo(&options).map(|_| ()),
         Command::Check => check::check(&cargo::workspace_root()?),
         Command::Test => check::test(&cargo::workspace_root()?),
+        Command::Contracts(options) => contracts::contracts(&cargo::workspace_root()?, options),
         Command::Simulate(options) => check::simulate(&cargo::workspace_root()?, &options),
         Command::Bench(options) => bench::bench(&cargo::workspace_root()?, &options),
         Command::Profile(options) => profile::profile(&cargo::workspace_root()?, &options),

@@ -1,10 +1,12 @@
 //! What the machine must have beyond Rust: libclang and a C++ compiler for RocksDB, npm's anvil and geth for tests on other chains, cast,
-//! viem, ethers and web3.py for tests with other clients, and valgrind with gungraun's runner for instruction counts.
+//! viem, ethers and web3.py for tests with other clients, npm's solc for the contracts, and valgrind with gungraun's runner for
+//! instruction counts.
 //!
 //! Each is looked for first. What is missing is installed where that is allowed (apt-get as root; npm into a folder that git
 //! ignores, at the version the lock file pins; geth as in [`geth()`]; the runner as in [`gungraun()`]); otherwise the one command to run is printed.
 
 mod clients;
+mod contracts;
 mod geth;
 mod gungraun;
 
@@ -14,6 +16,7 @@ use std::process::{Command, Stdio};
 use anyhow::{Context, bail, ensure};
 
 pub(crate) use self::clients::clients;
+pub(crate) use self::contracts::contracts;
 pub(crate) use self::geth::geth;
 pub(crate) use self::gungraun::gungraun;
 use crate::process;
@@ -73,8 +76,9 @@ impl Need {
 pub(crate) fn everything(root: &Path) -> anyhow::Result<()> {
     build_tools()?;
     let (anvil, geth, runner, python) = (anvil(root)?, geth()?, gungraun(root)?, clients(root)?);
+    contracts(root)?;
     eprintln!(
-        "xtask: this machine has libclang, a C++ compiler, valgrind, {}, cast, viem, ethers, {}, {} and {}",
+        "xtask: this machine has libclang, a C++ compiler, valgrind, {}, cast, viem, ethers, solc, {}, {} and {}",
         anvil.display(),
         geth.display(),
         python.display(),
