@@ -25,7 +25,7 @@ use super::signing::Signing;
 use super::watches::Watches;
 use crate::blobs::{empty_sidecar, is_empty, pooled};
 use crate::chain::{Gates, Roster};
-use crate::engine::Reservations;
+use crate::engine::{RETRY_AFTER_MS, Reservations, SubmitError};
 use crate::feed::News;
 use crate::keys::Signer;
 use crate::metrics::Metrics;
@@ -265,8 +265,13 @@ impl<R: Room, S: Store> Shard<R, S> {
     /// Looks whether the store can be written and whether the shard shall end: both stop binding and sending.
     fn health(&mut self) {
         let healthy = self.writer.healthy();
-        if healthy != std::mem::replace(&mut self.store_healthy, healthy) && !self.stopping {
-            self.handle(Event::Store { healthy });
+        if healthy != std::mem::replace(&mut self.store_healthy, healthy) {
+            if !healthy {
+                self.kept.unknown();
+            }
+            if !self.stopping {
+                self.handle(Event::Store { healthy });
+            }
         }
         if !self.stopping && self.stop.load(Ordering::Acquire) {
             self.stopping = true;
@@ -348,6 +353,11 @@ impl<R: Room, S: Store> Shard<R, S> {
                 Mail::Question(question) => question.answer(&self.manager),
                 Mail::Keep(order) => {
                     let KeepOrder { record, reply } = *order;
+                    if !self.store_healthy {
+                        // Who ordered it may have gone.
+                        let _ = reply.send(Err(SubmitError::Busy { retry_after_ms: RETRY_AFTER_MS }));
+                        continue;
+                    }
                     let ticket = self.kept.open(reply);
                     self.commit(Commit { ticket, epoch: self.epoch, records: vec![record] });
                 }
