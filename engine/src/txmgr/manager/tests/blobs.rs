@@ -119,6 +119,22 @@ fn the_nonce_of_a_blob_transaction_is_closed_by_another_one_with_an_empty_blob()
 }
 
 #[test]
+fn without_gas_prices_what_closes_the_nonce_of_blobs_bids_twice_their_price_and_no_gas() {
+    let mut desk = Desk::new(TxmgrConfig::default());
+    desk.manager.settings.gas.zero = true;
+    desk.run([
+        Event::Node { healthy: true, chain_id: Some(1) },
+        Event::BlockStored { number: 10, newest: true },
+        Event::ChainNonce(FROM, Some(7)),
+    ]);
+    let actions = desk.run([submit(carrying(0, 3), 0)]);
+    assert_eq!(attempts(&actions), [(7, blob(0, 1), false)]);
+    let first = sent_blobs(&desk.run([Event::Durable { ticket: ticket(&actions) }]));
+    let actions = desk.run([answers(&first, &Outcome::Invalid)]);
+    assert_eq!(attempts(&actions), [(7, blob(0, 2), true)]);
+}
+
+#[test]
 fn a_transaction_of_the_other_kind_waits_until_what_is_in_flight_is_final() {
     for first in [1, 0] {
         let mut desk = desk(TxmgrConfig { finality_depth: 3, ..TxmgrConfig::default() });
