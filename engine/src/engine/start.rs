@@ -146,9 +146,9 @@ pub fn assemble<S: Store>(config: &Config, shards: usize, surroundings: Surround
         stored,
         highest,
     });
-    let parts = boxes.into_iter().zip(bells.clone()).zip(links).zip(recovered).zip(blocked).enumerate();
+    let parts = boxes.into_iter().zip(bells.clone()).zip(links).zip(recovered).zip(blocked.watched).enumerate();
     let shards = parts
-        .map(|(number, (((((_, mailbox, held), bell), link), recovered), blocked))| ShardParts {
+        .map(|(number, (((((_, mailbox, held), bell), link), recovered), watched))| ShardParts {
             census: (number, Arc::clone(&census)),
             mailbox,
             bell,
@@ -170,7 +170,7 @@ pub fn assemble<S: Store>(config: &Config, shards: usize, surroundings: Surround
             // One shard is as good as another.
             stale_blobs: stale_blobs.take().unwrap_or_default(),
             recovered,
-            blocked,
+            watched,
             mailboxes: mailboxes.clone(),
             follow: follow.take(),
             news: news.clone(),
@@ -200,11 +200,11 @@ pub fn assemble<S: Store>(config: &Config, shards: usize, surroundings: Surround
 }
 
 /// A request must not fail because the wrong key file was given: nothing is started without the keys of what is open.
-fn keys_of_open_work(recovered: &[Vec<Recovered>], blocked: &[Blocked], keys: &Keyring) -> anyhow::Result<()> {
+fn keys_of_open_work(recovered: &[Vec<Recovered>], blocked: &Blocked, keys: &Keyring) -> anyhow::Result<()> {
     let open = |address: &&Recovered| address.waiting_count > 0 || address.bound.iter().any(|bound| bound.receipt.is_none());
     let recovered = recovered.iter().flatten().filter(open).map(|address| &address.address);
     // What is blocked stands in no queue yet, and will.
-    let missing = recovered.chain(blocked.iter().flat_map(Blocked::signers)).filter(|address| !keys.contains(address));
+    let missing = recovered.chain(&blocked.signers).filter(|address| !keys.contains(address));
     let missing: BTreeSet<&Address> = missing.collect();
     let Some(first) = missing.first() else { return Ok(()) };
     let more = missing.len() - 1;

@@ -1,6 +1,6 @@
 //! The loop of a shard: feeds events to its manager and carries out what that asks for.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
@@ -29,7 +29,6 @@ use crate::keys::Signer;
 use crate::metrics::Metrics;
 use crate::point::{self, Point};
 use crate::readers::Readers;
-use crate::recover::Blocked;
 use crate::sabotage::{self, Sabotage};
 use crate::txmgr::order::{Case, Done};
 use crate::txmgr::{Action, BlockEffects, Census, Counted, Event, Manager, Now, Recovered, Settings, Signed, Slot, Waiter};
@@ -77,8 +76,8 @@ pub struct ShardParts<S: Store> {
     pub stale_blobs: Vec<Uuid>,
     /// What the disk holds of its addresses.
     pub recovered: Vec<Recovered>,
-    /// What the disk holds of its transactions that depend on others, and of those on which others depend.
-    pub blocked: Blocked,
+    /// What the disk holds of its transactions on which others depend, and how many of them.
+    pub watched: BTreeMap<Uuid, i64>,
     /// Every shard's mailbox, in order.
     pub mailboxes: Vec<Mailbox>,
     /// The follower, on shard 0.
@@ -179,8 +178,12 @@ impl<R: Room, S: Store> Shard<R, S> {
         for recovered in parts.recovered {
             shard.handle(Event::Recovered(recovered));
         }
-        for event in parts.blocked.events() {
-            shard.handle(event);
+        for (dependency, count) in parts.watched {
+            shard.handle(Event::Watched(dependency, count));
+        }
+        // One shard looks at what is blocked for all of them.
+        if shard.census.0 == 0 && !sabotage::on(Sabotage::DependentsForgotten) {
+            shard.neighbours.check_dependents(None);
         }
         let now = shard.now();
         shard.manager.flush(now, &mut shard.actions);
@@ -424,7 +427,7 @@ impl<R: Room, S: Store> Shard<R, S> {
                 Action::Ordered { ask, result } => self.orders.answer(ask, result),
                 Action::LoadCase { id, required, finality } => self.load_case(id, required, finality),
                 Action::Tell(address, event) => self.neighbours.tell(&address, event),
-                Action::Settled(id) => self.neighbours.check_dependents(id),
+                Action::Settled(id) => self.neighbours.check_dependents(Some(id)),
                 Action::Effects(effects) => {
                     if let Some(reply) = self.block_effects.take() {
                         // The follower may have ended with the room.
