@@ -20,6 +20,10 @@ impl Store for Forgetful {
         Ok(Vec::new())
     }
 
+    fn scan_keys(&self, _: Family, _: &[u8], _: &[u8], _: usize) -> Result<Vec<Box<[u8]>>, StoreError> {
+        Ok(Vec::new())
+    }
+
     fn append(&self, expected: u64, _records: &[Record]) -> Append {
         Append::Durable { sequence: expected + 1 }
     }

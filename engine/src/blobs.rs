@@ -21,7 +21,7 @@ use alloy::eips::eip4844::{
 };
 use alloy::eips::eip7594::{BlobTransactionSidecarEip7594, BlobTransactionSidecarVariant, CELLS_PER_EXT_BLOB, MAX_BLOBS_PER_TX_FUSAKA};
 use alloy::eips::{Decodable2718, Encodable2718};
-use alloy::primitives::{B256, Bytes, Signature};
+use alloy::primitives::{B256, Bytes, Signature, keccak256};
 use storage::SidecarRow;
 
 /// Most blobs of a transaction (EIP-7594); a pool takes no more, whatever a block holds.
@@ -54,6 +54,38 @@ pub struct GivenBlobs {
     pub hashes: Option<Vec<B256>>,
 }
 
+impl GivenBlobs {
+    /// Refuses what is no blob, no commitment and no proof, or not as many as there must be. Whether they belong together, only
+    /// [`Sidecar::prove`] finds out.
+    ///
+    /// # Errors
+    /// What is wrong with which of them, and what was expected; for the user.
+    pub fn check(&self) -> Result<(), String> {
+        self.points().map(drop)
+    }
+
+    /// The commitments and the proofs, if all of it has the right form.
+    fn points(&self) -> Result<(Option<Vec<Bytes48>>, Option<Vec<Bytes48>>), String> {
+        check_blobs(&self.blobs)?;
+        let count = self.blobs.len();
+        let commitments = self.commitments.as_deref().map(|given| points("commitments", given)).transpose()?;
+        if let Some(commitments) = commitments.as_ref().filter(|commitments| commitments.len() != count) {
+            return Err(format!("commitments: {} for {count} blobs: give one for each, or leave them out", commitments.len()));
+        }
+        let proofs = self.proofs.as_deref().map(|given| points("proofs", given)).transpose()?;
+        if let Some(proofs) = proofs.as_ref().filter(|proofs| proofs.len() != count && proofs.len() != count * CELLS_PER_EXT_BLOB) {
+            return Err(format!(
+                "proofs: {} for {count} blobs: give one for each (EIP-4844) or {CELLS_PER_EXT_BLOB} for each (EIP-7594), or leave them out",
+                proofs.len()
+            ));
+        }
+        if proofs.is_some() && commitments.is_none() {
+            return Err("commitments: missing beside proofs; give both, or leave both out".into());
+        }
+        Ok((commitments, proofs))
+    }
+}
+
 /// Blobs that are proven: only made by computing proofs, or by verifying them. Clones share their bytes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Sidecar {
@@ -70,28 +102,35 @@ pub enum Blobs {
     Proven(Sidecar),
 }
 
+impl Blobs {
+    /// How many.
+    #[must_use]
+    pub fn count(&self) -> usize {
+        match self {
+            Self::Given(given) => given.blobs.len(),
+            Self::Proven(sidecar) => sidecar.hashes.len(),
+        }
+    }
+
+    /// A digest of each, the same before and after the proof. Unlike a versioned hash it takes no proof to know.
+    #[must_use]
+    pub fn digests(&self) -> Vec<B256> {
+        match self {
+            Self::Given(given) => given.blobs.iter().map(keccak256).collect(),
+            Self::Proven(sidecar) => sidecar.row.blobs.chunks_exact(BYTES_PER_BLOB).map(keccak256).collect(),
+        }
+    }
+}
+
 impl Sidecar {
     /// Proves blobs, with proofs of cells (EIP-7594) or of whole blobs (EIP-4844). Takes about a fifth of a second of CPU for each blob.
     ///
     /// # Errors
     /// What is wrong with which of them, and what was expected; for the user.
     pub fn prove(given: &GivenBlobs, cells: bool) -> Result<Self, String> {
-        let blobs = blobs(&given.blobs)?;
+        let (commitments, proofs) = given.points()?;
+        let blobs: Vec<Blob> = given.blobs.iter().map(|bytes| Blob::from_slice(bytes)).collect();
         let count = blobs.len();
-        let commitments = given.commitments.as_deref().map(|points| self::points("commitments", points)).transpose()?;
-        if let Some(commitments) = commitments.as_ref().filter(|commitments| commitments.len() != count) {
-            return Err(format!("commitments: {} for {count} blobs: give one for each, or leave them out", commitments.len()));
-        }
-        let proofs = given.proofs.as_deref().map(|points| self::points("proofs", points)).transpose()?;
-        if let Some(proofs) = proofs.as_ref().filter(|proofs| proofs.len() != count && proofs.len() != count * CELLS_PER_EXT_BLOB) {
-            return Err(format!(
-                "proofs: {} for {count} blobs: give one for each (EIP-4844) or {CELLS_PER_EXT_BLOB} for each (EIP-7594), or leave them out",
-                proofs.len()
-            ));
-        }
-        if proofs.is_some() && commitments.is_none() {
-            return Err("commitments: missing beside proofs; give both, or leave both out".into());
-        }
         let wanted = if cells { count * CELLS_PER_EXT_BLOB } else { count };
         // Proofs of the other kind say nothing that the computed ones do not; of them the commitments count.
         let sidecar = match (&commitments, proofs.filter(|proofs| proofs.len() == wanted)) {
@@ -129,12 +168,11 @@ impl Sidecar {
     }
 }
 
-/// The blobs, whole and of field elements only.
-fn blobs(given: &[Bytes]) -> Result<Vec<Blob>, String> {
+/// Blobs are whole and of field elements only.
+fn check_blobs(given: &[Bytes]) -> Result<(), String> {
     if given.is_empty() || given.len() > BLOBS_MAX {
         return Err(format!("blobs: {} are given; a transaction has 1 to {BLOBS_MAX} (EIP-7594)", given.len()));
     }
-    let mut blobs = Vec::with_capacity(given.len());
     for (place, bytes) in given.iter().enumerate() {
         if bytes.len() != BYTES_PER_BLOB {
             return Err(format!("blobs[{place}]: has {} bytes; a blob has {BYTES_PER_BLOB}, filled up with zeros", bytes.len()));
@@ -146,9 +184,8 @@ fn blobs(given: &[Bytes]) -> Result<Vec<Blob>, String> {
                 element * FIELD_ELEMENT_BYTES_USIZE
             ));
         }
-        blobs.push(Blob::from_slice(bytes));
     }
-    Ok(blobs)
+    Ok(())
 }
 
 fn points(field: &str, given: &[Bytes]) -> Result<Vec<Bytes48>, String> {
@@ -292,6 +329,15 @@ mod tests {
             again.hashes.iter_mut().for_each(|hashes| hashes.swap(0, 1));
             assert!(Sidecar::prove(&again, cells).is_err_and(|why| why.contains("blobVersionedHashes")));
         }
+    }
+
+    #[test]
+    fn a_digest_takes_no_proof_and_is_the_same_after_it() {
+        let given = given(vec![blob(3), blob(4)]);
+        let proven = Blobs::Proven(Sidecar::prove(&given, true).expect("two blobs"));
+        let given = Blobs::Given(given);
+        assert_eq!((given.digests(), given.count()), (proven.digests(), proven.count()));
+        assert_ne!(given.digests()[0], given.digests()[1]);
     }
 
     #[test]

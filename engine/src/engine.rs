@@ -19,7 +19,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use alloy::primitives::{Address, B256, keccak256};
-use storage::{Extras, Fees, Record, Request, Store, TransactionRow, WriterState, read};
+use storage::{Fees, Record, Request, Store, TransactionRow, WriterState, read};
 use thiserror::Error;
 use uuid::Uuid;
 
@@ -30,7 +30,7 @@ pub use start::{Assembly, Running, Surroundings, assemble, start};
 
 use self::control::Dependencies;
 use self::reservations::{Guard, Reserved};
-use crate::blobs::{Blobs, Sidecar};
+use crate::blobs::Blobs;
 use crate::chain::{ChainStatus, Roster};
 use crate::feed::News;
 use crate::keys::{Keyring, Signer};
@@ -107,6 +107,8 @@ pub struct EngineParts<S: Store> {
     pub mailboxes: Vec<Mailbox>,
     /// Where reads are done.
     pub readers: Readers<S>,
+    /// Where blobs are proven, which takes long: nobody who reads waits for it.
+    pub provers: Readers<S>,
     /// Idempotency keys without a certain end.
     pub reservations: Arc<Reservations>,
     /// Where new ids come from.
@@ -165,10 +167,6 @@ impl<S: Store> Engine<S> {
                 false
             }
         });
-        if open.iter().any(|(_, submission)| blobs::carries(submission)) {
-            // On the heap: hardly any call carries blobs.
-            open = Box::pin(self.prove(open, &mut ends)).await;
-        }
         // A further round is only for those whose key was reserved by another body that then did not get it.
         while !open.is_empty() {
             open = self.round(open, &dependencies, &mut ends).await;
@@ -188,6 +186,7 @@ impl<S: Store> Engine<S> {
         let mut guard = Guard::new(Arc::clone(&self.inner.parts.reservations));
         let accepts = self.admit(submissions, dependencies, &mut round, &mut guard);
         let accepts = self.look_up(accepts, &mut round, &mut guard).await;
+        // On the heap: hardly any call carries blobs.
         let accepts = if round.blobs.is_empty() { accepts } else { Box::pin(self.keep_blobs(accepts, &mut round, &mut guard)).await };
         self.hand_over(accepts, &mut round, &mut guard);
         // Whoever waits for a key of this list, itself included, must not wait for the list.
@@ -220,7 +219,7 @@ impl<S: Store> Engine<S> {
                 round.ends[place] = Some(Err(error));
                 continue;
             }
-            let body_hash = body_hash(&submission.request, &submission.depends_on);
+            let body_hash = body_hash(&submission);
             if let Some(key) = &submission.idempotency_key {
                 match guard.reserve(key, body_hash) {
                     Reserved::Ours => {}
@@ -241,8 +240,8 @@ impl<S: Store> Engine<S> {
             let id = parts.ids.next(now);
             // Looked up before the first round.
             let depends_on = dependencies.of(&submission).unwrap_or_default();
-            if let Some(Blobs::Proven(sidecar)) = submission.blobs.map(|blobs| *blobs) {
-                round.blobs.push((id, sidecar));
+            if let Some(blobs) = submission.blobs {
+                round.blobs.push((id, *blobs));
             }
             let row = TransactionRow { depends_on, ..TransactionRow::new(submission.request, submission.idempotency_key, accepted_at) };
             accepts.push((place, Accept { id, row, body_hash }));
@@ -257,7 +256,8 @@ impl<S: Store> Engine<S> {
                 "unknown signer {from}: no key of this engine signs for it; add its key or correct `from`"
             )));
         }
-        check(&submission.request, submission.chain_id, self.chain_id().or(self.inner.parts.chain_id)).map_err(SubmitError::Invalid)
+        let blobs = self.check_blobs(submission).map_err(SubmitError::Invalid)?;
+        check(&submission.request, blobs, submission.chain_id, self.chain_id().or(self.inner.parts.chain_id)).map_err(SubmitError::Invalid)
     }
 
     /// Asks the disk for the keys: a repeat gets the id it got, another body is a conflict.
@@ -275,10 +275,7 @@ impl<S: Store> Engine<S> {
             Ok(Err(_)) | Err(_) => {
                 let end = Err(SubmitError::Busy { retry_after_ms: RETRY_AFTER_MS });
                 for (place, accept) in accepts {
-                    if let Some(key) = &accept.row.idempotency_key {
-                        guard.release(key, &end);
-                    }
-                    round.ends[place] = Some(end.clone());
+                    round.end(place, &accept, end.clone(), guard);
                 }
                 return Vec::new();
             }
@@ -295,10 +292,7 @@ impl<S: Store> Engine<S> {
             } else {
                 Err(SubmitError::Conflict { existing })
             };
-            if let Some(key) = &accept.row.idempotency_key {
-                guard.release(key, &end);
-            }
-            round.ends[place] = Some(end);
+            round.end(place, &accept, end, guard);
         }
         new
     }
@@ -329,10 +323,7 @@ impl<S: Store> Engine<S> {
                 Err(batch) => {
                     let busy = SubmitError::Busy { retry_after_ms: RETRY_AFTER_MS };
                     for (place, item) in places.into_iter().zip(batch.items) {
-                        if let Some(key) = &item.row.idempotency_key {
-                            guard.release(key, &Err(busy.clone()));
-                        }
-                        round.ends[place] = Some(Err(busy.clone()));
+                        round.end(place, &item, Err(busy.clone()), guard);
                     }
                 }
             }
@@ -522,7 +513,8 @@ impl<S: Store> Engine<S> {
 
 /// Digest of what a request asks for: tells a repeat from a conflict. It is stored, so its layout never changes: what is
 /// added to a request later is appended, and only where it is not the default.
-fn body_hash(request: &Request, depends_on: &[Uuid]) -> B256 {
+fn body_hash(submission: &Submission) -> B256 {
+    let (request, blobs) = (&submission.request, submission.blobs.as_deref());
     let mut bytes = Vec::with_capacity(160 + request.data.len());
     bytes.extend_from_slice(request.from.as_slice());
     bytes.push(u8::from(request.to.is_some()));
@@ -549,10 +541,10 @@ fn body_hash(request: &Request, depends_on: &[Uuid]) -> B256 {
         bytes.extend_from_slice(&authorization.r.to_be_bytes::<32>());
         bytes.extend_from_slice(&authorization.s.to_be_bytes::<32>());
     }
-    if let Some(extras) = &request.extras {
-        extras_hashed(request, extras, &mut bytes);
+    if request.extras.is_some() || blobs.is_some() {
+        extras_hashed(request, blobs, &mut bytes);
     }
-    for id in depends_on {
+    for id in &submission.depends_on {
         bytes.push(b'd');
         bytes.extend_from_slice(id.as_bytes());
     }
@@ -560,16 +552,17 @@ fn body_hash(request: &Request, depends_on: &[Uuid]) -> B256 {
 }
 
 #[cold]
-fn extras_hashed(request: &Request, extras: &Extras, bytes: &mut Vec<u8>) {
-    for item in &extras.access_list.0 {
+fn extras_hashed(request: &Request, blobs: Option<&Blobs>, bytes: &mut Vec<u8>) {
+    for item in request.extras.iter().flat_map(|extras| &extras.access_list.0) {
         bytes.push(b'l');
         bytes.extend_from_slice(item.address.as_slice());
         bytes.extend_from_slice(&(item.storage_keys.len() as u64).to_be_bytes());
         bytes.extend(item.storage_keys.iter().flatten());
     }
-    for hash in &extras.blob_hashes {
+    // The blobs themselves: what names them in the transaction is known only when they are proven.
+    for digest in blobs.map(Blobs::digests).unwrap_or_default() {
         bytes.push(b'b');
-        bytes.extend_from_slice(hash.as_slice());
+        bytes.extend_from_slice(digest.as_slice());
     }
     if let Fees::Blob { max_fee_per_blob_gas, .. } = request.fees {
         bytes.push(b'f');
@@ -586,7 +579,7 @@ struct Round<'a> {
     joined: Vec<(usize, flume::Receiver<End>)>,
     others: Vec<(usize, Submission, flume::Receiver<End>)>,
     /// Blobs of what was admitted.
-    blobs: Vec<(Uuid, Sidecar)>,
+    blobs: Vec<(Uuid, Blobs)>,
     /// Whose blobs are on disk.
     kept: Vec<(usize, Uuid)>,
     /// Blobs that go to the disk too late: a mistake made on purpose.
@@ -600,6 +593,14 @@ impl<'a> Round<'a> {
 }
 
 impl Round<'_> {
+    /// One ends before a shard has it: its key is free again.
+    fn end(&mut self, place: usize, accept: &Accept, end: End, guard: &mut Guard) {
+        if let Some(key) = &accept.row.idempotency_key {
+            guard.release(key, &end);
+        }
+        self.ends[place] = Some(end);
+    }
+
     /// Waits for all answers; gives back what has to be tried again.
     async fn finish(self) -> Vec<(usize, Submission)> {
         for (places, answers) in self.shards {

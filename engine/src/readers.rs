@@ -46,14 +46,15 @@ impl<S> Clone for Readers<S> {
 }
 
 impl<S: Store> Readers<S> {
-    /// Starts `threads` readers behind a queue of `queue` questions. They end when every handle is gone.
-    pub fn threads(store: S, threads: usize, queue: usize) -> std::io::Result<(Self, Vec<JoinHandle<()>>)> {
+    /// Starts `threads` readers behind a queue of `queue` questions, and calls the threads `name` and their number. They end when every
+    /// handle is gone.
+    pub fn threads(name: &str, store: S, threads: usize, queue: usize) -> std::io::Result<(Self, Vec<JoinHandle<()>>)> {
         let (sender, receiver) = flume::bounded(queue);
         let own: (S, Receiver<Message<S>>) = (store, receiver);
         let threads = std::iter::repeat_n(own, threads)
             .enumerate()
             .map(|(index, (store, receiver))| {
-                std::thread::Builder::new().name(format!("reader-{index}")).spawn(move || read(&store, &receiver))
+                std::thread::Builder::new().name(format!("{name}-{index}")).spawn(move || read(&store, &receiver))
             })
             .collect::<Result<_, _>>()?;
         Ok((Self { queue: sender }, threads))
@@ -120,7 +121,7 @@ mod tests {
     #[test]
     fn a_reader_answers_and_ends_with_the_last_handle() {
         let (_directory, store) = store();
-        let (readers, threads) = Readers::threads(store, 2, 8).expect("threads");
+        let (readers, threads) = Readers::threads("reader", store, 2, 8).expect("threads");
         let sequence = block_on(readers.run(|store| store.sequence().expect("an open store")));
         assert_eq!(sequence, Ok(0));
         drop(readers);
@@ -132,7 +133,7 @@ mod tests {
     #[test]
     fn a_full_queue_refuses_and_does_not_run_the_work() {
         let (_directory, store) = store();
-        let (readers, threads) = Readers::threads(store, 1, 1).expect("threads");
+        let (readers, threads) = Readers::threads("reader", store, 1, 1).expect("threads");
         let (running, is_running) = mpsc::channel();
         let (finish, finished) = mpsc::channel::<()>();
         let first = readers.run(move |_| {

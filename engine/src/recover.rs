@@ -3,7 +3,7 @@
 //! A start reads, for each address, from its floor on: what is bound, with attempts and receipts, and how much waits. What is
 //! archived is never read, so a start costs what is open, not what has been.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use alloy::primitives::Address;
 use storage::{Fees, Store, StoreError, read};
@@ -13,8 +13,7 @@ use crate::chain::Stored;
 use crate::sabotage::{self, Sabotage};
 use crate::shard::shard_of;
 use crate::txmgr::manager::is_filler;
-use crate::txmgr::order::Command;
-use crate::txmgr::{BoundRow, Event, Recovered, Waiter};
+use crate::txmgr::{BoundRow, Recovered, Waiter};
 
 /// Addresses and index entries read at once: bounds the memory of a start, not what it can hold.
 const PAGE: usize = 4096;
@@ -36,44 +35,30 @@ pub fn addresses(store: &impl Store, shards: usize) -> Result<Vec<Vec<Recovered>
     }
 }
 
-/// What a shard has to know of dependencies at its start.
+/// What the disk holds of dependencies. Whether what depends on others may go on now, the shards look at page by page.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Blocked {
-    /// Its transactions on which others depend, and how many of them.
-    watched: BTreeMap<Uuid, i64>,
-    /// Its transactions that depend on others, with their signing addresses.
-    dependents: BTreeMap<Uuid, Address>,
-}
-
-impl Blocked {
+    /// For each shard, its transactions on which others depend, and how many of them.
+    pub watched: Vec<BTreeMap<Uuid, i64>>,
     /// Who signs for what depends on others.
-    pub(crate) fn signers(&self) -> impl Iterator<Item = &Address> {
-        self.dependents.values()
-    }
-
-    /// What a shard is told of it before anything else: what is depended on, and that what depends is to be looked at.
-    pub(crate) fn events(self) -> impl Iterator<Item = Event> {
-        let watched = self.watched.into_iter().map(|(id, count)| Event::Watched(id, count));
-        let check = |(id, from)| Event::Order { id, from, command: Command::Check, ask: None };
-        watched.chain(self.dependents.into_iter().map(check))
-    }
+    pub signers: BTreeSet<Address>,
 }
 
-/// What the disk holds of dependencies, by shard.
+/// What the disk holds of dependencies.
 ///
 /// # Errors
 /// The store's.
-pub fn blocked(store: &impl Store, shards: usize) -> Result<Vec<Blocked>, StoreError> {
-    let mut by_shard = vec![Blocked::default(); shards];
+pub fn blocked(store: &impl Store, shards: usize) -> Result<Blocked, StoreError> {
+    let mut blocked = Blocked { watched: vec![BTreeMap::new(); shards], signers: BTreeSet::new() };
     let mut after = None;
     loop {
         let page = read::dependents(store, None, after, PAGE)?;
-        let Some(last) = page.last().filter(|_| !sabotage::on(Sabotage::DependentsForgotten)) else { return Ok(by_shard) };
+        let Some(last) = page.last().filter(|_| !sabotage::on(Sabotage::DependentsForgotten)) else { return Ok(blocked) };
         after = Some((last.dependency, last.id));
         for dependent in page {
             let row = dependent.row;
-            *by_shard[shard_of(&row.dependency_from, shards)].watched.entry(dependent.dependency).or_default() += 1;
-            by_shard[shard_of(&row.from, shards)].dependents.insert(dependent.id, row.from);
+            *blocked.watched[shard_of(&row.dependency_from, shards)].entry(dependent.dependency).or_default() += 1;
+            blocked.signers.insert(row.from);
         }
     }
 }
@@ -84,12 +69,10 @@ pub fn blocked(store: &impl Store, shards: usize) -> Result<Vec<Blocked>, StoreE
 /// # Errors
 /// The store's.
 pub fn stale_blobs(store: &impl Store, finality_depth: u64) -> Result<Vec<Uuid>, StoreError> {
-    /// Each of them has up to 800 KiB of blobs.
-    const BLOBS_PAGE: usize = 8;
     let head = read::last_head(store)?.map_or(0, |(number, _)| number).max(read::highest_head(store)?);
     let (mut stale, mut after) = (Vec::new(), None);
     loop {
-        let page = read::with_sidecars(store, after, BLOBS_PAGE)?;
+        let page = read::with_sidecars(store, after, PAGE)?;
         let Some(last) = page.last() else { return Ok(stale) };
         after = Some(*last);
         let transactions = read::transactions(store, &page)?;
@@ -212,10 +195,11 @@ pub fn waiters(store: &impl Store, address: &Address, after: Option<u64>, limit:
 #[cfg(test)]
 mod tests {
     use alloy::primitives::{B256, Bytes, U256};
-    use storage::{Append, AttemptFees, AttemptRow, FailureRow, HeadRow, Options, Record, Request, RocksStore, TransactionRow};
+    use storage::{Append, AttemptFees, AttemptRow, FailureRow, HeadRow, Options, Record, Request, RocksStore, SidecarRow, TransactionRow};
 
     use super::*;
     use crate::txmgr::manager::filler_id;
+    use crate::view::testing::{CountedStore, History};
 
     const FROM: Address = Address::repeat_byte(0xaa);
 
@@ -242,6 +226,18 @@ mod tests {
             closing: None,
         };
         Record::Bound { id, from: FROM, accepted: Some((row, B256::ZERO)), queue_number: None, attempt }
+    }
+
+    #[test]
+    fn whose_blobs_are_stale_is_found_without_reading_them() {
+        let history = History::new();
+        let id = Uuid::from_u128(3);
+        let bytes = Bytes::from(vec![7; 131_072]);
+        let sidecar = SidecarRow { cells: true, blobs: bytes, commitments: Bytes::new(), proofs: Bytes::new() };
+        assert!(matches!(history.store().append(0, &[Record::Sidecar { id, sidecar }]), Append::Durable { .. }));
+        let store = CountedStore::new(history.store());
+        assert_eq!(stale_blobs(&store, 1).expect("a read"), [id], "no transaction has them");
+        assert!(store.bytes_read() < 1_000);
     }
 
     #[test]

@@ -97,6 +97,35 @@ fn in_a_batch_each_request_is_answered_by_itself() {
 }
 
 #[test]
+fn blobs_are_proven_only_where_nothing_else_refuses_or_answers() {
+    let ready = Ready::start("");
+    // Commitments of no blob: who proves these blobs finds out and says so, who does not cannot know.
+    let point = format!("0xc0{}", "00".repeat(47));
+    let carrying = |byte: u8, key: &str, commitments: bool| {
+        let mut transaction = transfer_with("blobs", json!([format!("0x00{byte:02x}{}", "00".repeat(131_070))]));
+        transaction["idempotencyKey"] = json!(key);
+        if commitments {
+            transaction["commitments"] = json!([point]);
+        }
+        transaction
+    };
+    let send = |transaction: Value| ready.millrace.call("ptx_sendTransaction", &json!([transaction]))["result"].clone();
+    let refused = |transaction: Value| ready.millrace.error("ptx_sendTransaction", &json!([transaction])).1;
+    let id = send(carrying(1, "a", false));
+    assert!(id.is_string());
+    assert_eq!(send(carrying(1, "a", true)), id, "a repeat");
+    let conflict = refused(carrying(2, "a", true));
+    assert!(conflict.contains("idempotency key"), "{conflict}");
+    let mut cheap = carrying(1, "b", true);
+    cheap["gas"] = json!(20_999);
+    let gas = refused(cheap);
+    assert!(gas.contains("20999"), "{gas}");
+    let proven = refused(carrying(1, "b", true));
+    assert!(proven.contains("commitments[0]"), "{proven}");
+    assert!(send(carrying(1, "b", false)).is_string(), "a key whose submission was refused is free");
+}
+
+#[test]
 fn a_transaction_that_cannot_be_is_refused_with_its_value() {
     let ready = Ready::start("");
     for (transaction, shown) in [

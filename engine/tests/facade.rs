@@ -72,6 +72,18 @@ fn a_batch_is_answered_in_its_order_and_its_sends_all_get_hashes() {
 }
 
 #[test]
+fn an_access_list_without_gas_is_estimated_and_mined() {
+    let world = world("");
+    world.flow();
+    let list = json!([{"address": STRANGER, "storageKeys": [format!("0x{}", "01".repeat(32))]}]);
+    let hash = eth(&world, "eth_sendTransaction", &json!([{"from": SIGNERS[0], "to": STRANGER, "value": "0x1", "accessList": list}]));
+    world.wait_until("it is mined", || !world.eth("eth_getTransactionReceipt", &json!([hash]))["result"].is_null());
+    let receipt = eth(&world, "eth_getTransactionReceipt", &json!([hash]));
+    assert_eq!((quantity(&receipt["status"]), quantity(&receipt["gasUsed"])), (1, 21_000 + 2_400 + 1_900));
+    assert_eq!(eth(&world, "eth_getTransactionByHash", &json!([hash]))["accessList"], list);
+}
+
+#[test]
 fn a_sent_transaction_is_known_by_its_hash_before_and_after_its_block() {
     let world = world("");
     let hash = eth(&world, "eth_sendTransaction", &json!([transfer(5)]));

@@ -1,7 +1,7 @@
 //! Values: one version byte, then the content.
 //!
 //! Rows are postcard: compact, and without names, so their layout must never change under the same version. A change to a row is a
-//! new version: keep the old struct, name both in [`Row::decode_version`], and turn the old into the new there. Encoding always
+//! new version: keep the old struct, name both where the row is declared, and give the new one a `From` of the old. Encoding always
 //! writes the newest. Index entries are fixed layouts behind the same byte.
 //!
 //! Encoding appends to a buffer that is used again and cannot fail. Decoding trusts nothing: an unknown version, a short value, or
@@ -61,16 +61,20 @@ pub trait Row: Serialize + DeserializeOwned {
     fn decode_version(version: u8, content: &[u8]) -> Result<Self, CodecError>;
 }
 
-/// A row whose first layout is still the only one.
-macro_rules! first_version {
+/// A row: its family, the version that is written, and how each version is read. One whose first layout is still the only one needs no more
+/// than its family.
+macro_rules! row {
     ($row:ty, $family:expr) => {
+        row!($row, $family, 1: { 1 => content_of });
+    };
+    ($row:ty, $family:expr, $newest:literal: { $($version:pat => $read:expr),+ $(,)? }) => {
         impl Row for $row {
             const FAMILY: Family = $family;
-            const VERSION: u8 = 1;
+            const VERSION: u8 = $newest;
 
             fn decode_version(version: u8, content: &[u8]) -> Result<Self, CodecError> {
                 match version {
-                    1 => content_of(content),
+                    $($version => $read(content),)+
                     found => Err(CodecError::Version { found, supported: Self::VERSION }),
                 }
             }
@@ -78,19 +82,23 @@ macro_rules! first_version {
     };
 }
 
-impl Row for TransactionRow {
-    const FAMILY: Family = Family::Transactions;
-    const VERSION: u8 = 3;
-
-    fn decode_version(version: u8, content: &[u8]) -> Result<Self, CodecError> {
-        match version {
-            1 => content_of::<TransactionRowV1>(content).map(Into::into),
-            2 => content_of::<TransactionRowV2>(content).map(Into::into),
-            3 => content_of(content),
-            found => Err(CodecError::Version { found, supported: Self::VERSION }),
-        }
-    }
-}
+row!(TransactionRow, Family::Transactions, 3: {
+    1 => older::<TransactionRowV1, _>,
+    2 => older::<TransactionRowV2, _>,
+    3 => content_of,
+});
+row!(GenerationRow, Family::Generations, 2: { 1 => older::<GenerationRowV1, _>, 2 => content_of });
+// The second version has one kind of price more, behind the others.
+row!(AttemptRow, Family::Attempts, 2: { 1 | 2 => content_of });
+row!(ReceiptRow, Family::Receipts);
+row!(HeadRow, Family::Heads);
+row!(FailureRow, Family::Failures);
+row!(RivalRow, Family::Rivals);
+row!(AbiRow, Family::Abis);
+row!(DependentRow, Family::Dependents);
+row!(EndingsRow, Family::Endings);
+row!(ListenerRow, Family::Listeners);
+row!(SidecarRow, Family::Sidecars);
 
 /// A [`TransactionRow`] of version 1, before there were places, dependencies and authorizations.
 #[derive(serde::Deserialize)]
@@ -169,41 +177,11 @@ struct GenerationRowV1 {
     replaced_at: u64,
 }
 
-impl Row for GenerationRow {
-    const FAMILY: Family = Family::Generations;
-    const VERSION: u8 = 2;
-
-    fn decode_version(version: u8, content: &[u8]) -> Result<Self, CodecError> {
-        match version {
-            1 => content_of::<GenerationRowV1>(content).map(|row| Self { request: row.request.into(), replaced_at: row.replaced_at }),
-            2 => content_of(content),
-            found => Err(CodecError::Version { found, supported: Self::VERSION }),
-        }
+impl From<GenerationRowV1> for GenerationRow {
+    fn from(row: GenerationRowV1) -> Self {
+        Self { request: row.request.into(), replaced_at: row.replaced_at }
     }
 }
-
-impl Row for AttemptRow {
-    const FAMILY: Family = Family::Attempts;
-    const VERSION: u8 = 2;
-
-    fn decode_version(version: u8, content: &[u8]) -> Result<Self, CodecError> {
-        match version {
-            // The second version has one kind of price more, behind the others.
-            1 | 2 => content_of(content),
-            found => Err(CodecError::Version { found, supported: Self::VERSION }),
-        }
-    }
-}
-
-first_version!(ReceiptRow, Family::Receipts);
-first_version!(HeadRow, Family::Heads);
-first_version!(FailureRow, Family::Failures);
-first_version!(RivalRow, Family::Rivals);
-first_version!(AbiRow, Family::Abis);
-first_version!(DependentRow, Family::Dependents);
-first_version!(EndingsRow, Family::Endings);
-first_version!(ListenerRow, Family::Listeners);
-first_version!(SidecarRow, Family::Sidecars);
 
 /// Appends the value of `row` to `out`.
 pub fn encode<R: Row>(row: &R, out: &mut Vec<u8>) {
@@ -227,6 +205,11 @@ fn content_of<T: DeserializeOwned>(content: &[u8]) -> Result<T, CodecError> {
         Ok((_, left)) => Err(CodecError::Length { found: content.len() + 1, expected: content.len() + 1 - left.len() }),
         Err(error) => Err(CodecError::Content(error)),
     }
+}
+
+/// All of `content` as a row of an earlier version.
+fn older<Old: DeserializeOwned + Into<R>, R>(content: &[u8]) -> Result<R, CodecError> {
+    content_of::<Old>(content).map(Into::into)
 }
 
 /// Lets postcard write into a buffer that is used again.

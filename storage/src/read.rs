@@ -236,14 +236,14 @@ pub fn sidecar(store: &impl Store, id: Uuid) -> Result<Option<SidecarRow>, Store
     row(store, id.as_bytes())
 }
 
-/// Transactions whose blobs are kept, greater than `after`. Reads the blobs too, so `limit` bounds memory: each has up to 800 KiB.
+/// Transactions whose blobs are kept, greater than `after`, without the blobs.
 ///
 /// # Errors
 /// See [`StoreError`].
 pub fn with_sidecars(store: &impl Store, after: Option<Uuid>, limit: usize) -> Result<Vec<Uuid>, StoreError> {
     let from = after.map_or_else(Vec::new, |id| keys::after(id.as_bytes()));
-    let pairs = store.scan(Family::Sidecars, &from, &keys::after(Uuid::max().as_bytes()), Direction::Forward, limit)?;
-    pairs.iter().map(|(key, _)| split(Family::Sidecars, key, keys::split_id)).collect()
+    let found = store.scan_keys(Family::Sidecars, &from, &keys::after(Uuid::max().as_bytes()), limit)?;
+    found.iter().map(|key| split(Family::Sidecars, key, keys::split_id)).collect()
 }
 
 /// The failures of `ids`, in their order.

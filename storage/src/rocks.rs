@@ -210,10 +210,7 @@ impl Store for RocksStore {
             return Ok(Vec::new());
         }
         self.reading(|db| {
-            let mut bounds = ReadOptions::default();
-            bounds.set_iterate_lower_bound(from);
-            bounds.set_iterate_upper_bound(to);
-            let mut cursor = db.raw_iterator_cf_opt(handle(db, family), bounds);
+            let mut cursor = db.raw_iterator_cf_opt(handle(db, family), between(from, to));
             match direction {
                 Direction::Forward => cursor.seek_to_first(),
                 Direction::Backward => cursor.seek_to_last(),
@@ -231,6 +228,23 @@ impl Store for RocksStore {
             }
             cursor.status().map_err(|error| io("scan", &error))?;
             Ok(pairs)
+        })
+    }
+
+    fn scan_keys(&self, family: Family, from: &[u8], to: &[u8], limit: usize) -> Result<Vec<Box<[u8]>>, StoreError> {
+        if from >= to {
+            return Ok(Vec::new());
+        }
+        self.reading(|db| {
+            let mut cursor = db.raw_iterator_cf_opt(handle(db, family), between(from, to));
+            cursor.seek_to_first();
+            let mut keys = Vec::new();
+            while let Some(key) = cursor.key().filter(|_| keys.len() < limit) {
+                keys.push(key.into());
+                cursor.next();
+            }
+            cursor.status().map_err(|error| io("scan", &error))?;
+            Ok(keys)
         })
     }
 
@@ -273,6 +287,13 @@ impl Store for RocksStore {
 
 fn handle(db: &DB, family: Family) -> &ColumnFamily {
     db.cf_handle(family.name()).expect("opening a store opens or creates every family")
+}
+
+fn between(from: &[u8], to: &[u8]) -> ReadOptions {
+    let mut bounds = ReadOptions::default();
+    bounds.set_iterate_lower_bound(from);
+    bounds.set_iterate_upper_bound(to);
+    bounds
 }
 
 fn io(action: &'static str, error: &rocksdb::Error) -> StoreError {

@@ -144,6 +144,12 @@ pub trait Store: Clone + Send + Sync + 'static {
     /// As [`Store::get`].
     fn scan(&self, family: Family, from: &[u8], to: &[u8], direction: Direction, limit: usize) -> Result<Vec<Pair>, StoreError>;
 
+    /// Keys with `from <= key < to`, at most `limit`, smallest first: for families whose values are large.
+    ///
+    /// # Errors
+    /// As [`Store::get`].
+    fn scan_keys(&self, family: Family, from: &[u8], to: &[u8], limit: usize) -> Result<Vec<Box<[u8]>>, StoreError>;
+
     /// The store's one way to write: all records, atomically and synced, as sequence `expected + 1`. Refused when the last
     /// append was not `expected`.
     fn append(&self, expected: u64, records: &[Record]) -> Append;

@@ -12,6 +12,7 @@ use anyhow::{Context, anyhow};
 use netio::{Bell, BreakerLimits, Chosen, Counts, Endpoint, Limits, Room, Tenant, Tls};
 use storage::{RocksStore, Store, Wake, WriterState, writer};
 
+use super::blobs::PROOFS_WAITING;
 use super::{Clock, Engine, EngineParts, Ids, Reservations};
 use crate::chain::{ChainStatus, Nodes, Roster};
 use crate::config::{BlobProofs, Config, EndpointConfig, NodeConfig, Pin};
@@ -29,8 +30,8 @@ pub struct Running {
     stop_shards: Arc<AtomicBool>,
     bells: Vec<Bell>,
     shards: Vec<JoinHandle<anyhow::Result<()>>>,
-    readers: Readers<RocksStore>,
-    reader_threads: Vec<JoinHandle<()>>,
+    /// Readers and provers, each with its way to be ended.
+    readers: Vec<(Readers<RocksStore>, JoinHandle<()>)>,
     writer: JoinHandle<()>,
     writer_state: Arc<WriterState>,
     stop: Arc<AtomicBool>,
@@ -40,7 +41,7 @@ impl Running {
     /// A thread that has ended although nobody stopped it.
     #[must_use]
     pub fn died(&self) -> Option<String> {
-        if self.reader_threads.iter().any(JoinHandle::is_finished) {
+        if self.readers.iter().any(|(_, thread)| thread.is_finished()) {
             return Some("a reader has ended".into());
         }
         if self.writer.is_finished() {
@@ -59,8 +60,8 @@ impl Running {
         self.stop_shards.store(true, Ordering::Release);
         self.bells.iter().for_each(Bell::ring);
         let shards: Vec<_> = self.shards.into_iter().map(|shard| shard.join().map_err(|_| anyhow!("a shard panicked"))).collect();
-        self.reader_threads.iter().for_each(|_| self.readers.end_one());
-        for reader in self.reader_threads {
+        self.readers.iter().for_each(|(readers, _)| readers.end_one());
+        for (_, reader) in self.readers {
             reader.join().map_err(|_| anyhow!("a reader panicked"))?;
         }
         self.stop.store(true, Ordering::Release);
@@ -90,6 +91,8 @@ pub struct Surroundings<S: Store> {
     pub store: S,
     /// Who reads it.
     pub readers: Readers<S>,
+    /// Who proves blobs.
+    pub provers: Readers<S>,
     /// Keys: whose addresses there are.
     pub keys: Keyring,
     /// What signs with them.
@@ -107,7 +110,7 @@ pub struct Surroundings<S: Store> {
 /// # Errors
 /// The store's, and a node URL that cannot be used.
 pub fn assemble<S: Store>(config: &Config, shards: usize, surroundings: Surroundings<S>) -> anyhow::Result<Assembly<S>> {
-    let Surroundings { store, readers, keys, signer, clock, salt, metrics } = surroundings;
+    let Surroundings { store, readers, provers, keys, signer, clock, salt, metrics } = surroundings;
     let recovered = recover::addresses(&store, shards).context("cannot read what is open from the store")?;
     let blocked = recover::blocked(&store, shards).context("cannot read what depends on what from the store")?;
     keys_of_open_work(&recovered, &blocked, &keys)?;
@@ -143,9 +146,9 @@ pub fn assemble<S: Store>(config: &Config, shards: usize, surroundings: Surround
         stored,
         highest,
     });
-    let parts = boxes.into_iter().zip(bells.clone()).zip(links).zip(recovered).zip(blocked).enumerate();
+    let parts = boxes.into_iter().zip(bells.clone()).zip(links).zip(recovered).zip(blocked.watched).enumerate();
     let shards = parts
-        .map(|(number, (((((_, mailbox, held), bell), link), recovered), blocked))| ShardParts {
+        .map(|(number, (((((_, mailbox, held), bell), link), recovered), watched))| ShardParts {
             census: (number, Arc::clone(&census)),
             mailbox,
             bell,
@@ -167,7 +170,7 @@ pub fn assemble<S: Store>(config: &Config, shards: usize, surroundings: Surround
             // One shard is as good as another.
             stale_blobs: stale_blobs.take().unwrap_or_default(),
             recovered,
-            blocked,
+            watched,
             mailboxes: mailboxes.clone(),
             follow: follow.take(),
             news: news.clone(),
@@ -176,6 +179,7 @@ pub fn assemble<S: Store>(config: &Config, shards: usize, surroundings: Surround
     let engine = Engine::new(EngineParts {
         mailboxes,
         readers,
+        provers,
         reservations,
         ids: Ids::new(salt),
         keys,
@@ -196,11 +200,11 @@ pub fn assemble<S: Store>(config: &Config, shards: usize, surroundings: Surround
 }
 
 /// A request must not fail because the wrong key file was given: nothing is started without the keys of what is open.
-fn keys_of_open_work(recovered: &[Vec<Recovered>], blocked: &[Blocked], keys: &Keyring) -> anyhow::Result<()> {
+fn keys_of_open_work(recovered: &[Vec<Recovered>], blocked: &Blocked, keys: &Keyring) -> anyhow::Result<()> {
     let open = |address: &&Recovered| address.waiting_count > 0 || address.bound.iter().any(|bound| bound.receipt.is_none());
     let recovered = recovered.iter().flatten().filter(open).map(|address| &address.address);
     // What is blocked stands in no queue yet, and will.
-    let missing = recovered.chain(blocked.iter().flat_map(Blocked::signers)).filter(|address| !keys.contains(address));
+    let missing = recovered.chain(&blocked.signers).filter(|address| !keys.contains(address));
     let missing: BTreeSet<&Address> = missing.collect();
     let Some(first) = missing.first() else { return Ok(()) };
     let more = missing.len() - 1;
@@ -271,11 +275,17 @@ pub fn start(config: &Config, metrics: Metrics) -> anyhow::Result<(Engine<RocksS
     let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
     let shards = config.shards.count_on(cores);
     let (readers, reader_threads) =
-        Readers::threads(store.clone(), config.api.readers, config.api.reader_queue).context("cannot start readers")?;
+        Readers::threads("reader", store.clone(), config.api.readers, config.api.reader_queue).context("cannot start readers")?;
+    // One: proofs are work for the processor alone, and the shards need it too.
+    let (provers, prover_threads) = Readers::threads("prover", store.clone(), 1, PROOFS_WAITING).context("cannot start the prover")?;
     let clock: Clock = Arc::new(|| SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default());
     // Two starts of one directory cannot overlap, so the low bits of the clock are enough.
     let salt = clock().subsec_nanos() ^ std::process::id();
-    let surroundings = Surroundings { store, readers: readers.clone(), signer: Arc::new(keys.clone()), keys, clock, salt, metrics };
+    let ends = |readers: &Readers<RocksStore>, threads: Vec<JoinHandle<()>>| -> Vec<_> {
+        threads.into_iter().map(|thread| (readers.clone(), thread)).collect()
+    };
+    let threads = [ends(&readers, reader_threads), ends(&provers, prover_threads)].into_iter().flatten().collect();
+    let surroundings = Surroundings { store, readers, provers, signer: Arc::new(keys.clone()), keys, clock, salt, metrics };
     let Assembly { engine, shards, writer, stop: stop_shards, bells } = assemble(config, shards, surroundings)?;
     let writer_state = writer.state();
     let stop = Arc::new(AtomicBool::new(false));
@@ -289,7 +299,7 @@ pub fn start(config: &Config, metrics: Metrics) -> anyhow::Result<(Engine<RocksS
         .map(|(number, parts)| shard_thread(number, executor, pin.then(|| processors[number % processors.len()]), parts))
         .collect::<Result<Vec<_>, _>>()?;
     tracing::info!(shards = shards.len(), ?executor, pinned = pin, profile = config.profile, "running");
-    Ok((engine, Running { stop_shards, bells, shards, readers, reader_threads, writer, writer_state, stop }))
+    Ok((engine, Running { stop_shards, bells, shards, readers: threads, writer, writer_state, stop }))
 }
 
 fn shard_thread<S: Store>(

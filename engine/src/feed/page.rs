@@ -1,6 +1,8 @@
 //! A page of the feed, read from disk.
 
-use storage::{AttemptRow, FailureRow, ReceiptRow, Store, StoreError, feed, read};
+use std::ops::ControlFlow;
+
+use storage::{AttemptRow, EndingsRow, FailureRow, ReceiptRow, Store, StoreError, feed, read};
 use uuid::Uuid;
 
 use crate::sabotage::{self, Sabotage};
@@ -52,56 +54,84 @@ impl Page {
     /// The store's.
     pub fn read(store: &impl Store, above: u64, through: u64, required: u64) -> Result<Self, StoreError> {
         let head = read::last_head(store)?.map(|(number, _)| number);
-        let deep =
-            |block: u64| head.is_some_and(|head| head + 1 >= block.saturating_add(required)) || sabotage::on(Sabotage::ToldBeforeDeep);
-        let mut page = Self { endings: Vec::new(), covered: above, more: false };
-        let mut bytes = 0;
-        let rows = feed::endings(store, above, ROWS_MAX)?;
-        let all = rows.len() < ROWS_MAX;
-        for (first, row) in rows {
-            if first > through {
-                return Ok(page);
-            }
-            let last = first + row.ids.len() as u64 - 1;
-            if let Some(block) = row.block {
-                if !feed::counts(store, first, block)? {
-                    page.covered = last.min(through);
-                    continue;
-                }
-                if !deep(block) {
-                    return Ok(page);
+        let mut reading = Reading { page: Self { endings: Vec::new(), covered: above, more: false }, bytes: 0, through, required, head };
+        // A block's row may fill the page, and one of failures is short: the first read is of one row, and each further one of twice as many.
+        let (mut next, mut rows, mut left) = (above, 1, ROWS_MAX);
+        while left > 0 {
+            let found = feed::endings(store, next, rows)?;
+            let Some((first, row)) = found.last() else { return Ok(reading.page) };
+            next = first + row.ids.len() as u64 - 1;
+            let all = found.len() < rows;
+            left -= found.len();
+            for (first, row) in found {
+                if reading.row(store, first, &row)?.is_break() {
+                    return Ok(reading.page);
                 }
             }
-            let from = first.max(page.covered + 1);
-            let room = PAGE_MAX - page.endings.len();
-            let ids: Vec<Uuid> =
-                (first..).zip(&row.ids).filter(|(at, _)| (from..=through).contains(at)).map(|(_, id)| *id).take(room).collect();
-            let ends = if row.block.is_some() { mined(store, &ids)? } else { failed(store, &ids)? };
-            // What was read belongs to the block only if that has not left the chain meanwhile.
-            if let Some(block) = row.block
-                && !feed::counts(store, first, block)?
-            {
-                page.covered = last.min(through);
-                continue;
+            if all {
+                return Ok(reading.page);
             }
-            for ((sequence, id), end) in (from..).zip(ids).zip(ends) {
-                if let Some(end) = end {
-                    bytes += ENDING_BYTES + if let End::Failed(failure) = &end { failure.reason.len() } else { 0 };
-                    if bytes > PAGE_BYTES_MAX && !page.endings.is_empty() {
-                        page.more = true;
-                        return Ok(page);
-                    }
-                    page.endings.push(Ending { sequence, id, end });
-                }
-                page.covered = sequence;
+            rows = (2 * rows).min(left);
+        }
+        reading.page.more = true;
+        Ok(reading.page)
+    }
+}
+
+/// A page as it fills.
+struct Reading {
+    page: Page,
+    /// What its endings take so far.
+    bytes: usize,
+    through: u64,
+    required: u64,
+    /// Highest block that is stored.
+    head: Option<u64>,
+}
+
+impl Reading {
+    /// Takes in the row that begins with the sequence `first`; a break says that the page is done.
+    fn row(&mut self, store: &impl Store, first: u64, row: &EndingsRow) -> Result<ControlFlow<()>, StoreError> {
+        let page = &mut self.page;
+        if first > self.through {
+            return Ok(ControlFlow::Break(()));
+        }
+        let last = first + row.ids.len() as u64 - 1;
+        if let Some(block) = row.block {
+            if !feed::counts(store, first, block)? {
+                page.covered = last.min(self.through);
+                return Ok(ControlFlow::Continue(()));
             }
-            if page.covered < last || page.endings.len() == PAGE_MAX {
-                page.more = true;
-                return Ok(page);
+            let deep = self.head.is_some_and(|head| head + 1 >= block.saturating_add(self.required));
+            if !deep && !sabotage::on(Sabotage::ToldBeforeDeep) {
+                return Ok(ControlFlow::Break(()));
             }
         }
-        page.more = !all;
-        Ok(page)
+        let from = first.max(page.covered + 1);
+        let room = PAGE_MAX - page.endings.len();
+        let wanted = |at: u64| (from..=self.through).contains(&at);
+        let ids: Vec<Uuid> = (first..).zip(&row.ids).filter(|(at, _)| wanted(*at)).map(|(_, id)| *id).take(room).collect();
+        let ends = if row.block.is_some() { mined(store, &ids)? } else { failed(store, &ids)? };
+        // What was read belongs to the block only if that has not left the chain meanwhile.
+        if let Some(block) = row.block
+            && !feed::counts(store, first, block)?
+        {
+            page.covered = last.min(self.through);
+            return Ok(ControlFlow::Continue(()));
+        }
+        for ((sequence, id), end) in (from..).zip(ids).zip(ends) {
+            if let Some(end) = end {
+                self.bytes += ENDING_BYTES + if let End::Failed(failure) = &end { failure.reason.len() } else { 0 };
+                if self.bytes > PAGE_BYTES_MAX && !page.endings.is_empty() {
+                    page.more = true;
+                    return Ok(ControlFlow::Break(()));
+                }
+                page.endings.push(Ending { sequence, id, end });
+            }
+            page.covered = sequence;
+        }
+        page.more = page.covered < last || page.endings.len() == PAGE_MAX;
+        Ok(if page.more { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
     }
 }
 
@@ -121,7 +151,7 @@ fn failed(store: &impl Store, ids: &[Uuid]) -> Result<Vec<Option<End>>, StoreErr
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::view::testing::History;
+    use crate::view::testing::{CountedStore, History};
 
     fn all(history: &History, required: u64) -> Vec<(u64, Uuid)> {
         let (mut told, mut covered) = (Vec::new(), 0);
@@ -149,6 +179,25 @@ mod tests {
         let second = Page::read(history.store(), 1, 2, 2).expect("a read");
         assert_eq!(second.endings.iter().map(|ending| ending.sequence).collect::<Vec<_>>(), [2]);
         assert_eq!((second.covered, second.more), (2, false), "what stands behind was not asked for");
+    }
+
+    #[test]
+    fn a_page_reads_what_fills_it_and_not_the_blocks_behind() {
+        let mut history = History::new();
+        let ids = history.many_bound(1, 10 * PAGE_MAX);
+        let per_page = |history: &History| {
+            let store = CountedStore::new(history.store());
+            let page = Page::read(&store, 0, u64::MAX, 1).expect("a read");
+            assert_eq!((page.endings.len(), page.more), (PAGE_MAX, true));
+            store.bytes_read()
+        };
+        let (first, others) = ids.split_at(PAGE_MAX + 1);
+        history.block(10, first);
+        let alone = per_page(&history);
+        for (number, ids) in (11..).zip(others.chunks(PAGE_MAX)) {
+            history.block(number, ids);
+        }
+        assert!(per_page(&history) <= alone + 200, "a greater height at most");
     }
 
     #[test]

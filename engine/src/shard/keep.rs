@@ -35,6 +35,14 @@ impl Kept {
         ticket
     }
 
+    /// A write has failed, and nobody can say when it will be certain what is on disk: nobody waits for it.
+    pub(super) fn unknown(&mut self) {
+        for (_, reply) in self.waiting.drain(..) {
+            // Who ordered it may have gone.
+            let _ = reply.send(Err(SubmitError::Unknown));
+        }
+    }
+
     /// Tells how the record with this ticket ended.
     pub(super) fn ended(&mut self, ticket: u64, durable: bool) {
         let Some(place) = self.waiting.iter().position(|(waiting, _)| *waiting == ticket) else { return };
@@ -42,5 +50,25 @@ impl Kept {
             // Who ordered it may have gone; it holds all the same.
             let _ = reply.send(if durable { Ok(()) } else { Err(SubmitError::Busy { retry_after_ms: RETRY_AFTER_MS }) });
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nobody_waits_for_a_disk_that_has_failed_and_who_comes_later_is_told_how_it_ends() {
+        let mut kept = Kept::default();
+        let [(first, one), (second, two), (third, three)] = [(); 3].map(|()| flume::bounded(1));
+        kept.open(first);
+        let ticket = kept.open(second);
+        kept.unknown();
+        assert_eq!([one.try_recv(), two.try_recv()], [Ok(Err(SubmitError::Unknown)), Ok(Err(SubmitError::Unknown))]);
+        let later = kept.open(third);
+        kept.ended(ticket, true);
+        assert!(three.try_recv().is_err(), "that was another's");
+        kept.ended(later, true);
+        assert_eq!(three.try_recv(), Ok(Ok(())));
     }
 }

@@ -27,6 +27,7 @@ mod placement;
 mod price;
 mod questions;
 mod run;
+mod send;
 mod sign;
 mod signing;
 mod watches;

@@ -1,40 +1,37 @@
 //! The loop of a shard: feeds events to its manager and carries out what that asks for.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-use alloy::primitives::{Address, Bytes};
+use alloy::primitives::Address;
 use flume::{Receiver, Sender};
-use netio::{Bell, Calls, Lane, Room};
+use netio::{Bell, Room};
 use storage::{Commit, Outcome as Written, Record, ShardLink, Store, WriterState, read};
 use uuid::Uuid;
 
 use super::asks::{Ask, answer};
 use super::batches::Batches;
-use super::copies::Copies;
 use super::dependents::Neighbours;
-use super::ended::ended;
 use super::follow::FollowParts;
 use super::inbox::Inbox;
 use super::keep::{KEPT_TICKET, KeepOrder, Kept};
 use super::mailbox::{Mail, Mailbox};
 use super::price::PriceDesk;
 use super::questions::Waiting;
+use super::send::{Sends, UsedLane};
 use super::signing::Signing;
 use super::watches::Watches;
-use crate::blobs::{empty_sidecar, is_empty, pooled};
-use crate::chain::{Gates, Roster};
-use crate::engine::Reservations;
+use crate::chain::Roster;
+use crate::engine::{RETRY_AFTER_MS, Reservations, SubmitError};
 use crate::feed::News;
 use crate::keys::Signer;
 use crate::metrics::Metrics;
 use crate::point::{self, Point};
 use crate::readers::Readers;
-use crate::recover::Blocked;
 use crate::sabotage::{self, Sabotage};
 use crate::txmgr::order::{Case, Done};
-use crate::txmgr::{Action, BlockEffects, Census, Counted, Event, Manager, Now, Recovered, SendEnd, Settings, Signed, Slot, Waiter};
+use crate::txmgr::{Action, BlockEffects, Census, Counted, Event, Manager, Now, Recovered, Settings, Signed, Slot, Waiter};
 
 /// Tickets of blocks; the manager's count from 1 and never get here.
 const BLOCK_TICKET: u64 = 1 << 63;
@@ -79,8 +76,8 @@ pub struct ShardParts<S: Store> {
     pub stale_blobs: Vec<Uuid>,
     /// What the disk holds of its addresses.
     pub recovered: Vec<Recovered>,
-    /// What the disk holds of its transactions that depend on others, and of those on which others depend.
-    pub blocked: Blocked,
+    /// What the disk holds of its transactions on which others depend, and how many of them.
+    pub watched: BTreeMap<Uuid, i64>,
     /// Every shard's mailbox, in order.
     pub mailboxes: Vec<Mailbox>,
     /// The follower, on shard 0.
@@ -94,7 +91,7 @@ pub struct ShardParts<S: Store> {
 /// What a shard's own tasks bring home.
 pub(super) enum Home<R: Room> {
     Event(Event),
-    Sent(usize, Lane<R>, usize, Event),
+    Sent(UsedLane<R>, Event),
     /// The address's job with this number, in the order asked.
     Signed(Address, u64, Box<Signed>),
     StoreBlock(Record, Sender<()>),
@@ -113,12 +110,7 @@ pub struct Shard<R: Room, S: Store> {
     run: usize,
     metrics: Metrics,
     batches: Batches,
-    roster: Roster,
-    gates: Gates,
-    /// The node that each leads to, and the connection; none while a request is under way.
-    lanes: Vec<Option<(usize, Lane<R>)>>,
-    copies: Option<Copies>,
-    blob_cells: bool,
+    sends: Sends<R, S>,
     prices: PriceDesk,
     pauses: Waiting<()>,
     orders: Waiting<Done>,
@@ -151,11 +143,7 @@ impl<R: Room, S: Store> Shard<R, S> {
             follow.start(&room, &parts, &gates, &home);
         }
         let mut shard = Self {
-            lanes: (0..parts.settings.lanes).map(|_| Some((0, parts.roster.lane(room.clone(), &gates, 0)))).collect(),
-            copies: parts.send_to_all.then(|| Copies::new(&room, &parts.roster, &gates, &parts.metrics)),
-            blob_cells: parts.blob_cells,
-            roster: parts.roster,
-            gates,
+            sends: Sends::new(&room, &parts, gates, &home),
             prices: parts.prices,
             manager: Manager::new(parts.settings),
             run: parts.run,
@@ -190,8 +178,12 @@ impl<R: Room, S: Store> Shard<R, S> {
         for recovered in parts.recovered {
             shard.handle(Event::Recovered(recovered));
         }
-        for event in parts.blocked.events() {
-            shard.handle(event);
+        for (dependency, count) in parts.watched {
+            shard.handle(Event::Watched(dependency, count));
+        }
+        // One shard looks at what is blocked for all of them.
+        if shard.census.0 == 0 && !sabotage::on(Sabotage::DependentsForgotten) {
+            shard.neighbours.check_dependents(None);
         }
         let now = shard.now();
         shard.manager.flush(now, &mut shard.actions);
@@ -232,9 +224,9 @@ impl<R: Room, S: Store> Shard<R, S> {
         {
             match home {
                 Home::Event(event) => self.handle(event),
-                Home::Sent(node, lane, number, event) => {
+                Home::Sent(lane, event) => {
                     point::reached(Point::Replied);
-                    self.lanes[number] = Some((node, lane));
+                    self.sends.back(lane);
                     self.handle(event);
                 }
                 Home::Signed(address, number, signed) => {
@@ -265,8 +257,13 @@ impl<R: Room, S: Store> Shard<R, S> {
     /// Looks whether the store can be written and whether the shard shall end: both stop binding and sending.
     fn health(&mut self) {
         let healthy = self.writer.healthy();
-        if healthy != std::mem::replace(&mut self.store_healthy, healthy) && !self.stopping {
-            self.handle(Event::Store { healthy });
+        if healthy != std::mem::replace(&mut self.store_healthy, healthy) {
+            if !healthy {
+                self.kept.unknown();
+            }
+            if !self.stopping {
+                self.handle(Event::Store { healthy });
+            }
         }
         if !self.stopping && self.stop.load(Ordering::Acquire) {
             self.stopping = true;
@@ -348,6 +345,11 @@ impl<R: Room, S: Store> Shard<R, S> {
                 Mail::Question(question) => question.answer(&self.manager),
                 Mail::Keep(order) => {
                     let KeepOrder { record, reply } = *order;
+                    if !self.store_healthy {
+                        // Who ordered it may have gone.
+                        let _ = reply.send(Err(SubmitError::Busy { retry_after_ms: RETRY_AFTER_MS }));
+                        continue;
+                    }
                     let ticket = self.kept.open(reply);
                     self.commit(Commit { ticket, epoch: self.epoch, records: vec![record] });
                 }
@@ -411,8 +413,8 @@ impl<R: Room, S: Store> Shard<R, S> {
                         self.home.push(Home::Event(Event::Durable { ticket }));
                     }
                 }
-                Action::Send { lane, attempts } => self.send(lane, attempts),
-                Action::SendBlobs { lane, slot, id, raw } => self.send_blobs(lane, slot, id, raw),
+                Action::Send { lane, attempts } => self.sends.send(lane, attempts),
+                Action::SendBlobs { lane, slot, id, raw } => self.sends.send_blobs(lane, slot, id, raw),
                 Action::FetchPrice => self.prices.want(),
                 Action::FetchBlobPrice => self.prices.want_blobs(),
                 Action::FetchBalance(address) => self.asks.push(Ask::Balance(address)),
@@ -425,7 +427,7 @@ impl<R: Room, S: Store> Shard<R, S> {
                 Action::Ordered { ask, result } => self.orders.answer(ask, result),
                 Action::LoadCase { id, required, finality } => self.load_case(id, required, finality),
                 Action::Tell(address, event) => self.neighbours.tell(&address, event),
-                Action::Settled(id) => self.neighbours.check_dependents(id),
+                Action::Settled(id) => self.neighbours.check_dependents(Some(id)),
                 Action::Effects(effects) => {
                     if let Some(reply) = self.block_effects.take() {
                         // The follower may have ended with the room.
@@ -446,67 +448,6 @@ impl<R: Room, S: Store> Shard<R, S> {
         }
         // The vector is kept for its memory.
         self.actions = actions;
-    }
-
-    fn send(&mut self, number: usize, attempts: Vec<(Slot, Bytes)>) {
-        let (mut node, mut lane) = self.lanes[number].take().expect("the manager sends on free lanes only");
-        let roster = self.roster.clone();
-        let current = roster.current();
-        if std::mem::replace(&mut node, current) != current {
-            lane = roster.lane(self.room.clone(), &self.gates, current);
-        }
-        if let Some(copies) = &self.copies {
-            copies.send(current, &attempts);
-        }
-        self.metrics.attempts_sent.increment(attempts.len() as u64);
-        let home = self.home.clone();
-        self.room.spawn(async move {
-            let mut calls = Calls::new();
-            for (_, raw) in &attempts {
-                calls.push_raw_transaction(raw);
-            }
-            let exchange = lane.exchange(&calls).await;
-            roster.shun(node, exchange.retry_after.unwrap_or_default());
-            let ends = attempts.iter().zip(exchange.ends).map(|((slot, raw), end)| (*slot, ended(raw, end)));
-            // What a node took that is no longer used says nothing about the one that is.
-            let left = roster.current() != node;
-            let ends = ends.map(|(slot, end)| (slot, if left { SendEnd::Ambiguous } else { end })).collect();
-            // Nor is the one that is used meant by its pause.
-            let event = Event::Sent { lane: number, ends, pause: exchange.retry_after.filter(|_| !left) };
-            home.push(Home::Sent(node, lane, number, event));
-        });
-    }
-
-    /// Reads the blobs of one transaction and sends it with them. Where they cannot be read nothing is sent, and the lane tries again.
-    fn send_blobs(&mut self, number: usize, slot: Slot, id: Uuid, raw: Bytes) {
-        let (mut node, mut lane) = self.lanes[number].take().expect("the manager sends on free lanes only");
-        let roster = self.roster.clone();
-        let current = roster.current();
-        if std::mem::replace(&mut node, current) != current {
-            lane = roster.lane(self.room.clone(), &self.gates, current);
-        }
-        let (home, readers, copies, cells) = (self.home.clone(), self.readers.clone(), self.copies.clone(), self.blob_cells);
-        self.metrics.attempts_sent.increment(1);
-        self.room.spawn(async move {
-            let Some(pooled) = whole(&readers, id, raw.clone(), cells).await else {
-                let event = Event::Sent { lane: number, ends: vec![(slot, SendEnd::BeforeSend)], pause: None };
-                home.push(Home::Sent(node, lane, number, event));
-                return;
-            };
-            if let Some(copies) = &copies {
-                copies.send(current, &[(slot, pooled.clone())]);
-            }
-            let mut calls = Calls::new();
-            calls.push_raw_transaction(&pooled);
-            drop(pooled);
-            let exchange = lane.exchange(&calls).await;
-            roster.shun(node, exchange.retry_after.unwrap_or_default());
-            let left = roster.current() != node;
-            let end = exchange.ends.into_iter().next().map_or(SendEnd::Ambiguous, |end| ended(&raw, end));
-            let ends = vec![(slot, if left { SendEnd::Ambiguous } else { end })];
-            let event = Event::Sent { lane: number, ends, pause: exchange.retry_after.filter(|_| !left) };
-            home.push(Home::Sent(node, lane, number, event));
-        });
     }
 
     fn load(&self, address: Address, after: Option<u64>, limit: usize) {
@@ -561,27 +502,6 @@ impl<R: Room, S: Store> Shard<R, S> {
             sleep.await;
             home.push(Home::Event(Event::Tick));
         });
-    }
-}
-
-/// One with its blobs as pools take it; `None` where they cannot be read.
-async fn whole<S: Store>(readers: &Readers<S>, id: Uuid, raw: Bytes, cells: bool) -> Option<Bytes> {
-    let read = readers.run(move |store| {
-        // What closes a nonce carries a blob that nobody has to keep.
-        let sidecar = if is_empty(&raw) { Some(empty_sidecar(cells)) } else { read::sidecar(store, id)? };
-        Ok::<_, storage::StoreError>(sidecar.and_then(|sidecar| pooled(&raw, &sidecar)))
-    });
-    match read.await {
-        Ok(Ok(Some(pooled))) => Some(pooled),
-        Ok(Ok(None)) => {
-            tracing::error!(%id, "the blobs of the transaction are not on disk, so it cannot be sent; trying again");
-            None
-        }
-        Ok(Err(error)) => {
-            tracing::error!(%id, %error, "the blobs of the transaction cannot be read; trying again");
-            None
-        }
-        Err(_) => None,
     }
 }
 

@@ -40,87 +40,88 @@ pub enum Unsigned {
 }
 
 impl Unsigned {
-    /// What a job asks to be signed.
+    /// What a job asks to be signed: of type 0 or 2, and of another one for what hardly any job has with it.
     #[must_use]
     pub fn of(job: &SignJob) -> Self {
-        if let Some(extras) = &job.extras {
-            return Self::with_extras(job, extras);
-        }
-        let (chain_id, nonce, gas_limit, value, input) = (job.chain_id, job.slot.nonce, job.gas, job.value, job.data.clone());
-        let to = job.to.map_or(TxKind::Create, TxKind::Call);
-        match job.fees {
-            AttemptFees::Dynamic { max_fee_per_gas, max_priority_fee_per_gas }
-            | AttemptFees::Blob { max_fee_per_gas, max_priority_fee_per_gas, .. } => Self::Dynamic(TxEip1559 {
-                chain_id,
-                nonce,
-                gas_limit,
+        let extras = job.extras.as_deref();
+        match (extras, job.fees) {
+            (Some(extras), _) if !extras.blob_hashes.is_empty() => Self::blob(job, extras),
+            (Some(extras), _) if !extras.authorizations.is_empty() => Self::set_code(job, extras),
+            (Some(extras), AttemptFees::Legacy { gas_price }) => Self::listed(job, extras, gas_price),
+            (None, AttemptFees::Legacy { gas_price }) => Self::Legacy(TxLegacy {
+                chain_id: Some(job.chain_id),
+                nonce: job.slot.nonce,
+                gas_price,
+                gas_limit: job.gas,
+                to: kind(job),
+                value: job.value,
+                input: job.data.clone(),
+            }),
+            (
+                extras,
+                AttemptFees::Dynamic { max_fee_per_gas, max_priority_fee_per_gas }
+                | AttemptFees::Blob { max_fee_per_gas, max_priority_fee_per_gas, .. },
+            ) => Self::Dynamic(TxEip1559 {
+                chain_id: job.chain_id,
+                nonce: job.slot.nonce,
+                gas_limit: job.gas,
                 max_fee_per_gas,
                 max_priority_fee_per_gas,
-                to,
-                value,
-                access_list: Default::default(),
-                input,
+                to: kind(job),
+                value: job.value,
+                access_list: extras.map(|extras| extras.access_list.clone()).unwrap_or_default(),
+                input: job.data.clone(),
             }),
-            AttemptFees::Legacy { gas_price } => {
-                Self::Legacy(TxLegacy { chain_id: Some(chain_id), nonce, gas_price, gas_limit, to, value, input })
-            }
         }
     }
 
-    /// A transaction of type 1, 2 with an access list, 3 or 4.
     #[cold]
-    fn with_extras(job: &SignJob, extras: &Extras) -> Self {
-        let (chain_id, nonce, gas_limit, value, input) = (job.chain_id, job.slot.nonce, job.gas, job.value, job.data.clone());
-        // On a chain that knows one price only, that is both.
-        let (max_fee_per_gas, max_priority_fee_per_gas) = (fee_cap(&job.fees), tip_cap(&job.fees));
-        let (access_list, kind) = (extras.access_list.clone(), job.to.map_or(TxKind::Create, TxKind::Call));
-        let to = job.to.unwrap_or_default();
-        if !extras.blob_hashes.is_empty() {
-            return Self::Blob(Box::new(TxEip4844 {
-                chain_id,
-                nonce,
-                gas_limit,
-                max_fee_per_gas,
-                max_priority_fee_per_gas,
-                to,
-                value,
-                access_list,
-                blob_versioned_hashes: extras.blob_hashes.clone(),
-                max_fee_per_blob_gas: u128::from(blob_cap(&job.fees)),
-                input,
-            }));
-        }
-        if !extras.authorizations.is_empty() {
-            let authorization_list = signed(&extras.authorizations);
-            return Self::SetCode(TxEip7702 {
-                chain_id,
-                nonce,
-                gas_limit,
-                max_fee_per_gas,
-                max_priority_fee_per_gas,
-                to,
-                value,
-                access_list,
-                authorization_list,
-                input,
-            });
-        }
-        match job.fees {
-            AttemptFees::Legacy { gas_price } => {
-                Self::Listed(Box::new(TxEip2930 { chain_id, nonce, gas_price, gas_limit, to: kind, value, access_list, input }))
-            }
-            AttemptFees::Dynamic { .. } | AttemptFees::Blob { .. } => Self::Dynamic(TxEip1559 {
-                chain_id,
-                nonce,
-                gas_limit,
-                max_fee_per_gas,
-                max_priority_fee_per_gas,
-                to: kind,
-                value,
-                access_list,
-                input,
-            }),
-        }
+    fn listed(job: &SignJob, extras: &Extras, gas_price: u128) -> Self {
+        Self::Listed(Box::new(TxEip2930 {
+            chain_id: job.chain_id,
+            nonce: job.slot.nonce,
+            gas_price,
+            gas_limit: job.gas,
+            to: kind(job),
+            value: job.value,
+            access_list: extras.access_list.clone(),
+            input: job.data.clone(),
+        }))
+    }
+
+    /// On a chain that knows one price only, that is both.
+    #[cold]
+    fn blob(job: &SignJob, extras: &Extras) -> Self {
+        Self::Blob(Box::new(TxEip4844 {
+            chain_id: job.chain_id,
+            nonce: job.slot.nonce,
+            gas_limit: job.gas,
+            max_fee_per_gas: fee_cap(&job.fees),
+            max_priority_fee_per_gas: tip_cap(&job.fees),
+            to: job.to.unwrap_or_default(),
+            value: job.value,
+            access_list: extras.access_list.clone(),
+            blob_versioned_hashes: extras.blob_hashes.clone(),
+            max_fee_per_blob_gas: u128::from(blob_cap(&job.fees)),
+            input: job.data.clone(),
+        }))
+    }
+
+    /// As with blobs, one price may be both.
+    #[cold]
+    fn set_code(job: &SignJob, extras: &Extras) -> Self {
+        Self::SetCode(TxEip7702 {
+            chain_id: job.chain_id,
+            nonce: job.slot.nonce,
+            gas_limit: job.gas,
+            max_fee_per_gas: fee_cap(&job.fees),
+            max_priority_fee_per_gas: tip_cap(&job.fees),
+            to: job.to.unwrap_or_default(),
+            value: job.value,
+            access_list: extras.access_list.clone(),
+            authorization_list: signed(&extras.authorizations),
+            input: job.data.clone(),
+        })
     }
 
     /// What is signed.
@@ -146,6 +147,10 @@ impl Unsigned {
             Self::SetCode(transaction) => encode(transaction, signature),
         }
     }
+}
+
+fn kind(job: &SignJob) -> TxKind {
+    job.to.map_or(TxKind::Create, TxKind::Call)
 }
 
 fn encode<T: SignableTransaction<Signature> + RlpEcdsaEncodableTx>(transaction: T, signature: Signature) -> (Bytes, B256) {

@@ -1,6 +1,5 @@
 //! What is refused at the door: a request that can never be mined as it is.
 
-use alloy::eips::eip4844::VERSIONED_HASH_VERSION_KZG;
 use storage::{Extras, Fees, Request};
 
 use crate::blobs::BLOBS_MAX;
@@ -46,11 +45,11 @@ fn extras_gas(extras: &Extras) -> u64 {
     AUTHORIZATION_GAS * extras.authorizations.len() as u64 + LISTED_ADDRESS_GAS * items.len() as u64 + LISTED_KEY_GAS * keys as u64
 }
 
-/// Why a request can never be mined as it is.
+/// Why a request with so many `blobs` can never be mined as it is.
 ///
 /// # Errors
 /// A sentence for the user: the value, and what to do.
-pub fn check(request: &Request, chain_id: Option<u64>, chain: Option<u64>) -> Result<(), String> {
+pub fn check(request: &Request, blobs: usize, chain_id: Option<u64>, chain: Option<u64>) -> Result<(), String> {
     if let (Some(asked), Some(chain)) = (chain_id, chain)
         && asked != chain
     {
@@ -72,10 +71,13 @@ pub fn check(request: &Request, chain_id: Option<u64>, chain: Option<u64>) -> Re
     if request.data.len() > limit {
         return Err(format!("{what} of {} bytes is longer than the {limit} that nodes take", request.data.len()));
     }
-    if let Some(extras) = &request.extras {
-        check_extras(request, extras)?;
+    if blobs > 0 {
+        check_blobs(request, blobs)?;
     } else if let Fees::Blob { max_fee_per_blob_gas, .. } = request.fees {
         return Err(format!("maxFeePerBlobGas {max_fee_per_blob_gas} without blobs: leave it out, or give blobs"));
+    }
+    if !request.authorizations().is_empty() {
+        check_authorized(request)?;
     }
     if request.to.is_none() && request.data.is_empty() {
         return Err("a transaction without `to` creates a contract and needs init code in `data`".into());
@@ -83,31 +85,12 @@ pub fn check(request: &Request, chain_id: Option<u64>, chain: Option<u64>) -> Re
     Ok(())
 }
 
-/// What is particular to transactions of types 1, 3 and 4.
-fn check_extras(request: &Request, extras: &Extras) -> Result<(), String> {
-    if extras.blob_hashes.is_empty() {
-        if let Fees::Blob { max_fee_per_blob_gas, .. } = request.fees {
-            return Err(format!("maxFeePerBlobGas {max_fee_per_blob_gas} without blobs: leave it out, or give blobs"));
-        }
-    } else {
-        check_blobs(request, extras)?;
-    }
-    if !extras.authorizations.is_empty() {
-        check_authorized(request)?;
-    }
-    Ok(())
-}
-
-/// A transaction of type 3 (EIP-4844).
-fn check_blobs(request: &Request, extras: &Extras) -> Result<(), String> {
-    let count = extras.blob_hashes.len();
+/// What is particular to a transaction of type 3 (EIP-4844).
+fn check_blobs(request: &Request, count: usize) -> Result<(), String> {
     if count > BLOBS_MAX {
         return Err(format!("blobs: {count} are over the limit of {BLOBS_MAX} for a transaction (EIP-7594): send several"));
     }
-    if let Some(hash) = extras.blob_hashes.iter().find(|hash| hash[0] != VERSIONED_HASH_VERSION_KZG) {
-        return Err(format!("blobVersionedHashes: {hash} does not begin with 01 (EIP-4844): leave them out, they are computed"));
-    }
-    if !extras.authorizations.is_empty() {
+    if !request.authorizations().is_empty() {
         return Err("blobs and an authorizationList cannot be in one transaction (EIP-4844, EIP-7702): send two".into());
     }
     if request.to.is_none() {
@@ -176,9 +159,9 @@ mod tests {
 
     #[test]
     fn gas_below_intrinsic_and_a_wrong_chain_are_refused_with_what_to_do() {
-        assert!(check(&transfer(20_999), None, Some(1)).is_err_and(|why| why.contains("20999") && why.contains("21000")));
-        assert!(check(&transfer(21_000), Some(5), Some(1)).is_err_and(|why| why.contains("chainId 5")));
-        assert!(check(&transfer(21_000), Some(1), Some(1)).is_ok());
+        assert!(check(&transfer(20_999), 0, None, Some(1)).is_err_and(|why| why.contains("20999") && why.contains("21000")));
+        assert!(check(&transfer(21_000), 0, Some(5), Some(1)).is_err_and(|why| why.contains("chainId 5")));
+        assert!(check(&transfer(21_000), 0, Some(1), Some(1)).is_ok());
     }
 
     #[test]
@@ -191,13 +174,13 @@ mod tests {
         };
         let two = |request| with(2, request);
         assert_eq!(intrinsic_gas(&two(transfer(0))), 71_000);
-        assert!(check(&two(transfer(71_000)), None, None).is_ok());
+        assert!(check(&two(transfer(71_000)), 0, None, None).is_ok());
         let priced = Request { fees: Fees::Legacy { gas_price: 7 }, ..transfer(71_000) };
-        assert!(check(&two(priced), None, None).is_err_and(|why| why.contains("gasPrice 7")));
+        assert!(check(&two(priced), 0, None, None).is_err_and(|why| why.contains("gasPrice 7")));
         let creation = Request { to: None, data: Bytes::from_static(&[1]), ..transfer(200_000) };
-        assert!(check(&two(creation), None, None).is_err_and(|why| why.contains("give `to`")));
+        assert!(check(&two(creation), 0, None, None).is_err_and(|why| why.contains("give `to`")));
         let many = with(101, transfer(16_000_000));
-        assert!(check(&many, None, None).is_err_and(|why| why.contains("101")));
+        assert!(check(&many, 0, None, None).is_err_and(|why| why.contains("101")));
     }
 
     #[test]
@@ -206,36 +189,34 @@ mod tests {
         let extras = Extras { access_list: AccessList(vec![item; 2]), ..Extras::default() };
         let listed = Request { extras: extras.boxed(), ..transfer(21_000 + 2 * 2400 + 6 * 1900) };
         assert_eq!(intrinsic_gas(&listed), 37_200);
-        assert!(check(&listed, None, None).is_ok());
+        assert!(check(&listed, 0, None, None).is_ok());
     }
 
     #[test]
     fn blobs_need_a_recipient_their_own_price_and_no_authorizations() {
-        let hash = B256::repeat_byte(1);
-        let of = |count: usize, fees| {
-            let extras = Extras { blob_hashes: vec![hash; count], ..Extras::default() };
-            Request { extras: extras.boxed(), fees, ..transfer(21_000) }
-        };
+        let of = |fees| Request { fees, ..transfer(21_000) };
         let priced = |max_fee_per_blob_gas| Fees::Blob { max_fee_per_gas: 2, max_priority_fee_per_gas: 1, max_fee_per_blob_gas };
-        assert!(check(&of(6, Fees::Market), None, None).is_ok());
-        assert!(check(&of(1, priced(1)), None, None).is_ok());
-        let refused = |request: &Request, shown: &str| {
-            let why = check(request, None, None).expect_err(shown);
+        assert!(check(&of(Fees::Market), 6, None, None).is_ok());
+        assert!(check(&of(priced(1)), 1, None, None).is_ok());
+        let refused = |request: &Request, blobs: usize, shown: &str| {
+            let why = check(request, blobs, None, None).expect_err(shown);
             assert!(why.contains(shown), "{why}");
         };
-        refused(&of(7, Fees::Market), "7 are over the limit of 6");
-        refused(&of(1, priced(0)), "maxFeePerBlobGas 0");
-        refused(&of(0, priced(9)), "maxFeePerBlobGas 9 without blobs");
-        refused(&of(1, Fees::Legacy { gas_price: 5 }), "gasPrice 5");
-        refused(&of(1, Fees::Dynamic { max_fee_per_gas: 2, max_priority_fee_per_gas: 1 }), "maxFeePerBlobGas: missing");
-        refused(&Request { to: None, data: Bytes::from_static(&[1]), gas: None, ..of(1, Fees::Market) }, "give `to`");
-        let unversioned = Extras { blob_hashes: vec![B256::ZERO], ..Extras::default() };
-        refused(&Request { extras: unversioned.boxed(), ..transfer(21_000) }, "does not begin with 01");
+        refused(&of(Fees::Market), 7, "7 are over the limit of 6");
+        refused(&of(priced(0)), 1, "maxFeePerBlobGas 0");
+        refused(&of(priced(9)), 0, "maxFeePerBlobGas 9 without blobs");
+        refused(&of(Fees::Legacy { gas_price: 5 }), 1, "gasPrice 5");
+        refused(&of(Fees::Dynamic { max_fee_per_gas: 2, max_priority_fee_per_gas: 1 }), 1, "maxFeePerBlobGas: missing");
+        refused(&Request { to: None, data: Bytes::from_static(&[1]), gas: None, ..of(Fees::Market) }, 1, "give `to`");
+        let authorization =
+            storage::Authorization { chain_id: U256::ZERO, address: Address::ZERO, nonce: 0, y_parity: 0, r: U256::ONE, s: U256::ONE };
+        let extras = Extras { authorizations: vec![authorization], ..Extras::default() };
+        refused(&Request { extras: extras.boxed(), ..transfer(46_000) }, 1, "send two");
     }
 
     #[test]
     fn a_tip_above_the_fee_cap_is_refused() {
         let fees = Fees::Dynamic { max_fee_per_gas: 1, max_priority_fee_per_gas: 2 };
-        assert!(check(&Request { fees, ..transfer(21_000) }, None, None).is_err());
+        assert!(check(&Request { fees, ..transfer(21_000) }, 0, None, None).is_err());
     }
 }

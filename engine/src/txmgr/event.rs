@@ -116,6 +116,8 @@ pub enum SendEnd {
     BeforeSend,
     /// It may have been taken: the same bytes again.
     Ambiguous,
+    /// It has no answer by a fault of its own: the same bytes again, by themselves; the lane is well.
+    LeftOpen,
 }
 
 /// A receipt as the follower reads it from a block.

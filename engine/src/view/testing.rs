@@ -1,9 +1,13 @@
 //! A store with a history, written record by record, for the tests of the reading side.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
 use alloy::primitives::{Address, B256, Bytes, U256, keccak256};
+use storage::store::Pair;
 use storage::{
-    Append, AttemptFees, AttemptRow, FailureRow, Fees, HeadRow, Options, Place, ReceiptRow, Record, Request, RocksStore, Timeline,
-    TransactionRow,
+    Append, AttemptFees, AttemptRow, Direction, FailureRow, Family, Fees, HeadRow, Options, Place, ReceiptRow, Record, Request, RocksStore,
+    Store, StoreError, Timeline, TransactionRow,
 };
 use uuid::Uuid;
 
@@ -150,4 +154,53 @@ fn bound(id: Uuid, from: u8, nonce: u64, key: Option<&str>) -> Record {
     };
     let accepted = Some((row(from, key), B256::ZERO));
     Record::Bound { id, from: History::address(from), accepted, queue_number: None, attempt }
+}
+
+/// A store that counts the bytes of the values it gives out.
+#[derive(Clone)]
+pub(crate) struct CountedStore(RocksStore, Arc<AtomicUsize>);
+
+impl CountedStore {
+    pub(crate) fn new(store: &RocksStore) -> Self {
+        Self(store.clone(), Arc::default())
+    }
+
+    /// Bytes since the last time.
+    pub(crate) fn bytes_read(&self) -> usize {
+        self.1.swap(0, Ordering::Relaxed)
+    }
+
+    fn count<'a>(&self, values: impl Iterator<Item = &'a [u8]>) {
+        self.1.fetch_add(values.map(<[u8]>::len).sum(), Ordering::Relaxed);
+    }
+}
+
+impl Store for CountedStore {
+    fn get(&self, family: Family, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
+        self.0.get(family, key).inspect(|value| self.count(value.iter().map(Vec::as_slice)))
+    }
+
+    fn get_many(&self, family: Family, keys: &[Vec<u8>]) -> Result<Vec<Option<Vec<u8>>>, StoreError> {
+        self.0.get_many(family, keys).inspect(|values| self.count(values.iter().flatten().map(Vec::as_slice)))
+    }
+
+    fn scan(&self, family: Family, from: &[u8], to: &[u8], direction: Direction, limit: usize) -> Result<Vec<Pair>, StoreError> {
+        self.0.scan(family, from, to, direction, limit).inspect(|pairs| self.count(pairs.iter().map(|(_, value)| value.as_ref())))
+    }
+
+    fn scan_keys(&self, family: Family, from: &[u8], to: &[u8], limit: usize) -> Result<Vec<Box<[u8]>>, StoreError> {
+        self.0.scan_keys(family, from, to, limit)
+    }
+
+    fn append(&self, expected: u64, records: &[Record]) -> Append {
+        self.0.append(expected, records)
+    }
+
+    fn reopen(&self) -> Result<u64, StoreError> {
+        self.0.reopen()
+    }
+
+    fn sequence(&self) -> Result<u64, StoreError> {
+        self.0.sequence()
+    }
 }

@@ -193,6 +193,10 @@ impl Store for Flaky {
         self.inner.scan(family, from, to, direction, limit)
     }
 
+    fn scan_keys(&self, family: Family, from: &[u8], to: &[u8], limit: usize) -> Result<Vec<Box<[u8]>>, StoreError> {
+        self.inner.scan_keys(family, from, to, limit)
+    }
+
     fn append(&self, expected: u64, records: &[Record]) -> Append {
         self.sizes.lock().unwrap().push(records.len());
         let fault = self.plan.lock().unwrap().pop_front().unwrap_or(Fault::None);

@@ -162,6 +162,15 @@ impl Store for MemoryStore {
         })
     }
 
+    fn scan_keys(&self, family: Family, from: &[u8], to: &[u8], limit: usize) -> Result<Vec<Box<[u8]>>, StoreError> {
+        if from >= to {
+            return Ok(Vec::new());
+        }
+        let disk = self.0.lock();
+        let range = disk.open()?.families[family as usize].range(from.to_vec()..to.to_vec());
+        Ok(range.take(limit).map(|(key, _)| key.clone().into_boxed_slice()).collect())
+    }
+
     fn append(&self, expected: u64, records: &[Record]) -> Append {
         let mut disk = self.0.lock();
         if disk.closed {

@@ -386,6 +386,7 @@ impl World {
         let clock: Clock = Arc::new(move || Duration::from_micros(now.load(Ordering::Relaxed)));
         let surroundings = Surroundings {
             store: self.store.clone(),
+            provers: readers.clone(),
             readers,
             keys: self.keys.clone(),
             signer: self.signer.clone(),

@@ -97,13 +97,11 @@ impl Manager {
                 Saved::Ordered(ordered) => self.ordered(*ordered, now, actions),
                 Saved::Failed { address, waiter } => {
                     pump.insert(address);
-                    self.settled(waiter.id, actions);
-                    actions.push(Action::Count(Counted::Failed(waiter.id)));
+                    self.failed(waiter.id, actions);
                     actions.push(Action::Count(Counted::Open(-1)));
                 }
                 Saved::Ended { slot, id } => {
-                    self.settled(id, actions);
-                    actions.push(Action::Count(Counted::Failed(id)));
+                    self.failed(id, actions);
                     self.ended(slot, id, now, actions);
                 }
                 Saved::Requeued { slot, id } => {

@@ -376,8 +376,7 @@ impl Manager {
         let Ordered { id, address, end, moves, free, ended } = ordered;
         let open = self.moved(address, moves);
         if ended {
-            actions.push(Action::Count(Counted::Failed(id)));
-            self.settled(id, actions);
+            self.failed(id, actions);
         }
         if open != 0 {
             actions.push(Action::Count(Counted::Open(open)));
@@ -407,6 +406,12 @@ impl Manager {
         if self.watched.contains(&id) {
             actions.push(Action::Settled(id));
         }
+    }
+
+    /// That it has failed is on disk.
+    pub(super) fn failed(&self, id: Uuid, actions: &mut Vec<Action>) {
+        self.settled(id, actions);
+        actions.push(Action::Count(Counted::Failed(id)));
     }
 
     /// What is final at this head has its last outcome: a success that was taken back, or a revert, counts from here on.

@@ -11,7 +11,7 @@ use super::super::balance::cost;
 use super::super::event::{Action, Counted, Now, SignJob, Slot};
 use super::super::extras::{self, extras};
 use super::super::gas_price::MarketPrice;
-use super::super::increase::{Caps, Increase, Strategy, blob_cap, fee_cap, increase};
+use super::super::increase::{Caps, Increase, Strategy, blob_cap, fee_cap, increase, replacement_minimum};
 use super::super::stage::Stage;
 use super::super::transaction::{Held, Short, Work};
 use super::Manager;
@@ -28,6 +28,15 @@ pub(super) const fn zero_fees(blobs: bool) -> AttemptFees {
     } else {
         AttemptFees::Legacy { gas_price: 0 }
     }
+}
+
+/// What replaces these attempts there: a pool takes blobs in the place of others for twice their price only.
+pub(super) fn zero_replacement(earlier: &[AttemptFees]) -> AttemptFees {
+    if !earlier.iter().any(|fees| matches!(fees, AttemptFees::Blob { .. })) {
+        return zero_fees(false);
+    }
+    let (_, _, max_fee_per_blob_gas) = replacement_minimum(earlier);
+    AttemptFees::Blob { max_fee_per_gas: 0, max_priority_fee_per_gas: 0, max_fee_per_blob_gas }
 }
 
 impl Manager {
@@ -126,7 +135,8 @@ impl Manager {
         let Some(tx) = self.get_mut(slot) else { return };
         let closing = tx.closing.is_some();
         if zero && closing && !tx.attempts.iter().any(|mark| mark.closing) {
-            self.sign_again(slot, zero_fees(blobs), closing, now, actions);
+            let fees = zero_replacement(&tx.fees());
+            self.sign_again(slot, fees, closing, now, actions);
             return;
         }
         if zero || (tx.fixed_price && !closing) {

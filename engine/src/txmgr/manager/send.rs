@@ -81,9 +81,9 @@ impl Manager {
 
     pub(super) fn sent(&mut self, lane: usize, ends: Vec<(Slot, SendEnd)>, pause: Option<Duration>, now: Now, actions: &mut Vec<Action>) {
         self.lanes[lane].busy = false;
-        let (mut again, count) = (Vec::new(), ends.len());
-        // Blobs go alone. What has no answer then may be too large for a proxy, or its blobs cannot be read: that is no fault of the lane.
-        let blobs = ends.first().and_then(|(slot, _)| self.get_mut(*slot)).is_some_and(|tx| has_blobs(&tx.raw));
+        // A node that answers anything is there: what it left open waits by itself and holds up nobody else.
+        let well = ends.iter().any(|(_, end)| matches!(end, SendEnd::Answered(..) | SendEnd::LeftOpen));
+        let mut again = Vec::new();
         for (slot, end) in ends {
             match end {
                 SendEnd::Answered(outcome, message) => self.answered(slot, &outcome, &message, now, actions),
@@ -91,11 +91,10 @@ impl Manager {
                 SendEnd::Ambiguous if sabotage::on(Sabotage::AmbiguousNonceReused) && self.get_mut(slot).is_some() => {
                     drop(self.discard(slot));
                 }
-                SendEnd::BeforeSend | SendEnd::Ambiguous => again.push(slot),
+                SendEnd::BeforeSend | SendEnd::Ambiguous | SendEnd::LeftOpen => again.push(slot),
             }
         }
-        if again.len() < count || blobs {
-            // The node answers: what it left open waits by itself and holds up nobody else.
+        if well {
             self.lanes[lane].failures = 0;
             if let Some(pause) = pause {
                 self.lanes[lane].not_before = now.elapsed + pause;

@@ -49,7 +49,7 @@ impl Change {
         request.data = self.data.clone().unwrap_or(request.data);
         request.gas = self.gas.or(request.gas);
         request.fees = self.fees.unwrap_or(request.fees);
-        check(&request, None, None).map_err(Refusal::Content)?;
+        check(&request, request.blob_hashes().len(), None, None).map_err(Refusal::Content)?;
         Ok(request)
     }
 }

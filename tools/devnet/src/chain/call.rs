@@ -1,13 +1,16 @@
 //! Runs calls that leave no trace: `eth_call` and `eth_estimateGas`, as geth runs them.
 
 use alloy::{
-    eips::{eip2930::AccessList, eip7825::MAX_TX_GAS_LIMIT_OSAKA},
-    primitives::{Address, Bytes, TxKind, U64, U128, U256},
+    eips::{eip2930::AccessList, eip4844::DATA_GAS_PER_BLOB, eip7702::SignedAuthorization, eip7825::MAX_TX_GAS_LIMIT_OSAKA},
+    primitives::{Address, B256, Bytes, TxKind, U64, U128, U256},
 };
 use alloy_evm::{EthEvmFactory, Evm, EvmEnv, EvmFactory};
 use revm::{
     context::TxEnv,
-    context_interface::result::{EVMError, ExecutionResult, HaltReason, InvalidTransaction},
+    context_interface::{
+        either::Either,
+        result::{EVMError, ExecutionResult, HaltReason, InvalidTransaction},
+    },
     database_interface::WrapDatabaseRef,
 };
 use serde::Deserialize;
@@ -38,6 +41,9 @@ pub(crate) struct CallRequest {
     data: Option<Bytes>,
     input: Option<Bytes>,
     access_list: Option<AccessList>,
+    authorization_list: Option<Vec<SignedAuthorization>>,
+    blob_versioned_hashes: Option<Vec<B256>>,
+    max_fee_per_blob_gas: Option<U128>,
 }
 
 impl CallRequest {
@@ -45,20 +51,46 @@ impl CallRequest {
         self.max_fee_per_gas.or(self.gas_price).unwrap_or_default().to()
     }
 
+    fn blob_fee_cap(&self) -> u128 {
+        self.max_fee_per_blob_gas.unwrap_or_default().to()
+    }
+
+    /// What its blobs may cost at most, wei.
+    fn blob_cost(&self) -> U256 {
+        let blobs = self.blob_versioned_hashes.as_ref().map_or(0, Vec::len);
+        U256::from(self.blob_fee_cap()).saturating_mul(U256::from(blobs as u64 * DATA_GAS_PER_BLOB))
+    }
+
+    /// EIP-2718 type by what is present, so that revm reads the same fields.
+    fn tx_type(&self) -> u8 {
+        let some = |list: Option<usize>| list.is_some_and(|length| length > 0);
+        if some(self.authorization_list.as_ref().map(Vec::len)) {
+            4
+        } else if some(self.blob_versioned_hashes.as_ref().map(Vec::len)) {
+            3
+        } else if self.max_fee_per_gas.is_some() || self.max_priority_fee_per_gas.is_some() {
+            2
+        } else {
+            u8::from(self.access_list.is_some())
+        }
+    }
+
     fn tx_env(&self, gas_limit: u64) -> TxEnv {
-        // EIP-2718 type by what is present, so that revm reads the same fields.
-        let dynamic = self.max_fee_per_gas.is_some() || self.max_priority_fee_per_gas.is_some();
-        let tx_type = if dynamic { 2 } else { u8::from(self.access_list.is_some()) };
+        let tx_type = self.tx_type();
+        let authorizations = self.authorization_list.clone().unwrap_or_default();
         TxEnv {
             tx_type,
             caller: self.from.unwrap_or_default(),
             gas_limit,
             gas_price: self.fee_cap(),
-            gas_priority_fee: dynamic.then(|| self.max_priority_fee_per_gas.unwrap_or_default().to()),
+            gas_priority_fee: (tx_type >= 2).then(|| self.max_priority_fee_per_gas.unwrap_or_default().to()),
             kind: self.to.map_or(TxKind::Create, TxKind::Call),
             value: self.value.unwrap_or_default(),
             data: self.input.clone().or_else(|| self.data.clone()).unwrap_or_default(),
             access_list: self.access_list.clone().unwrap_or_default(),
+            authorization_list: authorizations.into_iter().map(Either::Left).collect(),
+            blob_hashes: self.blob_versioned_hashes.clone().unwrap_or_default(),
+            max_fee_per_blob_gas: self.blob_fee_cap(),
             // The nonce is not checked, nor is the chain id of a call without one.
             chain_id: None,
             ..TxEnv::default()
@@ -84,7 +116,14 @@ impl Chain {
         let env = self.env(block);
         let mut high = estimate_bound(request, block, state)?;
         let attempt = |gas: u64| run(request, gas, env.clone(), state);
-        if is_transfer(request, state) && high >= TRANSFER_GAS && attempt(TRANSFER_GAS)?.is_success() {
+        let succeeds = |gas: u64| match attempt(gas) {
+            Ok(result) => Ok(result.is_success()),
+            // Below the intrinsic gas the transaction is refused rather than run.
+            Err(error) if error.message.starts_with("intrinsic gas") => Ok(false),
+            Err(error) => Err(error),
+        };
+        // Run, not assumed: what a transfer carries along costs more, even if it is not used.
+        if is_transfer(request, state) && high >= TRANSFER_GAS && succeeds(TRANSFER_GAS)? {
             return Ok(TRANSFER_GAS);
         }
         let (used, refunded) = match attempt(high)? {
@@ -92,12 +131,6 @@ impl Chain {
             ExecutionResult::Revert { output, .. } => return Err(RpcError::reverted(output)),
             ExecutionResult::Halt { reason: HaltReason::OutOfGas(_), .. } => return Err(exceeds_allowance(high)),
             ExecutionResult::Halt { reason, .. } => return Err(halted(&reason)),
-        };
-        let succeeds = |gas: u64| match attempt(gas) {
-            Ok(result) => Ok(result.is_success()),
-            // Below the intrinsic gas the transaction is refused rather than run.
-            Err(error) if error.message.starts_with("intrinsic gas") => Ok(false),
-            Err(error) => Err(error),
         };
         let mut low = used.saturating_sub(1);
         // A call may hand on at most 63/64 of its gas: this usually is the answer.
@@ -123,6 +156,9 @@ fn estimate_bound(request: &CallRequest, block: &Block, state: StateAt<'_>) -> R
         let Some(available) = account.balance.checked_sub(request.value.unwrap_or_default()) else {
             return Err(RpcError::server("insufficient funds for transfer"));
         };
+        let Some(available) = available.checked_sub(request.blob_cost()) else {
+            return Err(RpcError::server("insufficient funds for gas * price + value"));
+        };
         let allowance = available / U256::from(fee_cap);
         high = high.min(u64::try_from(allowance).unwrap_or(u64::MAX));
         if high < TRANSFER_GAS {
@@ -146,6 +182,11 @@ fn run(request: &CallRequest, gas: u64, mut env: EvmEnv, state: StateAt<'_>) -> 
     env.cfg_env.tx_chain_id_check = false;
     // A call that offers no price runs without one, as in geth.
     env.cfg_env.disable_base_fee = tx.gas_price == 0;
+    if tx.max_fee_per_blob_gas == 0
+        && let Some(blobs) = &mut env.block_env.blob_excess_gas_and_price
+    {
+        blobs.blob_gasprice = 0;
+    }
     let (caller, limit) = (tx.caller, tx.gas_limit);
     let mut evm = EthEvmFactory::default().create_evm(WrapDatabaseRef(state), env);
     match evm.transact_raw(tx) {
@@ -164,6 +205,10 @@ fn refused(invalid: &InvalidTransaction, caller: Address, gas: u64) -> RpcError 
         | InvalidTransaction::GasFloorMoreThanGasLimit { gas_floor: initial_gas, gas_limit } => {
             RpcError::server(format!("intrinsic gas too low: have {gas_limit}, want {initial_gas} (supplied gas {gas})"))
         }
+        InvalidTransaction::BlobGasPriceGreaterThanMax { block_blob_gas_price, tx_max_fee_per_blob_gas } => RpcError::server(format!(
+            "max fee per blob gas less than block blob gas fee: address {caller} blobGasFeeCap: {tx_max_fee_per_blob_gas}, \
+             blobBaseFee: {block_blob_gas_price} (supplied gas {gas})"
+        )),
         InvalidTransaction::GasPriceLessThanBasefee => {
             RpcError::server(format!("max fee per gas less than block base fee: address {caller} (supplied gas {gas})"))
         }

@@ -1,4 +1,4 @@
-//! Forty-nine cases of a pool, of receipts and of errors, the same for every node.
+//! Fifty cases of a pool, of receipts and of errors, the same for every node.
 //!
 //! A case acts on a node through JSON-RPC and returns one line: what it saw. The table beside it says what devnet shows,
 //! and where anvil shows something else, what that is; what geth shows otherwise is in a list of its own, which is short. Blocks come only when a case mines one, so that every line is the

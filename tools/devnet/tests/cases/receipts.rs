@@ -203,6 +203,29 @@ fn contracts() -> Vec<Case> {
             devnet: r#""0x5208" 3 execution reverted: no"#,
             anvil: Same,
         },
+        Case {
+            name: "an estimate has room for an access list, for authorizations and for blobs, and hardly more",
+            run: |world| {
+                let signer = world.rich("estimate extras");
+                let list = json!([{"address": Address::ZERO, "storageKeys": [B256::ZERO]}]);
+                let authorization = Authorization { chain_id: U256::from(CHAIN_ID), address: Address::repeat_byte(0x42), nonce: 0 };
+                let signature = signer.sign_hash_sync(&authorization.signature_hash()).expect("a signature");
+                let hash = format!("0x01{}", "11".repeat(31));
+                let fits = |field: &str, value: Value, least: u64| {
+                    let call = json!({"from": signer.address(), "to": Address::repeat_byte(0x43), "value": "0x1", field: value});
+                    let gas = number(&world.client.ask("eth_estimateGas", json!([call])));
+                    if gas >= least && gas * 100 <= least * 102 { "yes".to_owned() } else { format!("{gas} for {least}") }
+                };
+                format!(
+                    "access list {} authorization {} blobs {}",
+                    fits("accessList", list, 21_000 + 2_400 + 1_900),
+                    fits("authorizationList", json!([authorization.into_signed(signature)]), 21_000 + 25_000),
+                    fits("blobVersionedHashes", json!([hash]), 21_000),
+                )
+            },
+            devnet: "access list yes authorization yes blobs yes",
+            anvil: Same,
+        },
     ]
 }
 

@@ -12,7 +12,7 @@ use super::super::super::increase::{Caps, Increase, Strategy, increase};
 use super::super::super::order::{CANCELLED, Case, Change, Command, Done, Refusal, replaces};
 use super::super::super::transaction::{InFlight, Short, Updating, Work};
 use super::super::Manager;
-use super::super::reprice::zero_fees;
+use super::super::reprice::zero_replacement;
 use super::line::{changed, next_generation};
 use super::{Decision, Phase, Until};
 use crate::sabotage::{self, Sabotage};
@@ -106,7 +106,7 @@ impl Manager {
         let Some(earlier) = self.get_mut(slot).map(|tx| tx.fees()) else { return Ok(None) };
         let gas = &self.settings.gas;
         if gas.zero {
-            return Ok(Some(zero_fees(self.addresses[slot.address as usize].blobs)));
+            return Ok(Some(zero_replacement(&earlier)));
         }
         if fees != Fees::Market {
             return replaces(fees, if sabotage::on(Sabotage::UpdateTooLow) { &[] } else { &earlier }).map(Some);

@@ -119,6 +119,22 @@ fn the_nonce_of_a_blob_transaction_is_closed_by_another_one_with_an_empty_blob()
 }
 
 #[test]
+fn without_gas_prices_what_closes_the_nonce_of_blobs_bids_twice_their_price_and_no_gas() {
+    let mut desk = Desk::new(TxmgrConfig::default());
+    desk.manager.settings.gas.zero = true;
+    desk.run([
+        Event::Node { healthy: true, chain_id: Some(1) },
+        Event::BlockStored { number: 10, newest: true },
+        Event::ChainNonce(FROM, Some(7)),
+    ]);
+    let actions = desk.run([submit(carrying(0, 3), 0)]);
+    assert_eq!(attempts(&actions), [(7, blob(0, 1), false)]);
+    let first = sent_blobs(&desk.run([Event::Durable { ticket: ticket(&actions) }]));
+    let actions = desk.run([answers(&first, &Outcome::Invalid)]);
+    assert_eq!(attempts(&actions), [(7, blob(0, 2), true)]);
+}
+
+#[test]
 fn a_transaction_of_the_other_kind_waits_until_what_is_in_flight_is_final() {
     for first in [1, 0] {
         let mut desk = desk(TxmgrConfig { finality_depth: 3, ..TxmgrConfig::default() });
@@ -222,11 +238,11 @@ fn blobs_that_no_node_answers_for_hold_up_nobody_else() {
     let actions = desk.run([submit(plain, 1)]);
     assert!(sent(&desk.run([Event::Durable { ticket: ticket(&actions) }])).is_empty(), "the lane waits for the answer");
     // A proxy has refused the request for its size, or the blobs could not be read.
-    let open = |end: SendEnd| Event::Sent { lane: 0, ends: vec![(first[0].0, end)], pause: None };
-    let actions = desk.run([open(SendEnd::Ambiguous)]);
+    let open = || Event::Sent { lane: 0, ends: vec![(first[0].0, SendEnd::LeftOpen)], pause: None };
+    let actions = desk.run([open()]);
     assert_eq!(sent(&actions).len(), 1, "the next one goes at once: {actions:?}");
     desk.run([answers(&sent(&actions), &Outcome::SubmittedNew)]);
     desk.now += Duration::from_secs(1);
     assert_eq!(sent_blobs(&desk.run([Event::Tick])), first, "the same bytes again, by themselves");
-    assert!(sent_blobs(&desk.run([open(SendEnd::BeforeSend)])).is_empty(), "after a pause of their own");
+    assert!(sent_blobs(&desk.run([open()])).is_empty(), "after a pause of their own");
 }
