@@ -28,6 +28,8 @@ mod listeners;
 mod look;
 mod methods;
 pub(crate) mod params;
+mod pauses;
+mod queries;
 mod render;
 pub(crate) mod types;
 
