@@ -247,6 +247,45 @@ fn without_checking_a_nonce_means_nothing_and_with_it_a_repeat_is_no_second_tran
 }
 
 #[test]
+fn a_checked_nonce_whose_transaction_failed_before_it_was_bound_can_be_used_again() {
+    let world = world("facade.nonces = \"check\"\ntxmgr.estimate_tries = 1\n");
+    world.flow();
+    // Init code that reverts.
+    let refused_one = |nonce: &str| json!([{"from": SIGNERS[0], "data": "0x5f5ffd", "nonce": nonce}]);
+    let mut good = transfer(7);
+    for nonce in ["0x0", "0x1"] {
+        for _ in 0..12 {
+            assert_eq!(refused(&world, "eth_sendTransaction", &refused_one(nonce), &["revert"]), -32000, "it is tried each time");
+        }
+        good["nonce"] = json!(nonce);
+        let hash = eth(&world, "eth_sendTransaction", &json!([good]));
+        assert_eq!(eth(&world, "eth_getTransactionByHash", &json!([hash]))["nonce"], nonce);
+        assert_eq!(eth(&world, "eth_sendTransaction", &json!([good])), hash, "a repeat has its answer");
+        let mut other = good.clone();
+        other["value"] = json!("0x63");
+        assert_eq!(refused(&world, "eth_sendTransaction", &json!([other]), &["another body"]), -32012);
+    }
+}
+
+#[test]
+fn the_next_nonce_is_behind_what_is_bound_also_after_a_restart_at_a_node_that_has_lost_it() {
+    let mut world = world("facade.nonces = \"check\"\n");
+    // The node loses every transaction it is sent, and says nothing.
+    world.fault(&json!({"method": "eth_sendRawTransaction", "action": "cut", "count": 100_000}));
+    for value in 1..4 {
+        eth(&world, "eth_sendTransaction", &json!([transfer(value)]));
+    }
+    world.kill();
+    world.restart();
+    assert_eq!(world.node.pending(), 0);
+    assert_eq!(eth(&world, "eth_getTransactionCount", &json!([SIGNERS[0], "pending"])), "0x3");
+    // What others have put into the pool binds nothing.
+    world.node.ask("devnet_clearFaults", &json!([]));
+    world.node.ask("eth_sendRawTransaction", &json!([foreign_transfer(1, 0, STRANGER.parse().expect("an address"), U256::ONE)]));
+    assert_eq!(eth(&world, "eth_getTransactionCount", &json!([SIGNERS[1], "pending"])), "0x0");
+}
+
+#[test]
 fn a_price_that_is_given_is_kept_unless_it_is_to_be_ignored() {
     let mut priced = transfer(1);
     priced["gasPrice"] = json!("0x174876e800");

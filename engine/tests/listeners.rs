@@ -12,6 +12,9 @@ use support::node::text;
 use support::socket::Socket;
 use support::world::{SIGNERS, World, transfer};
 
+/// Init code of a contract that reverts with a selector and a number, whatever is asked.
+const REFUSER: &str = "0x60138060095f395ff363590a515160e01b5f52600760045260245ffd";
+
 /// A consumer: its connection, its subscription, and what it was told, by sequence.
 struct Consumer {
     socket: Socket,
@@ -257,15 +260,21 @@ fn a_listener_that_is_deleted_takes_its_subscriptions_along_and_its_name_begins_
     let mut old = Consumer::subscribe(&world, "orders");
     let batch = old.batch();
     assert_eq!(world.millrace().call("ptx_deleteReceiptListener", &json!(["orders"]))["result"], true);
+    let told = old.socket.notification();
+    let expected = json!({"subscription": old.subscription, "reason": "the listener \"orders\" has been deleted"});
+    assert_eq!((&told["method"], &told["params"]), (&json!("ptx_subscriptionEnded"), &expected));
     let (code, message) = old.socket.error("ptx_ack", &json!([old.subscription]));
-    assert!(code == -32602 && message.contains("has been deleted"), "{message}");
+    assert!(code == -32602 && message.contains("has ended with its listener"), "{message}");
     create(&world, &json!({"name": "orders"}));
     let mut new = Consumer::subscribe(&world, "orders");
     assert_eq!(new.batch(), batch, "from the beginning");
     let (_, message) = old.socket.error("ptx_ack", &json!([old.subscription, batch.0]));
-    assert!(message.contains("has been deleted"), "{message}");
-    assert_eq!(old.socket.call("ptx_unsubscribe", &json!([old.subscription]))["result"], true);
-    assert_eq!(old.socket.call("ptx_unsubscribe", &json!([old.subscription]))["result"], false);
+    assert!(message.contains("has ended with its listener"), "{message}");
+    assert_eq!(old.socket.call("ptx_unsubscribe", &json!([old.subscription]))["result"], false, "it has ended by itself");
+    // It has made room for another one.
+    for _ in 1..16 {
+        assert!(old.socket.call("ptx_subscribe", &json!(["receipts", "orders"]))["result"].is_string());
+    }
     new.ack();
     assert_eq!(ids.len(), 3);
 }
@@ -365,6 +374,43 @@ fn failures_are_delivered_with_their_reason() {
     let told = consumer.told.values().next().expect("told");
     assert_eq!((&told["id"], &told["success"]), (&json!(id), &json!(false)), "{told}");
     assert!(text(&told["failureMessage"]).contains("cancelled"), "{told}");
+}
+
+#[test]
+fn what_reverted_is_delivered_with_the_words_of_its_contract_or_without_where_the_node_does_not_tell() {
+    let world = world("");
+    create(&world, &json!({"name": "orders"}));
+    let deployed = world.send(&json!({"from": SIGNERS[0], "data": REFUSER, "gas": 200_000}));
+    world.node.wait_for_pending(1);
+    world.mine(1);
+    let contract = world.wait_for_status(&deployed, "confirmed")["receipt"]["contractAddress"].clone();
+    let call = || json!({"from": SIGNERS[0], "to": contract, "data": "0x00", "gas": 100_000});
+    let ids = [world.send(&call()), world.send(&transfer(1)), world.send(&call())];
+    world.node.wait_for_pending(3);
+    world.mine(1);
+    world.wait_for_confirmed_among(&ids);
+    let mut consumer = Consumer::subscribe(&world, "orders");
+    consumer.take(4);
+    let told = |consumer: &Consumer, id: &str| consumer.told.values().find(|told| told["id"] == id).expect("told").clone();
+    for id in [&ids[0], &ids[2]] {
+        let receipt = world.millrace().call("ptx_getTransactionReceipt", &json!([id]))["result"].clone();
+        assert!(receipt["revertReason"].as_str().is_some_and(|reason| reason.contains("0x590a5151")), "{receipt}");
+        let mut told = told(&consumer, id);
+        let fields = told.as_object_mut().expect("an object");
+        assert!(fields.remove("sequence").is_some() && fields.remove("id").is_some());
+        assert_eq!(told, receipt, "as it is shown elsewhere");
+    }
+    assert_eq!(told(&consumer, &ids[1]).get("revertReason"), None);
+    // A node that hangs holds up nothing.
+    world.fault(&json!({"method": "eth_call", "action": "hold", "count": 100_000}));
+    let silent = [world.send(&call()), world.send(&call())];
+    world.node.wait_for_pending(2);
+    world.mine(1);
+    consumer.take(6);
+    for id in &silent {
+        let told = told(&consumer, id);
+        assert_eq!((&told["success"], told.get("revertReason")), (&json!(false), None), "{told}");
+    }
 }
 
 #[test]

@@ -12,7 +12,7 @@ use support::error_of;
 use support::node::text;
 use support::schema;
 use support::socket::Socket;
-use support::world::World;
+use support::world::{SIGNERS, World};
 
 /// The address of the dev mnemonic that the examples pause.
 const PAUSED: &str = "0x70997970c51812dc3a010c7d01b50e0d17dc79c8";
@@ -109,6 +109,26 @@ fn every_method_has_an_example_that_works_and_fits_its_schemas() {
         if name == "ptx_sendTransaction" {
             world.wait_for_status(&text(result), "confirmed");
         }
+    }
+}
+
+#[test]
+fn a_blob_as_the_document_describes_it_is_taken_and_mined() {
+    let world = World::start("epoll", "").expect("epoll runs anywhere");
+    world.flow();
+    let document = world.millrace().call("rpc.discover", &json!([]))["result"].clone();
+    let sent = document["methods"].as_array().expect("methods").iter().find(|method| method["name"] == "ptx_sendTransaction");
+    let schema = &sent.expect("there")["params"][0]["schema"];
+    let blob = &schema["properties"]["blobs"]["items"];
+    let digits = blob["minLength"].as_u64().unwrap_or_else(|| panic!("no length: {blob}")) as usize - 2;
+    let element = format!("00{}", "a7".repeat(31));
+    let filled = format!("0x{element}{}", "0".repeat(digits - element.len()));
+    let transaction = json!({"from": SIGNERS[0], "to": PAUSED, "value": "1", "blobs": [filled]});
+    fits("a send with a blob", schema, &transaction);
+    let full = world.wait_for_status(&world.send(&transaction), "confirmed");
+    fits("its hash", &json!({"pattern": "^0x01[0-9a-f]{62}$"}), &full["blobVersionedHashes"][0]);
+    for wrong in [&filled[..filled.len() - 2], "0x"] {
+        assert!(schema::check(blob, &json!(wrong)).is_err(), "a blob that is too short does not fit");
     }
 }
 

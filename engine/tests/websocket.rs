@@ -156,6 +156,41 @@ fn blocks_are_told_to_who_subscribes_until_it_unsubscribes() {
 }
 
 #[test]
+fn so_many_clients_have_subscriptions_as_may_and_one_that_goes_makes_room() {
+    let chain = quiet_chain();
+    let node = support::node::Node::new(chain.addr());
+    let more = format!("facade.listen = \"127.0.0.1:0\"\nfacade.subscribers = 2\nnode.ws_url = \"ws://{}\"\n", chain.addr());
+    let world = World::with_node(node, &node.url(), "epoll", &more, Some(chain)).expect("epoll runs anywhere");
+    run(async {
+        let subscribe = call(1, "eth_subscribe", &json!(["newHeads"]));
+        let mut sockets = Vec::new();
+        for _ in 0..3 {
+            sockets.push(connect(world.facade(), None).await.expect("a WebSocket"));
+        }
+        for socket in &mut sockets[..2] {
+            for _ in 0..2 {
+                say(socket, &subscribe).await;
+                assert!(hear(socket).await["result"].is_string(), "a second one of the same client goes over the same connection");
+            }
+        }
+        say(&mut sockets[2], &subscribe).await;
+        let refused = hear(&mut sockets[2]).await;
+        assert_eq!(refused["error"]["code"], -32010, "{refused}");
+        assert!(text(&refused["error"]["message"]).contains("facade.subscribers"), "{refused}");
+        say(&mut sockets[2], &call(2, "eth_chainId", &json!([]))).await;
+        assert_eq!(hear(&mut sockets[2]).await["result"], "0x7a69", "all else goes on");
+        drop(sockets.remove(0));
+        loop {
+            say(&mut sockets[1], &subscribe).await;
+            if hear(&mut sockets[1]).await["result"].is_string() {
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    });
+}
+
+#[test]
 fn without_a_web_socket_of_the_node_a_subscription_is_refused_with_the_setting() {
     let world = world("");
     run(async {

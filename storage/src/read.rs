@@ -272,6 +272,18 @@ pub fn by_keys(store: &impl Store, keys: &[Vec<u8>]) -> Result<Vec<Option<(Uuid,
     decode_many(Family::Idempotency, keys, &values, codec::decode_key_entry)
 }
 
+/// The greatest idempotency key that begins with `prefix`, and the transaction it belongs to.
+///
+/// # Errors
+/// See [`StoreError`].
+pub fn last_key_with_prefix(store: &impl Store, prefix: &str) -> Result<Option<(String, Uuid)>, StoreError> {
+    let mut to = prefix.as_bytes().to_vec();
+    // 0xff occurs in no UTF-8 text.
+    to.push(0xff);
+    let pairs = store.scan(Family::Idempotency, prefix.as_bytes(), &to, Direction::Backward, 1)?;
+    pairs.first().map(key_entry).transpose()
+}
+
 /// Transactions whose idempotency key begins with `prefix`, by key, greater than `after` where it is given.
 ///
 /// # Errors
@@ -285,14 +297,13 @@ pub fn by_key_prefix(store: &impl Store, prefix: &str, after: Option<&str>, limi
     let mut to = prefix.as_bytes().to_vec();
     to.push(0xff);
     let pairs = store.scan(Family::Idempotency, &from, &to, Direction::Forward, limit)?;
-    pairs
-        .iter()
-        .map(|(key, value)| {
-            let text = String::from_utf8(key.to_vec()).map_err(|error| StoreError::corrupt(Family::Idempotency, key, error))?;
-            let (id, _) = decode(Family::Idempotency, key, value, codec::decode_key_entry)?;
-            Ok((text, id))
-        })
-        .collect()
+    pairs.iter().map(key_entry).collect()
+}
+
+fn key_entry((key, value): &Pair) -> Result<(String, Uuid), StoreError> {
+    let text = String::from_utf8(key.to_vec()).map_err(|error| StoreError::corrupt(Family::Idempotency, key, error))?;
+    let (id, _) = decode(Family::Idempotency, key, value, codec::decode_key_entry)?;
+    Ok((text, id))
 }
 
 /// The attempt whose transaction hash is `hash`.

@@ -23,7 +23,7 @@ use super::control::Order;
 use super::listeners::{self, Message};
 use super::look::Look;
 use super::methods::Args;
-use super::params::PauseEnd;
+use super::pauses::PauseEnd;
 use super::render::SigningAddress;
 use super::{Api, methods};
 use crate::engine::{Submission, SubmitError};

@@ -6,6 +6,7 @@
 use alloy::json_abi::{Error as AbiError, Event, Function};
 use alloy::primitives::{B256, Bytes, U64, keccak256};
 use alloy_dyn_abi::{EventExt, FunctionExt, JsonAbiExt};
+use netio::EpollRoom;
 use schemars::JsonSchema;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -16,8 +17,10 @@ use storage::{AbiRow, Record, Request, Store, keys};
 use super::Api;
 use super::abi::{name, told, told_one};
 use super::types::{self, Typed};
+use crate::engine::Engine;
 use crate::jsonrpc::error::{INVALID_PARAMS, RpcError};
 use crate::jsonrpc::schema;
+use crate::jsonrpc::upstream::Upstream;
 use crate::txmgr::revert;
 
 /// Most items of one ABI that is stored: the largest contracts have some hundreds.
@@ -101,16 +104,16 @@ impl Contract {
             }
             Self::DecodeCall(data) => {
                 let (selector, rest) = split(&data)?;
-                raw(decoded::<S, Function>(api, keys::FUNCTION, selector, move |function| {
+                raw(decoded::<S, Function>(&api.engine, keys::FUNCTION, selector, move |function| {
                     bounded(&function.inputs)?;
                     Some((function.signature(), told(&function.inputs, &function.abi_decode_input(&rest).ok()?)))
                 })
                 .await?)
             }
-            Self::DecodeError(data) => raw(error_of(api, &data).await?),
+            Self::DecodeError(data) => raw(error_of(&api.engine, &data).await?),
             Self::DecodeEvent(topics, data) => {
                 let selector = topics.first().map(|topic| topic.to_vec()).unwrap_or_default();
-                raw(decoded::<S, Event>(api, keys::EVENT, selector, move |event| told_event(event, &topics, &data)).await?)
+                raw(decoded::<S, Event>(&api.engine, keys::EVENT, selector, move |event| told_event(event, &topics, &data)).await?)
             }
         }
     }
@@ -139,7 +142,7 @@ async fn called<S: Store>(
     let result = api.upstream.call("eth_call", Some(&params)).await;
     let result = match result {
         Ok(result) => result,
-        Err(error) => return Err(explained(api, error).await),
+        Err(error) => return Err(explained(&api.engine, error).await),
     };
     let data: Bytes = serde_json::from_str(result.get()).map_err(RpcError::internal)?;
     let outputs = function.filter(|function| !function.outputs.is_empty()).and_then(|function| {
@@ -156,7 +159,7 @@ async fn prepared<S: Store>(api: &Api<S>, request: Request) -> Result<Prepared, 
             let params = raw([as_call(&request)])?;
             let estimate = match api.upstream.call("eth_estimateGas", Some(&params)).await {
                 Ok(estimate) => estimate,
-                Err(error) => return Err(explained(api, error).await),
+                Err(error) => return Err(explained(&api.engine, error).await),
             };
             let estimate: U64 = serde_json::from_str(estimate.get()).map_err(RpcError::internal)?;
             crate::txmgr::estimate::with_factor(estimate.to(), api.limit_factor)
@@ -167,12 +170,12 @@ async fn prepared<S: Store>(api: &Api<S>, request: Request) -> Result<Prepared, 
 }
 
 /// What a contract says to a request after a block, if it reverts; `None` where the node does not tell.
-pub(super) async fn why<S: Store>(api: &Api<S>, request: &Request, block: u64) -> Option<String> {
+pub(super) async fn why<S: Store>(engine: &Engine<S>, upstream: &Upstream<EpollRoom>, request: &Request, block: u64) -> Option<String> {
     let params = raw((as_call(request), U64::from(block))).ok()?;
-    let error = api.upstream.call("eth_call", Some(&params)).await.err()?;
+    let error = upstream.call("eth_call", Some(&params)).await.err()?;
     // A node that does not know the block any more says nothing of the contract.
     let said = said(&error)?;
-    Some(words(api, &said).await)
+    Some(words(engine, &said).await)
 }
 
 /// The bytes that a contract reverted with, in a node's error.
@@ -181,28 +184,28 @@ fn said(error: &RpcError) -> Option<Vec<u8>> {
 }
 
 /// What the contract said, if that is in the node's error, in the words of an ABI that knows it.
-async fn explained<S: Store>(api: &Api<S>, error: RpcError) -> RpcError {
+async fn explained<S: Store>(engine: &Engine<S>, error: RpcError) -> RpcError {
     match said(&error) {
-        Some(said) => RpcError { message: format!("reverted: {}", words(api, &said).await), ..error },
+        Some(said) => RpcError { message: format!("reverted: {}", words(engine, &said).await), ..error },
         None => error,
     }
 }
 
 /// What a contract said, by a stored ABI where one knows it.
-async fn words<S: Store>(api: &Api<S>, said: &[u8]) -> String {
-    match error_of(api, &Bytes::copy_from_slice(said)).await {
+async fn words<S: Store>(engine: &Engine<S>, said: &[u8]) -> String {
+    match error_of(engine, &Bytes::copy_from_slice(said)).await {
         Ok(known) => format!("{} {}", known.signature, known.data),
         Err(_) => revert::decoded(said),
     }
 }
 
 /// What a contract said when it reverted, by name.
-async fn error_of<S: Store>(api: &Api<S>, data: &Bytes) -> Result<Decoded, RpcError> {
+async fn error_of<S: Store>(engine: &Engine<S>, data: &Bytes) -> Result<Decoded, RpcError> {
     if let Some(known) = standard(data) {
         return Ok(known);
     }
     let (selector, rest) = split(data)?;
-    decoded::<S, AbiError>(api, keys::ERROR, selector, move |error| {
+    decoded::<S, AbiError>(engine, keys::ERROR, selector, move |error| {
         bounded(&error.inputs)?;
         Some((error.signature(), told(&error.inputs, &error.abi_decode_input(&rest).ok()?)))
     })
@@ -230,14 +233,14 @@ fn standard(data: &Bytes) -> Option<Decoded> {
 
 /// The first stored item with this selector that the bytes fit.
 async fn decoded<S: Store, T: DeserializeOwned>(
-    api: &Api<S>,
+    engine: &Engine<S>,
     kind: u8,
     selector: Vec<u8>,
     tell: impl Fn(&T) -> Option<(String, Value)> + Send + 'static,
 ) -> Result<Decoded, RpcError> {
     let shown = alloy::hex::encode_prefixed(&selector);
     let look = move |store: &S| storage::read::abi_items(store, kind, &selector, SAME_MAX);
-    for row in api.engine.readers().run(look).await?? {
+    for row in engine.readers().run(look).await?? {
         let Ok(item) = serde_json::from_str::<T>(&row.definition) else { continue };
         if let Some((signature, data)) = tell(&item) {
             let definition = serde_json::from_str(&row.definition).map_err(RpcError::internal)?;

@@ -48,7 +48,7 @@ impl Look {
             Found::Reverted(reverted) => {
                 let (row, request) = *reverted;
                 let mut receipt = Receipt::from(&row);
-                receipt.revert_reason = contracts::why(api, &request, row.block_number.saturating_sub(1)).await;
+                receipt.revert_reason = contracts::why(&api.engine, &api.upstream, &request, row.block_number.saturating_sub(1)).await;
                 json(Some(receipt))
             }
             Found::Open(mut view, full) => {

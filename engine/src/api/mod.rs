@@ -28,6 +28,8 @@ mod listeners;
 mod look;
 mod methods;
 pub(crate) mod params;
+mod pauses;
+mod queries;
 mod render;
 pub(crate) mod types;
 
@@ -64,7 +66,7 @@ pub struct Api<S: Store> {
     required_confirmations: u64,
     /// A gas estimate is multiplied by this.
     limit_factor: f64,
-    upstream: Upstream<EpollRoom>,
+    upstream: Rc<Upstream<EpollRoom>>,
     listeners: Rc<Listeners<S>>,
 }
 
@@ -73,9 +75,9 @@ impl<S: Store> Api<S> {
     pub fn new(config: &Config, engine: Engine<S>, metrics: Metrics, prometheus: PrometheusHandle) -> Rc<Self> {
         let limits = Limits::from(&config.api);
         let required_confirmations = config.txmgr.required_confirmations;
-        let upstream = Upstream::new(EpollRoom::new(), engine.roster().clone(), UPSTREAM_CONNECTIONS);
+        let upstream = Rc::new(Upstream::new(EpollRoom::new(), engine.roster().clone(), UPSTREAM_CONNECTIONS));
         let limit_factor = config.gas.limit_factor;
-        let listeners = Listeners::new(engine.clone(), metrics.clone());
+        let listeners = Listeners::new(engine.clone(), Rc::clone(&upstream), metrics.clone());
         Rc::new(Self { engine, metrics, prometheus, limits, required_confirmations, limit_factor, upstream, listeners })
     }
 }

@@ -12,7 +12,7 @@ use alloy::primitives::{Address, B256, Bytes, U256};
 use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::value::RawValue;
-use storage::{Direction, Extras, Fees, Request};
+use storage::{Extras, Fees, Request};
 use uuid::Uuid;
 
 use super::abi::{Wanted, read_abi};
@@ -24,8 +24,6 @@ use crate::jsonrpc::envelope::{Bounded, bounded};
 use crate::jsonrpc::error::RpcError;
 use crate::jsonrpc::quantity::{Quantity, Text, shortened};
 use crate::jsonrpc::schema;
-use crate::query::{Cursor, DEFAULT_PAGE, MAX_PAGE, Query};
-use crate::view::Status;
 
 /// Longest idempotency key, in bytes: it is stored twice and compared often; a hash or a UUID fits well.
 const MAX_IDEMPOTENCY_KEY_BYTES: usize = 256;
@@ -93,15 +91,15 @@ pub(crate) struct TransactionParams<'a> {
     pub(crate) access_list: Option<&'a RawValue>,
     /// 1 to 6 blobs of 131,072 bytes each (EIP-4844). Their commitments and proofs are computed where they are not given.
     #[serde(borrow)]
-    #[schemars(with = "Option<Vec<schema::Hex>>")]
+    #[schemars(with = "Option<Vec<schema::Blob>>")]
     pub(crate) blobs: Option<&'a RawValue>,
     /// Commitments to the blobs, 48 bytes each; verified.
     #[serde(borrow)]
-    #[schemars(with = "Option<Vec<schema::Hex>>")]
+    #[schemars(with = "Option<Vec<schema::Kzg>>")]
     pub(crate) commitments: Option<&'a RawValue>,
     /// Their proofs, beside commitments: one for each blob (EIP-4844), or 128 (EIP-7594); verified.
     #[serde(borrow)]
-    #[schemars(with = "Option<Vec<schema::Hex>>")]
+    #[schemars(with = "Option<Vec<schema::Kzg>>")]
     pub(crate) proofs: Option<&'a RawValue>,
     /// What the blobs are named by; compared with what is computed.
     #[serde(borrow)]
@@ -332,132 +330,9 @@ pub(super) fn none(params: Option<&RawValue>) -> Result<(), RpcError> {
     parse::<[(); 0]>(params.get()).map(drop).map_err(|error| RpcError::params(format!("params: {error}; this method takes none")))
 }
 
-/// `[address]`.
-pub(super) fn signing_address(params: Option<&RawValue>) -> Result<Address, RpcError> {
-    address("address", &single::<Text<'_>>(params, "[address]")?.0)
-}
-
-/// A pause as callers write it.
-#[derive(Debug, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub(super) struct PauseParams<'a> {
-    /// Signing address.
-    #[serde(borrow)]
-    #[schemars(with = "schema::Address")]
-    address: Text<'a>,
-    /// When the pause ends, ms since the Unix epoch.
-    until_ms: Option<u64>,
-    /// When the pause ends, ms from now; without either it has no end.
-    #[schemars(range(min = 1))]
-    for_ms: Option<u64>,
-}
-
-/// When a pause ends.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum PauseEnd {
-    Never,
-    /// ms since the Unix epoch.
-    AtMs(u64),
-    /// ms from now.
-    AfterMs(u64),
-}
-
-/// An address alone, or the object of an order that names it: `ptx_pauseAddress` and `ptx_resumeAddress` take both.
-fn named<'a>(params: Option<&'a RawValue>, usage: &str) -> Result<PauseParams<'a>, RpcError> {
-    let raw = single::<&RawValue>(params, usage)?;
-    if raw.get().starts_with('"') {
-        let address = single::<Text<'_>>(params, usage)?;
-        return Ok(PauseParams { address, until_ms: None, for_ms: None });
-    }
-    single(params, usage)
-}
-
-/// `ptx_resumeAddress([{address}])`, or `[address]`.
-pub(super) fn resume(params: Option<&RawValue>) -> Result<Address, RpcError> {
-    let raw = named(params, "[{address}] or [address]")?;
-    if raw.until_ms.is_some() || raw.for_ms.is_some() {
-        return Err(RpcError::params("untilMs and forMs belong to ptx_pauseAddress: a resumption has no end; leave them out"));
-    }
-    address("address", &raw.address.0)
-}
-
-/// `ptx_pauseAddress([{address, untilMs? or forMs?}])`, or `[address]` for a pause without an end.
-pub(super) fn pause(params: Option<&RawValue>) -> Result<(Address, PauseEnd), RpcError> {
-    let raw = named(params, "[{address, untilMs? or forMs?}] or [address]")?;
-    let end = match (raw.until_ms, raw.for_ms) {
-        (None, None) => PauseEnd::Never,
-        (Some(until), None) => PauseEnd::AtMs(until),
-        (None, Some(0)) => {
-            return Err(RpcError::params("forMs: 0 is no time; give at least 1, or leave it out for a pause without an end"));
-        }
-        (None, Some(time)) => PauseEnd::AfterMs(time),
-        (Some(_), Some(_)) => return Err(RpcError::params("untilMs and forMs: give one of them, or neither for a pause without an end")),
-    };
-    Ok((address("address", &raw.address.0)?, end))
-}
-
 /// `[key]`.
 pub(super) fn key(params: Option<&RawValue>) -> Result<String, RpcError> {
     idempotency_key(single::<Text<'_>>(params, "[idempotencyKey]")?.0)
-}
-
-/// A query as callers write it.
-#[derive(Debug, Default, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
-pub(super) struct QueryParams<'a> {
-    /// Only of this signing address.
-    #[serde(borrow)]
-    #[schemars(with = "Option<schema::Address>")]
-    from: Option<Text<'a>>,
-    /// Only with this status.
-    status: Option<Status>,
-    /// Only the one that has an attempt with this hash.
-    #[serde(borrow)]
-    #[schemars(with = "Option<schema::Hash>")]
-    hash: Option<Text<'a>>,
-    /// Only those whose idempotency key begins so, by key.
-    #[serde(borrow)]
-    idempotency_key_prefix: Option<Text<'a>>,
-    /// Oldest first, which is the default, or newest first.
-    sort: Option<Sort>,
-    /// Most on the page, 100 unless it is given.
-    #[schemars(range(min = 1, max = 1000))]
-    limit: Option<usize>,
-    /// Where the page before ended.
-    #[serde(borrow)]
-    cursor: Option<Text<'a>>,
-}
-
-#[derive(Debug, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-enum Sort {
-    Asc,
-    Desc,
-}
-
-/// `ptx_queryTransactions([{…}])`; without params: everything, oldest first.
-pub(super) fn query(params: Option<&RawValue>) -> Result<Query, RpcError> {
-    const USAGE: &str = "[{from?, status?, hash?, idempotencyKeyPrefix?, sort?, limit?, cursor?}]";
-    let raw = match params {
-        Some(_) => single::<QueryParams<'_>>(params, USAGE)?,
-        None => QueryParams::default(),
-    };
-    let limit = raw.limit.unwrap_or(DEFAULT_PAGE);
-    if limit == 0 || limit > MAX_PAGE {
-        return Err(RpcError::params(format!("limit: {limit} is not between 1 and {MAX_PAGE}; use the cursor for more")));
-    }
-    let hash = |text: &Text<'_>| fixed("hash", &text.0, "a transaction hash: write 0x and 64 hexadecimal digits");
-    let cursor = |text: &Text<'_>| text.0.parse::<Cursor>().map_err(|error| RpcError::params(error.to_string()));
-    Ok(Query {
-        from: raw.from.as_ref().map(|text| address("from", &text.0)).transpose()?,
-        status: raw.status,
-        pending: false,
-        hash: raw.hash.as_ref().map(hash).transpose()?.map(B256::from),
-        idempotency_key_prefix: raw.idempotency_key_prefix.map(|text| text.0.into_owned()),
-        sort: if matches!(raw.sort, Some(Sort::Desc)) { Direction::Backward } else { Direction::Forward },
-        limit,
-        cursor: raw.cursor.as_ref().map(cursor).transpose()?,
-    })
 }
 
 #[cfg(test)]
@@ -560,51 +435,5 @@ mod tests {
             assert!(error.message.contains("3 transactions") && error.message.contains("limit of 2"), "{}", error.message);
         }
         assert!(transactions(Some(&raw("[{}]")), 2).is_err());
-    }
-
-    #[test]
-    fn a_pause_has_one_end_or_none() {
-        let read = |fields: &str| pause(Some(&raw(&format!("[{{\"address\":\"{FROM}\"{fields}}}]"))));
-        assert_eq!(read("").expect("a pause").1, PauseEnd::Never);
-        assert_eq!(read(",\"untilMs\":7").expect("a pause").1, PauseEnd::AtMs(7));
-        assert_eq!(read(",\"forMs\":7").expect("a pause").1, PauseEnd::AfterMs(7));
-        for (fields, shown) in
-            [(",\"forMs\":0", "forMs: 0"), (",\"forMs\":1,\"untilMs\":1", "one of them"), (",\"for\":1", "unknown field `for`")]
-        {
-            let error = read(fields).expect_err(fields);
-            assert!(error.message.contains(shown), "{fields}: {}", error.message);
-        }
-    }
-
-    #[test]
-    fn pausing_and_resuming_take_an_address_in_the_same_shapes() {
-        for json in [format!("[\"{FROM}\"]"), format!("[{{\"address\":\"{FROM}\"}}]")] {
-            let params = raw(&json);
-            assert_eq!(resume(Some(&params)).expect("an address").to_string(), FROM);
-            assert_eq!(
-                pause(Some(&params)).map(|(address, end)| (address.to_string(), end)).expect("a pause"),
-                (FROM.to_owned(), PauseEnd::Never)
-            );
-        }
-        let timed = raw(&format!("[{{\"address\":\"{FROM}\",\"forMs\":1}}]"));
-        assert!(resume(Some(&timed)).expect_err("no end").message.contains("ptx_pauseAddress"));
-    }
-
-    #[test]
-    fn a_query_is_read_and_its_mistakes_are_named() {
-        let parsed = query(Some(&raw(r#"[{"status":"unconfirmed","sort":"desc","limit":5}]"#))).expect("a query");
-        assert_eq!((parsed.status, parsed.sort, parsed.limit), (Some(Status::Unconfirmed), Direction::Backward, 5));
-        assert_eq!(query(None).expect("a query").limit, DEFAULT_PAGE);
-        for (json, shown) in [
-            (r#"[{"stat":1}]"#, "unknown field `stat`"),
-            (r#"[{"status":"done"}]"#, "unknown variant `done`"),
-            (r#"[{"limit":0}]"#, "limit: 0"),
-            (r#"[{"limit":100000}]"#, "limit: 100000"),
-            (r#"[{"cursor":"zzz"}]"#, "cursor: "),
-            (r#"[{"hash":"0x1"}]"#, "hash: \"0x1\""),
-        ] {
-            let error = query(Some(&raw(json))).expect_err(json);
-            assert!(error.message.contains(shown), "{json}: {}", error.message);
-        }
     }
 }

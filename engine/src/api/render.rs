@@ -193,7 +193,7 @@ pub(super) struct Receipt {
     #[schemars(with = "Option<schema::Address>")]
     contract_address: Option<Address>,
     /// Where it has reverted: what the contract says to the same call after the block before, which is nearly always what it said.
-    /// Asked of the node by `ptx_getTransactionReceipt` alone.
+    /// Asked of the node by `ptx_getTransactionReceipt`, and for the batches of receipt listeners.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) revert_reason: Option<String>,
 }

@@ -22,6 +22,8 @@ pub struct FacadeConfig {
     pub bind_timeout_ms: u64,
     /// Connections to the node for what is passed on.
     pub connections: usize,
+    /// Clients that may have subscriptions at once: each has a WebSocket of its own to the node.
+    pub subscribers: usize,
 }
 
 /// What a nonce in `eth_sendTransaction` means.
@@ -56,6 +58,7 @@ impl Default for FacadeConfig {
             fees: GivenFees::default(),
             bind_timeout_ms: 8_000,
             connections: 16,
+            subscribers: 64,
         }
     }
 }

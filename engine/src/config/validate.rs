@@ -20,7 +20,7 @@ const MAX_DERIVED_KEYS: u32 = 1_000_000;
 const MAX_SHARDS: usize = 1024;
 /// Most nodes; each is asked for its head again and again.
 const MAX_NODES: usize = 32;
-/// Most connections of the facade to the node; each holds a reply in memory.
+/// Most connections of the facade to the node, of either kind; each holds a reply or a message in memory.
 const MAX_FACADE_CONNECTIONS: usize = 1024;
 /// Blocks that nodes serve in one `eth_feeHistory`.
 const MAX_HISTORY_BLOCKS: u64 = 1024;
@@ -75,6 +75,7 @@ impl Config {
         }
         findings.at_least("facade.bind_timeout_ms", facade.bind_timeout_ms, 1);
         findings.within("facade.connections", facade.connections, 1, MAX_FACADE_CONNECTIONS);
+        findings.within("facade.subscribers", facade.subscribers, 1, MAX_FACADE_CONNECTIONS);
     }
 
     fn check_node(&self, findings: &mut Findings) {

@@ -42,18 +42,24 @@ impl<S: Store> Facade<S> {
     }
 
     /// The nonce that the next transaction of an address gets: behind all that is bound, and all that waits.
+    ///
+    /// As long as the engine has had no reason to ask the chain since its start, or is asking it again, the chain is asked here, and the rule is the
+    /// one by which the engine will decide: the greater one of the chain's count at its newest block and what is bound. The node's pool has no say,
+    /// since it may have lost what is bound, or hold what others have signed.
+    ///
+    /// # Errors
+    /// A shard that is busy; a node that is needed and does not answer.
     pub(super) async fn next_nonce(&self, of: Address) -> Result<u64, RpcError> {
         let view = self.engine.address(of).await?;
-        let bound = match view.next_nonce {
+        let next = match view.next_nonce {
             Some(next) => next,
-            // Nothing was ever asked of it since the start: the node knows.
-            None => self.chain_count(of).await?,
+            None => self.chain_count(of).await?.max(view.next_nonce_at_least),
         };
-        Ok(bound + view.waiting)
+        Ok(next + view.waiting)
     }
 
     async fn chain_count(&self, of: Address) -> Result<u64, RpcError> {
-        let params = json((of, "pending"))?;
+        let params = json((of, "latest"))?;
         let count = self.upstream.call("eth_getTransactionCount", Some(&params)).await?;
         serde_json::from_str::<U64>(count.get()).map(|count| count.to()).map_err(RpcError::internal)
     }

@@ -13,7 +13,7 @@
 //! |---|---|
 //! | `eth_sendTransaction` | from a managed address. Answers once the transaction is bound and on disk. Nonce and price: `facade.nonces`, `facade.fees` |
 //! | `eth_sendRawTransaction` | passed on, unless a managed key has signed it: its nonce would collide with the engine's |
-//! | `eth_getTransactionCount` | of a managed address at `pending`: the nonce that the next transaction gets. All else is the node's |
+//! | `eth_getTransactionCount` | of a managed address at `pending`: the nonce that the next transaction gets, behind all that is bound and all that waits, whatever the node's pool holds. All else is the node's |
 //! | `eth_getTransactionByHash` | of any hash that was ever bound: what was mined, or the newest attempt, also while no node has it |
 //! | `eth_getTransactionReceipt` | of any hash that was ever bound: the receipt of what was mined, which names its own hash; `null` until then; an error with the reason if the transaction has failed for good |
 //! | what else begins with `eth_send`, `eth_sign`, `eth_resend`, `personal_` | refused: it would use keys of the node, or go past the engine |
@@ -30,6 +30,7 @@ mod sign;
 mod typed;
 
 use std::rc::Rc;
+use std::sync::Arc;
 
 use futures_util::future::join_all;
 use netio::EpollRoom;
@@ -37,7 +38,7 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 use storage::Store;
 use tokio::net::TcpListener;
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 
 use self::budget::Budget;
 use self::session::Session;
@@ -67,6 +68,8 @@ pub struct Facade<S: Store> {
     config: FacadeConfig,
     required_confirmations: u64,
     upstream: Upstream<EpollRoom>,
+    /// How many more clients may have a WebSocket of their own to the node.
+    links: Arc<Semaphore>,
 }
 
 impl<S: Store> Facade<S> {
@@ -80,6 +83,7 @@ impl<S: Store> Facade<S> {
             config: config.facade.clone(),
             required_confirmations: config.txmgr.required_confirmations,
             upstream,
+            links: Arc::new(Semaphore::new(config.facade.subscribers)),
         })
     }
 
@@ -200,7 +204,7 @@ impl<S: Store> Service for Facade<S> {
     }
 
     fn open(&self, outbox: Outbox) -> Session {
-        Session::new(outbox)
+        Session::new(outbox, Arc::clone(&self.links))
     }
 
     async fn hear(&self, session: &Session, message: &[u8]) -> Vec<u8> {

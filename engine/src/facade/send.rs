@@ -11,7 +11,7 @@ use alloy::eips::Decodable2718;
 use alloy::primitives::{Address, B256, Bytes};
 use serde::Deserialize;
 use serde_json::value::RawValue;
-use storage::{Fees, Store};
+use storage::{Fees, Store, StoreError, read};
 use tokio::time::timeout;
 
 use super::Facade;
@@ -114,9 +114,7 @@ impl<S: Store> Facade<S> {
         let (mut submission, nonce) = single::<EthTransaction<'_>>(params, "[transaction]")?.read(self.config.fees)?;
         let from = submission.request.from;
         if let (Some(nonce), GivenNonces::Check) = (nonce, self.config.nonces) {
-            let key = format!("{from:#x}/{nonce}");
-            self.check_nonce(from, nonce, &key).await?;
-            submission.idempotency_key = Some(key);
+            submission.idempotency_key = Some(self.nonce_key(from, nonce).await?);
         }
         let ended = self.engine.submit(vec![submission]).await.pop();
         let id = ended.unwrap_or(Err(crate::engine::SubmitError::Unknown))?;
@@ -134,16 +132,20 @@ impl<S: Store> Facade<S> {
         }
     }
 
-    /// A nonce that the client counts: the next one, or one it has given before, which the idempotency key then finds.
-    async fn check_nonce(&self, from: Address, nonce: u64, key: &str) -> Result<(), RpcError> {
-        let key = key.to_owned();
-        let known = self.engine.readers().run(move |store| storage::read::by_key(store, &key)).await??;
-        if known.is_some() {
-            return Ok(());
+    /// The idempotency key of a nonce that the client counts: the next one, or one it has given before, whose transaction the key then finds.
+    ///
+    /// A transaction that has failed before it was bound has used no nonce: what comes with the same one is a new transaction, with a key of its
+    /// own. So of all the keys of a nonce at most one, the last, belongs to a transaction that has taken it or will.
+    async fn nonce_key(&self, from: Address, nonce: u64) -> Result<String, RpcError> {
+        let first = format!("{from:#x}/{nonce}");
+        let look = move |store: &S| last_send(store, first);
+        let (key, sent) = self.engine.readers().run(look).await??;
+        if sent == Some(Used::Yes) {
+            return Ok(key.text());
         }
         let next = self.next_nonce(from).await?;
         if next == nonce {
-            return Ok(());
+            return Ok(if sent.is_some() { key.next() } else { key }.text());
         }
         let message = format!(
             "nonce {nonce} is not the next one of {from}, which is {next}: leave it out, or ask eth_getTransactionCount at pending"
@@ -166,6 +168,52 @@ impl<S: Store> Facade<S> {
         }
         self.upstream.call("eth_sendRawTransaction", params).await
     }
+}
+
+/// The idempotency keys of a nonce: `ADDRESS/NONCE`, and behind it the number of the try from the second one on.
+struct NonceKey {
+    first: String,
+    /// From 1.
+    attempt: u64,
+}
+
+impl NonceKey {
+    fn text(&self) -> String {
+        match self.attempt {
+            1 => self.first.clone(),
+            // As many digits as the greatest number has, so that the order of the keys is that of the tries.
+            attempt => format!("{}/{attempt:020}", self.first),
+        }
+    }
+
+    fn next(self) -> Self {
+        Self { attempt: self.attempt.saturating_add(1), ..self }
+    }
+}
+
+/// Whether a transaction has its nonce, or may get one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Used {
+    Yes,
+    /// It has failed before it was bound.
+    Never,
+}
+
+/// The last key of a nonce that a transaction has, and what became of that; the first one, where none has.
+fn last_send(store: &impl Store, first: String) -> Result<(NonceKey, Option<Used>), StoreError> {
+    let retried = read::last_key_with_prefix(store, &format!("{first}/"))?;
+    let attempt = retried.as_ref().and_then(|(key, _)| key[first.len() + 1..].parse().ok());
+    let (key, id) = match (attempt, retried) {
+        (Some(attempt), Some((_, id))) => (NonceKey { first, attempt }, Some(id)),
+        _ => {
+            let id = read::by_key(store, &first)?.map(|(id, _)| id);
+            (NonceKey { first, attempt: 1 }, id)
+        }
+    };
+    let Some(id) = id else { return Ok((key, None)) };
+    let failed = read::failures(store, &[id])?.pop().flatten().is_some();
+    let used = if failed && read::attempts(store, id)?.is_empty() { Used::Never } else { Used::Yes };
+    Ok((key, Some(used)))
 }
 
 #[cfg(test)]

@@ -6,11 +6,12 @@
 //! outbox ◄───────── the rest ┘           waits for the client: the node then waits too, or cuts the connection
 //! ```
 //!
-//! **How it fails.** A node without an address for heads (`node.ws_url`) has no subscriptions: the error says so. If the connection to the node
-//! ends, so does the client's, which then knows that it missed something.
+//! **How it fails.** A client that comes when `facade.subscribers` of them have such a WebSocket is told so. A node without an address for heads (`node.ws_url`) has no subscriptions: the error says so. If the connection to the node
+//! ends, so does the client's, which then knows that it missed something. An answer that comes when nobody waits for it any more is dropped.
 
 use std::cell::RefCell;
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use flume::{Receiver, Sender};
@@ -18,18 +19,25 @@ use futures_util::FutureExt;
 use netio::{Fault, Link, Room};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 
-use crate::jsonrpc::error::{INTERNAL, METHOD_NOT_FOUND, RpcError};
+use crate::jsonrpc::error::{INTERNAL, METHOD_NOT_FOUND, READ_RETRY_MS, RpcError};
 use crate::jsonrpc::upstream::{Upstream, unanswered};
 use crate::jsonrpc::{Outbox, Outgoing};
 
-/// Requests to the node that may wait to be written; a connection has fewer under way.
+/// Requests to the node that may wait to be written, and after how many without an answer those are forgotten for which nobody waits any more.
+/// A connection has fewer under way.
 const ASKED: usize = 64;
+
+/// Who waits for an answer, by the id of the request.
+type Open = HashMap<u64, Sender<Result<Box<RawValue>, RpcError>>>;
 
 /// What a client's WebSocket has.
 pub(crate) struct Session {
     outbox: Outbox,
+    /// Of which each link takes one.
+    links: Arc<Semaphore>,
     link: RefCell<Option<Sender<Asked>>>,
 }
 
@@ -67,8 +75,8 @@ struct Message<'a> {
 }
 
 impl Session {
-    pub(super) fn new(outbox: Outbox) -> Self {
-        Self { outbox, link: RefCell::default() }
+    pub(super) fn new(outbox: Outbox, links: Arc<Semaphore>) -> Self {
+        Self { outbox, links, link: RefCell::default() }
     }
 
     /// Asks over the client's own connection to the node.
@@ -98,6 +106,10 @@ impl Session {
         let Some(endpoint) = upstream.roster.heads(upstream.roster.current()) else {
             return Err(RpcError::new(METHOD_NOT_FOUND, "there are no subscriptions: the node has no node.ws_url"));
         };
+        let Ok(permit) = Arc::clone(&self.links).try_acquire_owned() else {
+            let message = "as many clients have subscriptions as may (facade.subscribers): try again when one of them has gone";
+            return Err(RpcError::busy(message, READ_RETRY_MS));
+        };
         let opened = Link::open(&upstream.room, endpoint, upstream.roster.limits()).await;
         let opened = opened.map_err(|fault| unanswered(&fault, "it was not asked"))?;
         // Meanwhile another subscription may have opened one.
@@ -105,7 +117,7 @@ impl Session {
         Ok(link
             .get_or_insert_with(|| {
                 let (ask, asked) = flume::bounded(ASKED);
-                upstream.room.spawn(carry(opened, asked, self.outbox.clone()));
+                upstream.room.spawn(carry(opened, permit, asked, self.outbox.clone()));
                 ask
             })
             .clone())
@@ -113,8 +125,8 @@ impl Session {
 }
 
 /// Carries messages both ways until the client or the node is gone.
-async fn carry<R: Room>(mut link: Link<R>, asked: Receiver<Asked>, outbox: Outbox) {
-    let mut open: HashMap<u64, Sender<Result<Box<RawValue>, RpcError>>> = HashMap::new();
+async fn carry<R: Room>(mut link: Link<R>, _permit: OwnedSemaphorePermit, asked: Receiver<Asked>, outbox: Outbox) {
+    let mut open = Open::new();
     let mut next = 0;
     loop {
         let heard = futures_util::select_biased! {
@@ -129,6 +141,9 @@ async fn carry<R: Room>(mut link: Link<R>, asked: Receiver<Asked>, outbox: Outbo
                         continue;
                     }
                 };
+                if open.len() >= ASKED {
+                    open.retain(|_, reply| !reply.is_disconnected());
+                }
                 open.insert(next, reply);
                 next += 1;
                 match link.say(request).await {
@@ -155,12 +170,10 @@ async fn carry<R: Room>(mut link: Link<R>, asked: Receiver<Asked>, outbox: Outbo
 }
 
 /// An answer goes to who asked, anything else to the client. False if that is gone.
-async fn pass_on(text: &str, open: &mut HashMap<u64, Sender<Result<Box<RawValue>, RpcError>>>, outbox: &Outbox) -> bool {
-    let message = serde_json::from_str::<Message<'_>>(text).ok();
-    let Some((message, reply)) = message.and_then(|message| message.id.and_then(|id| open.remove(&id)).map(|reply| (message, reply)))
-    else {
-        return outbox.send_async(Outgoing::Say(text.as_bytes().to_vec())).await.is_ok();
-    };
+async fn pass_on(text: &str, open: &mut Open, outbox: &Outbox) -> bool {
+    let answer = serde_json::from_str::<Message<'_>>(text).ok().and_then(|message| message.id.map(|id| (id, message)));
+    let Some((id, message)) = answer else { return outbox.send_async(Outgoing::Say(text.as_bytes().to_vec())).await.is_ok() };
+    let Some(reply) = open.remove(&id) else { return true };
     let answer = match message {
         Message { error: Some(error), .. } => Err(error.into()),
         Message { result: Some(result), .. } => Ok(result.to_owned()),

@@ -6,6 +6,7 @@
 
 use std::borrow::Cow;
 
+use alloy::eips::eip4844::BYTES_PER_BLOB;
 use schemars::generate::SchemaSettings;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 
@@ -58,7 +59,29 @@ text!(Address, "an address", "^0x[0-9a-fA-F]{40}$");
 text!(Hash, "32 bytes", "^0x[0-9a-fA-F]{64}$");
 text!(Hex, "bytes", "^0x([0-9a-fA-F]{2})*$");
 text!(HexQuantity, "a quantity", "^0x(0|[1-9a-f][0-9a-f]*)$");
+text!(Kzg, "a KZG commitment or proof: 48 bytes", "^0x[0-9a-fA-F]{96}$");
 text!(Id, "an id of a transaction: a UUID", "^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$");
+
+/// A text: a blob. An example of one would be longer than all else in the document, so this says how it is made.
+pub(crate) struct Blob;
+
+impl JsonSchema for Blob {
+    fn schema_name() -> Cow<'static, str> {
+        "Blob".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        let digits = 2 + 2 * BYTES_PER_BLOB;
+        json_schema!({
+            "title": "a blob: 131072 bytes",
+            "description": "4096 field elements of 32 bytes, each less than the modulus of BLS12-381: as where the first byte of each is 0 and 31 bytes of data follow. What is left is filled up with zeros.",
+            "type": "string",
+            "pattern": "^0x[0-9a-fA-F]*$",
+            "minLength": digits,
+            "maxLength": digits
+        })
+    }
+}
 
 impl JsonSchema for Text<'_> {
     fn schema_name() -> Cow<'static, str> {

@@ -44,12 +44,14 @@ impl<R: Room> Upstream<R> {
         }
         let permit = timeout(WAIT, self.permits.acquire()).await;
         let Ok(Ok(_permit)) = permit else {
-            return Err(RpcError::busy("all connections to the node are taken ; it was not asked", READ_RETRY_MS));
+            return Err(RpcError::busy("all connections to the node are taken; it was not asked", READ_RETRY_MS));
         };
         let current = self.roster.current();
         let kept = self.idle.borrow_mut().pop().filter(|(node, _)| *node == current);
         let mut lane = kept.map_or_else(|| self.roster.lane(self.room.clone(), &self.gates, current), |(_, lane)| lane);
         let end = lane.exchange(&calls).await.ends.pop();
+        // What clients ask for next, and when, nobody knows.
+        lane.rest();
         self.idle.borrow_mut().push((current, lane));
         match end {
             Some(End::Answered(Ok(result))) => Ok(result),

@@ -23,6 +23,8 @@ pub struct AddressView {
     pub place_in_line: Option<usize>,
     /// Nonce of the next bind, once the chain has told it.
     pub next_nonce: Option<u64>,
+    /// Behind everything that is bound: the next bind takes this nonce, or a greater one where the chain is ahead.
+    pub next_nonce_at_least: u64,
     /// Most transactions that may be bound and in no block, now.
     pub window: usize,
     /// The same by configuration.

@@ -9,7 +9,7 @@
 use std::sync::Arc;
 use std::time::{Duration, UNIX_EPOCH};
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use http_body_util::{BodyExt, Full};
 use hyper::body::{Body, Incoming};
 use hyper::client::conn::http1::{self, SendRequest};
@@ -18,6 +18,7 @@ use hyper::{Method, Request, Response, StatusCode};
 
 use super::end::Fault;
 use super::limits::Limits;
+use super::spare::Spare;
 use crate::room::{Room, within};
 use crate::wire::{Endpoint, dial};
 
@@ -27,15 +28,12 @@ const AGENT: &str = concat!("millrace/", env!("CARGO_PKG_VERSION"));
 /// Bytes of a body that an error message repeats.
 const DETAIL_BYTES_MAX: usize = 200;
 
-/// Memory of a long reply that a connection keeps for the next one; that of a longer reply is given back.
-const KEPT_BYTES_MAX: usize = 32 << 20;
-
 /// An open connection.
 pub(crate) struct Connection<R: Room> {
     room: R,
     endpoint: Arc<Endpoint>,
     sender: SendRequest<Full<Bytes>>,
-    room_for_reply: BytesMut,
+    spare: Spare,
 }
 
 /// A reply whose body is complete.
@@ -76,7 +74,12 @@ impl<R: Room> Connection<R> {
                 tracing::debug!("the connection to {node} ended: {error}");
             }
         });
-        Ok(Self { room: room.clone(), endpoint: Arc::clone(endpoint), sender, room_for_reply: BytesMut::new() })
+        Ok(Self { room: room.clone(), endpoint: Arc::clone(endpoint), sender, spare: Spare::default() })
+    }
+
+    /// Keeps no memory for another reply as long as the last one.
+    pub(crate) fn rest(&mut self) {
+        self.spare.give_back();
     }
 
     /// Posts `body` and reads the whole reply.
@@ -100,7 +103,7 @@ impl<R: Room> Connection<R> {
         #[cfg(feature = "points")]
         crate::points::handed_over(body).await;
         let unix_time = self.room.unix_time();
-        let room_for_reply = &mut self.room_for_reply;
+        let (room, spare) = (&self.room, &mut self.spare);
         let work = async move {
             let response = sent.await.map_err(|mut error| {
                 // hyper hands the request back if and only if its connection never took it.
@@ -109,9 +112,9 @@ impl<R: Room> Connection<R> {
                     None => broken(error.error()),
                 }
             })?;
-            read(response, limits.reply_bytes_max, unix_time, room_for_reply).await
+            read(response, limits.reply_bytes_max, unix_time, spare, || room.now()).await
         };
-        within(&self.room, limits.request_timeout, work).await.unwrap_or(Err(Broken::TimedOut))
+        within(room, limits.request_timeout, work).await.unwrap_or(Err(Broken::TimedOut))
     }
 }
 
@@ -164,13 +167,13 @@ impl HttpReply {
     }
 }
 
-/// Takes the body in. One that comes in a single piece is not copied, and a longer one is copied once, into `room`, which is used
-/// again as soon as nobody has the earlier reply any more: a block's receipts are megabytes, and fresh pages for them cost more than the copy.
+/// Takes the body in. One that comes in a single piece is not copied, and a longer one is copied once, into `spare`. `now`: the room's clock.
 pub(crate) async fn read(
     response: Response<Incoming>,
     bytes_max: usize,
     unix_time: Duration,
-    room: &mut BytesMut,
+    spare: &mut Spare,
+    now: impl FnOnce() -> Duration,
 ) -> Result<HttpReply, Broken> {
     let (head, mut body) = response.into_parts();
     let too_large = |bytes: u64| Broken::TooLarge(format!("a reply of {bytes} bytes or more, and {bytes_max} are allowed"));
@@ -179,6 +182,7 @@ pub(crate) async fn read(
         return Err(too_large(announced));
     }
     let mut whole = Bytes::new();
+    let room = &mut spare.bytes;
     room.clear();
     while let Some(frame) = body.frame().await {
         let frame = frame.map_err(|error| broken(&error))?;
@@ -199,12 +203,11 @@ pub(crate) async fn read(
         }
         room.extend_from_slice(&piece);
     }
-    if !room.is_empty() {
-        whole = room.split().freeze();
+    let copied = room.len();
+    if copied > 0 {
+        whole = spare.take();
     }
-    if whole.len() > KEPT_BYTES_MAX {
-        *room = BytesMut::new();
-    }
+    spare.settle(copied, now);
     Ok(HttpReply { status: head.status, retry_after: retry_after(&head.headers, unix_time), body: whole })
 }
 

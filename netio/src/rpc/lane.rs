@@ -67,6 +67,13 @@ impl<R: Room> Lane<R> {
         self.calls_max
     }
 
+    /// Gives back the memory that is kept for another reply as long as the last one, where nobody knows whether one will come.
+    pub fn rest(&mut self) {
+        if let Some(connection) = &mut self.connection {
+            connection.rest();
+        }
+    }
+
     /// Sends all calls, in order: as one JSON-RPC batch, or as one plain object if there is one. A node that refuses batches, or
     /// large ones, is remembered and gets several requests. The ends are in call order and as many as the calls.
     ///

@@ -38,6 +38,7 @@ mod gate;
 mod lane;
 mod limits;
 mod reply;
+pub(crate) mod spare;
 
 pub use breaker::{Admission, Breaker, BreakerLimits, Outcome, Phase};
 pub use calls::Calls;

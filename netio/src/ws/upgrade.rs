@@ -9,7 +9,7 @@ use async_tungstenite::WebSocketStream;
 use async_tungstenite::tungstenite::handshake::client::generate_key;
 use async_tungstenite::tungstenite::handshake::derive_accept_key;
 use async_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use futures_util::future::try_join;
 use hyper::client::conn::http1;
 use hyper::header::{CONNECTION, HeaderValue, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_VERSION, UPGRADE};
@@ -19,6 +19,7 @@ use tokio_util::compat::{Compat, TokioAsyncReadCompatExt};
 
 use crate::room::Room;
 use crate::rpc::connection::{self, Broken};
+use crate::rpc::spare::Spare;
 use crate::rpc::{Fault, Limits};
 use crate::wire::{Endpoint, Wire};
 
@@ -41,7 +42,7 @@ pub(super) async fn upgrade<R: Room>(room: &R, wire: Wire<R::Stream>, endpoint: 
             return accepted(&response, &key);
         }
         // The sender lives on until the body is read: hyper ends the connection with it.
-        let reply = connection::read(response, limits.reply_bytes_max, unix_time, &mut BytesMut::new()).await;
+        let reply = connection::read(response, limits.reply_bytes_max, unix_time, &mut Spare::default(), || room.now()).await;
         drop(sender);
         Err(reply.map_err(Broken::into_fault)?.refusal().concealing(endpoint))
     };

@@ -33,8 +33,8 @@ pub(super) enum Event {
     Left(Uuid),
     Started,
     Stopped,
-    /// There may be more in the feed.
-    News,
+    /// There may be more in the feed, up to this sequence.
+    News(u64),
     /// What was asked to be read; `None` if it cannot be now.
     Read(Option<Found>),
     /// Whether what was asked to be saved is on disk.
@@ -129,7 +129,8 @@ impl Delivery {
                 self.started = false;
                 None
             }
-            Event::News => {
+            // Most blocks end nothing: then nobody reads.
+            Event::News(newest) if newest > self.covered => {
                 self.news = true;
                 self.go_on()
             }
@@ -139,8 +140,8 @@ impl Delivery {
                 self.state = State::Idle;
                 self.go_on()
             }
-            // Of a rest or a reading that was cut short.
-            Event::Read(_) | Event::Tick => None,
+            // Of a rest or a reading that was cut short; and what is known already.
+            Event::Read(_) | Event::Tick | Event::News(_) => None,
         }
     }
 

@@ -13,11 +13,12 @@
 //! **Promises.** Every ending above a listener's beginning is delivered until it has been acknowledged: after a crash of either side, after
 //! `ptx_nack`, and to the next subscription when one ends. In the order of sequences, and a sequence that comes for the second time is a repeat. An
 //! acknowledgement that was answered is on disk. An ending that a reorg takes back before it was delivered is not delivered; one that was
-//! delivered before comes again with a new sequence once it has ended again.
+//! delivered before comes again with a new sequence once it has ended again. A subscription whose listener is deleted is told so, and ends.
 //!
 //! **How it fails.** A mistake is an error that changes nothing. A checkpoint that could not be saved leaves its batch in flight: acknowledge
 //! it again. A reader that is busy is asked again after a rest. A client that does not read is cut off by its connection.
 
+mod batch;
 mod delivery;
 mod render;
 mod session;
@@ -26,20 +27,22 @@ use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
-use serde_json::value::RawValue;
+use netio::EpollRoom;
 use storage::{ListenerRow, Record, Store, feed};
 use tokio::sync::RwLock;
 use tokio::task::spawn_local;
 use tokio::time::sleep;
 use uuid::Uuid;
 
-use self::delivery::{Action, Delivery, Event, Found};
+use self::batch::Read;
+use self::delivery::{Action, Delivery, Event};
 use self::render::New;
-pub(super) use self::render::{Batch, CreateParams, Listener, QueryParams};
+pub(super) use self::render::{Batch, CreateParams, Ended, Listener, QueryParams};
+use self::session::Subscriber;
 pub(super) use self::session::{Call, Message, Session};
 use crate::engine::Engine;
-use crate::feed::Page;
 use crate::jsonrpc::error::RpcError;
+use crate::jsonrpc::upstream::Upstream;
 use crate::jsonrpc::{Outbox, Outgoing};
 use crate::metrics::Metrics;
 
@@ -53,6 +56,7 @@ const LINE_MAX: usize = 16;
 /// The listeners that somebody subscribes to, and the way to all.
 pub(super) struct Listeners<S: Store> {
     engine: Engine<S>,
+    upstream: Rc<Upstream<EpollRoom>>,
     metrics: Metrics,
     open: RefCell<BTreeMap<String, Open>>,
     /// Shared by acknowledgements, which write the row of an open listener; held alone by what reads a row to write another one.
@@ -68,17 +72,15 @@ struct Open {
     /// Tells it from one that had the same name before.
     number: u64,
     delivery: Delivery,
-    subscribers: BTreeMap<Uuid, Outbox>,
+    subscribers: BTreeMap<Uuid, Subscriber>,
     saving: bool,
 }
 
-/// A batch as it was read, and its endings as JSON.
-type Read = Option<(Found, Box<RawValue>)>;
-
 impl<S: Store> Listeners<S> {
-    pub(super) fn new(engine: Engine<S>, metrics: Metrics) -> Rc<Self> {
+    pub(super) fn new(engine: Engine<S>, upstream: Rc<Upstream<EpollRoom>>, metrics: Metrics) -> Rc<Self> {
         Rc::new(Self {
             engine,
+            upstream,
             metrics,
             open: RefCell::default(),
             order: RwLock::default(),
@@ -105,24 +107,24 @@ impl<S: Store> Listeners<S> {
 
     async fn create(self: &Rc<Self>, new: New) -> Result<(), RpcError> {
         let this = Rc::clone(self);
-        by_itself(async move { this.create_alone(new).await }).await
-    }
-
-    async fn create_alone(&self, new: New) -> Result<(), RpcError> {
-        let New { name, started, above, public_only } = new;
-        let _alone = self.order.write().await;
-        let wanted = name.clone();
-        let read =
-            move |store: &S| Ok::<_, storage::StoreError>((feed::listener(store, &wanted)?, feed::listeners(store, LISTENERS_MAX)?.len()));
-        let (taken, count) = self.engine.readers().run(read).await??;
-        if taken.is_some() {
-            return Err(RpcError::params(format!("the name \"{name}\" is taken: choose another one, or delete that listener first")));
-        }
-        if count >= LISTENERS_MAX {
-            return Err(RpcError::params(format!("there are {count} listeners, which is the limit: delete one that nobody needs")));
-        }
-        let (_, now) = self.engine.new_id();
-        self.keep(&name, Some(ListenerRow { created_at: now, started, above, public_only, checkpoint: above })).await
+        by_itself(async move {
+            let New { name, started, above, public_only } = new;
+            let _alone = this.order.write().await;
+            let wanted = name.clone();
+            let read = move |store: &S| {
+                Ok::<_, storage::StoreError>((feed::listener(store, &wanted)?, feed::listeners(store, LISTENERS_MAX)?.len()))
+            };
+            let (taken, count) = this.engine.readers().run(read).await??;
+            if taken.is_some() {
+                return Err(RpcError::params(format!("the name \"{name}\" is taken: choose another one, or delete that listener first")));
+            }
+            if count >= LISTENERS_MAX {
+                return Err(RpcError::params(format!("there are {count} listeners, which is the limit: delete one that nobody needs")));
+            }
+            let (_, now) = this.engine.new_id();
+            this.keep(&name, Some(ListenerRow { created_at: now, started, above, public_only, checkpoint: above })).await
+        })
+        .await
     }
 
     async fn start(self: &Rc<Self>, name: &str, started: bool) -> Result<(), RpcError> {
@@ -143,7 +145,10 @@ impl<S: Store> Listeners<S> {
             let _alone = this.order.write().await;
             this.row(&name).await?;
             this.keep(&name, None).await?;
-            this.open.borrow_mut().remove(&name);
+            let ended = this.open.borrow_mut().remove(&name);
+            for (id, subscriber) in ended.into_iter().flat_map(|open| open.subscribers) {
+                subscriber.end(id, &name);
+            }
             if this.measured.borrow().contains(&name) {
                 this.metrics.listener_lag.of(&name).set(0.0);
             }
@@ -172,21 +177,21 @@ impl<S: Store> Listeners<S> {
     }
 
     /// A new subscription, which is delivered to once it has [joined](Self::join).
-    async fn subscribe(self: &Rc<Self>, name: &str, id: Uuid, outbox: Outbox) -> Result<(), RpcError> {
+    async fn subscribe(self: &Rc<Self>, name: &str, id: Uuid, subscriber: Subscriber) -> Result<(), RpcError> {
         let (this, name) = (Rc::clone(self), name.to_owned());
         by_itself(async move {
             // Alone: an acknowledgement under way would make the row that is read an old one.
             let _alone = this.order.write().await;
             let row = this.row(&name).await?;
-            if outbox.is_disconnected() {
+            if subscriber.outbox.is_disconnected() {
                 return Err(RpcError::internal("the connection has ended"));
             }
-            this.enter(&name, row, id, outbox)
+            this.enter(&name, row, id, subscriber)
         })
         .await
     }
 
-    fn enter(self: &Rc<Self>, name: &str, row: ListenerRow, id: Uuid, outbox: Outbox) -> Result<(), RpcError> {
+    fn enter(self: &Rc<Self>, name: &str, row: ListenerRow, id: Uuid, subscriber: Subscriber) -> Result<(), RpcError> {
         let mut all = self.open.borrow_mut();
         let open = all.entry(name.to_owned()).or_insert_with(|| {
             self.opened.set(self.opened.get() + 1);
@@ -198,14 +203,17 @@ impl<S: Store> Listeners<S> {
                 "\"{name}\" has {LINE_MAX} subscriptions, which is the limit: one is delivered to, and the others stand in line"
             )));
         }
-        open.subscribers.insert(id, outbox);
+        open.subscribers.insert(id, subscriber);
         drop(all);
         self.listen();
         Ok(())
     }
 
     fn join(self: &Rc<Self>, name: &str, id: Uuid) {
-        self.with(name, None, |open| open.subscribers.contains_key(&id).then(|| open.delivery.handle(Event::Joined(id))).flatten());
+        self.with(name, None, |open| {
+            open.subscribers.get_mut(&id)?.joined = true;
+            open.delivery.handle(Event::Joined(id))
+        });
     }
 
     /// A subscription ends.
@@ -227,20 +235,17 @@ impl<S: Store> Listeners<S> {
             (open.number, action)
         };
         let Action::Save(checkpoint) = action else { return Ok(()) };
-        let (reply, saved) = flume::bounded(1);
         let (this, name) = (Rc::clone(self), name.to_owned());
-        // On its own: whoever acknowledges may go away meanwhile.
-        spawn_local(async move {
+        by_itself(async move {
             let kept = this.save(&name, number, checkpoint).await;
             this.with(&name, Some(number), |open| {
                 open.saving = false;
                 open.delivery.handle(Event::Saved(kept.is_ok()))
             });
             this.close_unused(&name);
-            // Whoever acknowledged may have gone.
-            let _ = reply.send(kept);
-        });
-        saved.recv_async().await.map_err(RpcError::internal)?
+            kept
+        })
+        .await
     }
 
     async fn save(&self, name: &str, number: u64, checkpoint: u64) -> Result<(), RpcError> {
@@ -280,11 +285,9 @@ impl<S: Store> Listeners<S> {
         let (this, name) = (Rc::clone(self), name.to_owned());
         match action {
             Action::Read { above, through } => {
-                let required = self.engine.required_confirmations();
                 spawn_local(async move {
-                    let read =
-                        this.engine.readers().run(move |store| Page::read(store, above, through, required).map(|page| batch(&page))).await;
-                    this.came(&name, number, read.ok().and_then(Result::ok).flatten());
+                    let read = batch::read(&this.engine, &this.upstream, above, through).await;
+                    this.came(&name, number, read);
                 });
             }
             Action::Rest(pause) => {
@@ -299,20 +302,16 @@ impl<S: Store> Listeners<S> {
     }
 
     /// A batch was read: it goes out if it is still wanted, and is forgotten.
-    fn came(self: &Rc<Self>, name: &str, number: u64, read: Read) {
+    fn came(self: &Rc<Self>, name: &str, number: u64, read: Option<Read>) {
         let (found, receipts) = read.unzip();
         self.with(name, Some(number), |open| {
             let action = open.delivery.handle(Event::Read(found));
             let Some(Action::Send(to)) = action else { return action };
-            let (Some(outbox), Some(receipts), Some(last)) = (open.subscribers.get(&to), receipts, found.and_then(|found| found.last))
-            else {
-                return None;
-            };
-            let (outbox, said) = (outbox.clone(), render::notification(to, last, &receipts));
-            spawn_local(async move {
-                // A connection that has ended takes its subscriptions along.
-                let _ = outbox.send_async(Outgoing::Say(said)).await;
-            });
+            if let (Some(subscriber), Some(receipts), Some(last)) =
+                (open.subscribers.get(&to), receipts, found.and_then(|found| found.last))
+            {
+                say(&subscriber.outbox, render::notification(to, last, &receipts));
+            }
             None
         });
     }
@@ -334,13 +333,16 @@ impl<S: Store> Listeners<S> {
         spawn_local(async move {
             while news.changed().await.is_ok() {
                 let Some(this) = listeners.upgrade() else { return };
-                let names: Vec<String> = this.open.borrow().keys().cloned().collect();
-                if names.is_empty() {
+                if this.open.borrow().is_empty() {
                     this.listening.set(false);
                     return;
                 }
+                // One look for all of them. Where the reader is busy each looks for itself.
+                let newest =
+                    this.engine.readers().run(|store| feed::last_ending(store)).await.ok().and_then(Result::ok).unwrap_or(u64::MAX);
+                let names: Vec<String> = this.open.borrow().keys().cloned().collect();
                 for name in names {
-                    this.with(&name, None, |open| open.delivery.handle(Event::News));
+                    this.with(&name, None, |open| open.delivery.handle(Event::News(newest)));
                 }
             }
         });
@@ -371,10 +373,13 @@ async fn by_itself<T: 'static>(work: impl Future<Output = Result<T, RpcError>> +
     spawn_local(work).await.map_err(RpcError::internal)?
 }
 
-/// A page as it is delivered; `None` if it cannot be written as JSON.
-fn batch(page: &Page) -> Read {
-    let found = Found { last: page.endings.last().map(|ending| ending.sequence), covered: page.covered, more: page.more };
-    render::receipts(page).map(|receipts| (found, receipts)).inspect_err(|error| tracing::error!(%error, "a batch cannot be written")).ok()
+/// Puts a message behind what the connection is told already.
+fn say(outbox: &Outbox, said: Vec<u8>) {
+    let outbox = outbox.clone();
+    spawn_local(async move {
+        // A connection that has ended takes its subscriptions along.
+        let _ = outbox.send_async(Outgoing::Say(said)).await;
+    });
 }
 
 fn deleted(name: &str) -> RpcError {

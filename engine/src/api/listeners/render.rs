@@ -6,6 +6,7 @@ use serde_json::value::RawValue;
 use storage::ListenerRow;
 use uuid::Uuid;
 
+use super::batch::{Reasons, reverted};
 use crate::api::render::Receipt;
 use crate::feed::{End, Ending, Page};
 use crate::jsonrpc::error::RpcError;
@@ -152,6 +153,15 @@ struct BatchResult<'a> {
     receipts: &'a RawValue,
 }
 
+/// What `ptx_subscriptionEnded` brings as `params`: nothing more comes, and the subscription takes no acknowledgement.
+#[derive(JsonSchema, Serialize)]
+pub(crate) struct Ended {
+    #[schemars(with = "schema::Id")]
+    subscription: Uuid,
+    /// Why it has ended.
+    reason: String,
+}
+
 /// How a transaction ended: its receipt as `ptx_getTransactionReceipt` gives it, or why it failed.
 #[derive(JsonSchema, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -174,10 +184,15 @@ enum EndObject {
     },
 }
 
-impl From<&Ending> for EndedReceipt {
-    fn from(ending: &Ending) -> Self {
+impl EndedReceipt {
+    fn new(ending: &Ending, reasons: &Reasons) -> Self {
         let end = match &ending.end {
-            End::Mined(row) => EndObject::Mined(Box::new(Receipt::from(&**row))),
+            End::Mined(row) => {
+                let said = reverted(ending.id, &ending.end).and_then(|reverted| reasons.get(&reverted).cloned().flatten());
+                let mut receipt = Receipt::from(&**row);
+                receipt.revert_reason = said;
+                EndObject::Mined(Box::new(receipt))
+            }
             End::Failed(row) => EndObject::Failed { success: false, failure_message: row.reason.clone() },
         };
         Self { sequence: ending.sequence, id: ending.id, end }
@@ -185,20 +200,28 @@ impl From<&Ending> for EndedReceipt {
 }
 
 /// The endings of a page as they are delivered.
-pub(super) fn receipts(page: &Page) -> serde_json::Result<Box<RawValue>> {
-    serde_json::value::to_raw_value(&page.endings.iter().map(EndedReceipt::from).collect::<Vec<_>>())
+pub(super) fn receipts(page: &Page, reasons: &Reasons) -> serde_json::Result<Box<RawValue>> {
+    serde_json::value::to_raw_value(&page.endings.iter().map(|ending| EndedReceipt::new(ending, reasons)).collect::<Vec<_>>())
 }
 
 /// A batch as a message.
 pub(super) fn notification(subscription: Uuid, batch_id: u64, receipts: &RawValue) -> Vec<u8> {
+    message("ptx_subscription", Batch { subscription, result: BatchResult { batch_id, receipts } })
+}
+
+/// The end of a subscription, as a message.
+pub(super) fn ended(subscription: Uuid, reason: String) -> Vec<u8> {
+    message("ptx_subscriptionEnded", Ended { subscription, reason })
+}
+
+fn message(method: &'static str, params: impl Serialize) -> Vec<u8> {
     #[derive(Serialize)]
-    struct Notification<'a> {
+    struct Notification<T> {
         jsonrpc: &'static str,
         method: &'static str,
-        params: Batch<'a>,
+        params: T,
     }
-    let params = Batch { subscription, result: BatchResult { batch_id, receipts } };
-    let notification = Notification { jsonrpc: "2.0", method: "ptx_subscription", params };
+    let notification = Notification { jsonrpc: "2.0", method, params };
     serde_json::to_vec(&notification).expect("these types have string keys, and a Vec takes every byte")
 }
 
@@ -220,7 +243,7 @@ mod tests {
         let failed = Uuid::from_u128(9);
         let failure = FailureRow { reason: "no".into(), failed_at: 3 };
         page.endings.push(Ending { sequence: 4, id: failed, end: End::Failed(failure) });
-        let said = notification(Uuid::nil(), 4, &receipts(&page).expect("JSON"));
+        let said = notification(Uuid::nil(), 4, &receipts(&page, &Reasons::new()).expect("JSON"));
         let mut said: Value = serde_json::from_slice(&said).expect("JSON");
         assert_eq!((&said["method"], &said["params"]["subscription"]), (&json!("ptx_subscription"), &json!(Uuid::nil())));
         let mut told = said["params"]["result"].take();

@@ -8,8 +8,8 @@ use serde_json::value::RawValue;
 use storage::Store;
 use uuid::Uuid;
 
-use super::Listeners;
-use super::render::{CreateParams, New, QueryParams, name};
+use super::render::{CreateParams, New, QueryParams, ended, name};
+use super::{Listeners, say};
 use crate::api::params;
 use crate::jsonrpc::Outbox;
 use crate::jsonrpc::error::{METHOD_NOT_FOUND, RpcError};
@@ -22,8 +22,34 @@ const SUBSCRIPTIONS_MAX: usize = 16;
 pub(crate) struct Session<S: Store> {
     listeners: Rc<Listeners<S>>,
     outbox: Outbox,
-    /// Each, and the listener it is to.
-    subscriptions: RefCell<Vec<(Uuid, String)>>,
+    subscriptions: Subscriptions,
+}
+
+/// The subscriptions of a WebSocket: each, and the listener it is to.
+type Subscriptions = Rc<RefCell<Vec<(Uuid, String)>>>;
+
+/// A subscription as its listener knows it.
+pub(super) struct Subscriber {
+    pub(super) outbox: Outbox,
+    /// All that its connection has.
+    among: Subscriptions,
+    /// It has been answered, and is delivered to.
+    pub(super) joined: bool,
+}
+
+impl Subscriber {
+    /// Its listener has been deleted.
+    pub(super) fn end(self, id: Uuid, listener: &str) {
+        self.among.borrow_mut().retain(|(other, _)| *other != id);
+        // One that its client does not know of yet is told behind its answer.
+        if self.joined {
+            tell_end(&self.outbox, id, listener);
+        }
+    }
+}
+
+fn tell_end(outbox: &Outbox, id: Uuid, listener: &str) {
+    say(outbox, ended(id, format!("the listener \"{listener}\" has been deleted")));
 }
 
 /// One message of a WebSocket: what it subscribes to is delivered once it has been answered, behind that answer.
@@ -33,8 +59,8 @@ pub(in crate::api) struct Message<'a, S: Store> {
 }
 
 impl<S: Store> Session<S> {
-    pub(in crate::api) const fn new(listeners: Rc<Listeners<S>>, outbox: Outbox) -> Self {
-        Self { listeners, outbox, subscriptions: RefCell::new(Vec::new()) }
+    pub(in crate::api) fn new(listeners: Rc<Listeners<S>>, outbox: Outbox) -> Self {
+        Self { listeners, outbox, subscriptions: Subscriptions::default() }
     }
 
     /// A message has come.
@@ -51,7 +77,8 @@ impl<S: Store> Session<S> {
         let id = self.listeners.new_id();
         // It counts from now on, and ends with the session.
         self.subscriptions.borrow_mut().push((id, listener.to_owned()));
-        let entered = self.listeners.subscribe(listener, id, self.outbox.clone()).await;
+        let subscriber = Subscriber { outbox: self.outbox.clone(), among: Rc::clone(&self.subscriptions), joined: false };
+        let entered = self.listeners.subscribe(listener, id, subscriber).await;
         if entered.is_err() {
             self.subscriptions.borrow_mut().retain(|(other, _)| *other != id);
         }
@@ -72,7 +99,9 @@ impl<S: Store> Session<S> {
         let subscriptions = self.subscriptions.borrow();
         let found = subscriptions.iter().find(|(other, _)| *other == id);
         found.map(|(_, listener)| listener.clone()).ok_or_else(|| {
-            RpcError::params(format!("subscription: {id} is none of this connection; give what ptx_subscribe returned on it"))
+            RpcError::params(format!(
+                "subscription: {id} is none of this connection, or has ended with its listener; give what ptx_subscribe returned on it"
+            ))
         })
     }
 }
@@ -95,7 +124,11 @@ impl<S: Store> Message<'_, S> {
     /// The answer is there: what was subscribed to is delivered from now on.
     pub(in crate::api) fn answered(self) {
         for (id, listener) in self.subscribed.into_inner() {
-            self.session.listeners.join(&listener, id);
+            if self.session.listener(id).is_ok() {
+                self.session.listeners.join(&listener, id);
+            } else {
+                tell_end(&self.session.outbox, id, &listener);
+            }
         }
     }
 }

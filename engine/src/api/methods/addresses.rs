@@ -1,8 +1,7 @@
 //! Methods about signing addresses and prices.
 
 use super::super::calls::{Plan, Signer};
-use super::super::params;
-use super::super::params::PauseParams;
+use super::super::pauses::{self, PauseParams};
 use super::super::render::SigningAddress;
 use super::{Method, Param};
 use crate::jsonrpc::schema;
@@ -21,7 +20,7 @@ pub(super) static METHODS: [Method; 4] = [
             r#"{ "address": "0xf39fd6e51aad88f6f4ce6ab8827279cfffb92266", "state": "idle", "reason": null, "pausedUntilMs": null, "slot": true,
                 "placeInLine": null, "nextNonce": "0x2", "window": 500, "maxInFlight": 500, "inFlight": 0, "waiting": 0 }"#,
         ),
-        plan: |args| Ok(Plan::Signer(Signer::Show(params::signing_address(args.params)?))),
+        plan: |args| Ok(Plan::Signer(Signer::Show(pauses::signing_address(args.params)?))),
     },
     Method {
         name: "ptx_pauseAddress",
@@ -40,7 +39,7 @@ pub(super) static METHODS: [Method; 4] = [
                 "placeInLine": null, "nextNonce": null, "window": 500, "maxInFlight": 500, "inFlight": 0, "waiting": 0 }"#,
         ),
         plan: |args| {
-            let (address, end) = params::pause(args.params)?;
+            let (address, end) = pauses::pause(args.params)?;
             Ok(Plan::Signer(Signer::Pause(address, end)))
         },
     },
@@ -54,7 +53,7 @@ pub(super) static METHODS: [Method; 4] = [
             r#"{ "address": "0x70997970c51812dc3a010c7d01b50e0d17dc79c8", "state": "stopped", "reason": null, "pausedUntilMs": null,
                 "slot": false, "placeInLine": null, "nextNonce": null, "window": 500, "maxInFlight": 500, "inFlight": 0, "waiting": 0 }"#,
         ),
-        plan: |args| Ok(Plan::Signer(Signer::Resume(params::resume(args.params)?))),
+        plan: |args| Ok(Plan::Signer(Signer::Resume(pauses::resume(args.params)?))),
     },
     Method {
         name: "ptx_clearGasPriceCache",

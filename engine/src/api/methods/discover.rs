@@ -43,7 +43,7 @@ fn made() -> Value {
         },
         "methods": methods,
         // OpenRPC has no word for what is said without being asked.
-        "x-notifications": [listeners::notification(&mut results)],
+        "x-notifications": listeners::notifications(&mut results),
     })
 }
 

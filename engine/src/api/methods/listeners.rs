@@ -4,7 +4,7 @@ use schemars::SchemaGenerator;
 use serde_json::{Value, json};
 
 use super::super::calls::Plan;
-use super::super::listeners::{Batch, Call, CreateParams, Listener, QueryParams};
+use super::super::listeners::{Batch, Call, CreateParams, Ended, Listener, QueryParams};
 use super::{Method, Param};
 use crate::jsonrpc::schema;
 
@@ -24,13 +24,20 @@ const BATCH: Param = Param {
     schema: schema::of::<Option<u64>>,
 };
 
-/// The message that brings a batch to a subscription.
-pub(super) fn notification(results: &mut SchemaGenerator) -> Value {
-    json!({
-        "name": "ptx_subscription",
-        "summary": "A batch of receipts, in the order of their sequences. It comes again, as do those behind it, until it has been acknowledged. A sequence that was seen before is a repeat; an id that was seen before with a smaller sequence has ended again after a reorg.",
-        "params": { "name": "batch", "schema": schema::of::<Batch<'_>>(results) },
-    })
+/// The messages to a subscription.
+pub(super) fn notifications(results: &mut SchemaGenerator) -> Value {
+    json!([
+        {
+            "name": "ptx_subscription",
+            "summary": "A batch of receipts, in the order of their sequences. It comes again, as do those behind it, until it has been acknowledged. A sequence that was seen before is a repeat; an id that was seen before with a smaller sequence has ended again after a reorg.",
+            "params": { "name": "batch", "schema": schema::of::<Batch<'_>>(results) },
+        },
+        {
+            "name": "ptx_subscriptionEnded",
+            "summary": "The subscription has ended, because its listener was deleted. What was not acknowledged is not kept for anybody.",
+            "params": { "name": "end", "schema": schema::of::<Ended>(results) },
+        },
+    ])
 }
 
 pub(super) static METHODS: [Method; 10] = [
@@ -119,7 +126,7 @@ pub(super) static METHODS: [Method; 10] = [
     },
     Method {
         name: "ptx_deleteReceiptListener",
-        summary: "Deletes a receipt listener, and ends the subscriptions to it.",
+        summary: "Deletes a receipt listener, and ends the subscriptions to it, which are told so (ptx_subscriptionEnded).",
         params: &[NAME],
         result: ("deleted", schema::of::<bool>),
         example: (r#"["orders"]"#, "true"),

@@ -3,7 +3,8 @@
 use super::super::calls::{Plan, Sent};
 use super::super::look::Look;
 use super::super::params;
-use super::super::params::{QueryParams, TransactionParams};
+use super::super::params::TransactionParams;
+use super::super::queries::{self, QueryParams};
 use super::super::render::{Dependencies, Full, Receipt, Transaction, Transactions};
 use super::{Method, Param};
 use crate::jsonrpc::schema;
@@ -130,7 +131,7 @@ pub(super) static METHODS: [Method; 10] = [
         params: &[QUERY],
         result: ("page", schema::of::<Transactions<'_>>),
         example: (r#"[{ "status": "unstarted", "limit": 10 }]"#, r#"{ "transactions": [], "cursor": null }"#),
-        plan: |args| Ok(Plan::Look(Look::Query(params::query(args.params)?))),
+        plan: |args| Ok(Plan::Look(Look::Query(queries::query(args.params)?))),
     },
     Method {
         name: "ptx_queryTransactionsFull",
@@ -138,7 +139,7 @@ pub(super) static METHODS: [Method; 10] = [
         params: &[QUERY],
         result: ("page", schema::of::<Transactions<'_>>),
         example: (r#"[{ "status": "fatal_error", "limit": 10 }]"#, r#"{ "transactions": [], "cursor": null }"#),
-        plan: |args| Ok(Plan::Look(Look::Query(params::query(args.params)?))),
+        plan: |args| Ok(Plan::Look(Look::Query(queries::query(args.params)?))),
     },
     Method {
         name: "ptx_queryPendingTransactions",
@@ -146,6 +147,6 @@ pub(super) static METHODS: [Method; 10] = [
         params: &[QUERY],
         result: ("page", schema::of::<Transactions<'_>>),
         example: (r#"[{ "from": "0x3c44cdddb6a900fa2b585dd299e03d12fa4293bc" }]"#, r#"{ "transactions": [], "cursor": null }"#),
-        plan: |args| Ok(Plan::Look(Look::Query(Query { pending: true, ..params::query(args.params)? }))),
+        plan: |args| Ok(Plan::Look(Look::Query(Query { pending: true, ..queries::query(args.params)? }))),
     },
 ];

@@ -26,6 +26,7 @@ impl Manager {
             has_slot: known.standing.has_slot(),
             place_in_line: self.pool.place(&known.standing),
             next_nonce: matches!(known.nonce, NonceState::Known).then(|| known.next_nonce()),
+            next_nonce_at_least: known.next_nonce(),
             window: known.window_size(),
             max_in_flight,
             in_flight: known.unconfirmed,

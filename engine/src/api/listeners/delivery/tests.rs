@@ -31,12 +31,16 @@ fn in_flight(checkpoint: u64, last: u64) -> Delivery {
 #[test]
 fn a_batch_is_followed_by_the_next_one_once_its_acknowledgement_is_on_disk() {
     let mut delivery = in_flight(0, 7);
-    assert_eq!(delivery.handle(Event::News), None, "one batch at a time");
+    assert_eq!(delivery.handle(Event::News(20)), None, "one batch at a time");
     assert_eq!(delivery.ack(A, Some(7)), Ok(Action::Save(7)));
-    assert_eq!(delivery.handle(Event::News), None);
+    assert_eq!(delivery.handle(Event::News(20)), None);
     assert_eq!(delivery.handle(Event::Saved(true)), reading(7));
     assert_eq!(delivery.handle(nothing(7, false)), None);
-    assert_eq!(delivery.handle(Event::News), reading(7));
+    assert_eq!(delivery.handle(Event::News(7)), None, "a block in which nothing ended is not worth a look at the disk");
+    assert_eq!(delivery.handle(Event::News(20)), reading(7));
+    // Nothing of it is deep enough: with each block from now on it may be.
+    assert_eq!(delivery.handle(nothing(7, false)), None);
+    assert_eq!(delivery.handle(Event::News(20)), reading(7));
 }
 
 #[test]
@@ -70,7 +74,7 @@ fn a_refused_batch_comes_again_as_it_was_after_pauses_that_grow_to_a_limit() {
     for _ in 0..12 {
         let Ok(Action::Rest(pause)) = delivery.nack(A, None) else { panic!("a rest") };
         pauses.push(pause);
-        assert_eq!(delivery.handle(Event::News), None, "it rests");
+        assert_eq!(delivery.handle(Event::News(20)), None, "it rests");
         assert_eq!(delivery.nack(A, None), Err(Refusal::NothingInFlight));
         assert_eq!(delivery.handle(Event::Tick), Some(Action::Read { above: 3, through: 7 }));
         assert_eq!(delivery.handle(found(7)), Some(Action::Send(A)));
@@ -111,7 +115,7 @@ fn a_stopped_listener_is_read_no_further_and_what_is_in_flight_can_be_acknowledg
     assert_eq!(delivery.handle(Event::Stopped), None);
     assert_eq!(delivery.ack(A, None), Ok(Action::Save(7)));
     assert_eq!(delivery.handle(Event::Saved(true)), None);
-    assert_eq!(delivery.handle(Event::News), None);
+    assert_eq!(delivery.handle(Event::News(20)), None);
     assert_eq!(delivery.handle(Event::Started), reading(7));
     assert_eq!(delivery.handle(Event::Stopped), None);
     assert_eq!(delivery.handle(found(9)), None, "it was stopped while it was read");
@@ -125,7 +129,7 @@ fn a_feed_that_cannot_be_read_is_read_again_after_a_rest() {
     assert_eq!(delivery.handle(Event::Read(None)), Some(Action::Rest(REST_MIN)));
     assert_eq!(delivery.handle(Event::Tick), reading(0));
     assert_eq!(delivery.handle(nothing(5, true)), reading(5), "there is more");
-    delivery.handle(Event::News);
+    delivery.handle(Event::News(20));
     assert_eq!(delivery.handle(nothing(6, false)), reading(6), "there has come more");
 }
 
@@ -253,7 +257,7 @@ impl Model {
             0 | 1 => {
                 self.newest += self.random.random_range(1..3);
                 self.feed.insert(self.newest);
-                self.tell(Event::News);
+                self.tell(Event::News(self.newest));
             }
             2 => {
                 // What a consumer holds, or has acknowledged, may become void too; of the rest nobody hears.
