@@ -54,6 +54,9 @@ pub struct GivenBlobs {
     pub hashes: Option<Vec<B256>>,
 }
 
+/// Commitments or proofs, if they are given.
+type Points = Option<Vec<Bytes48>>;
+
 impl GivenBlobs {
     /// Refuses what is no blob, no commitment and no proof, or not as many as there must be. Whether they belong together, only
     /// [`Sidecar::prove`] finds out.
@@ -65,7 +68,7 @@ impl GivenBlobs {
     }
 
     /// The commitments and the proofs, if all of it has the right form.
-    fn points(&self) -> Result<(Option<Vec<Bytes48>>, Option<Vec<Bytes48>>), String> {
+    fn points(&self) -> Result<(Points, Points), String> {
         check_blobs(&self.blobs)?;
         let count = self.blobs.len();
         let commitments = self.commitments.as_deref().map(|given| points("commitments", given)).transpose()?;

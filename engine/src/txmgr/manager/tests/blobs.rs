@@ -18,9 +18,10 @@ fn submit(accept: Accept, index: u32) -> Event {
     Event::Submit(accept, ReplyTo { batch: 1, index })
 }
 
-/// A desk that knows what blobs cost: 5 wei.
+/// A desk without caps that knows what blobs cost: 5 wei.
 fn desk(txmgr: TxmgrConfig) -> Desk {
     let mut desk = Desk::ready(txmgr);
+    desk.manager.settings.gas.cap_max_fee_per_gas = None;
     desk.run([Event::BlobBaseFee(5)]);
     desk
 }
@@ -96,12 +97,12 @@ fn at_the_cap_for_blobs_it_is_held_with_that_reason_and_goes_on_when_they_are_ch
     desk.manager.settings.gas.cap_max_fee_per_blob_gas = Some(19);
     in_pool(&mut desk, carrying(0, 1));
     desk.now += Duration::from_secs(2);
-    desk.run([Event::BlobBaseFee(6), Event::Price(Some(MarketPrice::Legacy(100)))]);
+    desk.run([Event::BlobBaseFee(10), Event::Price(Some(MarketPrice::Legacy(100)))]);
     let again = desk.run([Event::Tick]);
     assert!(bound(&again).is_empty());
     let asked = crate::txmgr::inspect::Asked { from: FROM, id: Uuid::from_u128(1), nonce: Some(7) };
     let held = desk.manager.inspect_transaction(&asked).and_then(|live| live.held).expect("held");
-    assert!(held.contains("20 wei per blob gas") && held.contains("cap_max_fee_per_blob_gas is 19"), "{held}");
+    assert!(held.contains("38 wei per blob gas") && held.contains("cap_max_fee_per_blob_gas is 19"), "{held}");
     desk.run([answers(&sent_blobs(&again), &Outcome::AlreadyKnown)]);
     let actions = desk.run([Event::BlobBaseFee(5), Event::Price(Some(MarketPrice::Legacy(100)))]);
     assert_eq!(sent_blobs(&actions).len(), 1, "the same bytes once more");
