@@ -17,7 +17,7 @@
 //! Every decision is a state machine without I/O, clock or lock: [`txmgr`] and [`chain::Follower`]. [`shard`] feeds them and
 //! carries out what they ask, on any [`netio::Room`]; so the same code runs on io_uring, on epoll and under the simulator.
 //! [`api`] and [`facade`] stand on `jsonrpc`, which serves HTTP and WebSocket: millrace's own methods, and those of an Ethereum node.
-//! [`sequencer`] decides about private transactions of one contract; nothing feeds it yet but its tests. [`feed`] tells how transactions ended, in one order. [`blobs`] proves what a transaction of type 3 carries. [`doctor`] looks at the machine before any of that. [`recover`] reads what is open when the engine starts, [`readers`] what others ask later. [`sabotage`] and [`point`] serve the
+//! [`sequencer`] has the tables and the dependencies of private transactions, which nothing walks yet. [`feed`] tells how transactions ended, in one order. [`blobs`] proves what a transaction of type 3 carries. [`doctor`] looks at the machine before any of that. [`recover`] reads what is open when the engine starts, [`readers`] what others ask later. [`sabotage`] and [`point`] serve the
 //! simulator and are nothing without the features of those names.
 
 pub mod allocator;

@@ -7,11 +7,12 @@
 //!
 //! A transaction depends on those that made the states it spends or reads, and on those it names. Spending locks a state for one transaction;
 //! any number may read it, until one spends it. What goes takes with it all that was assembled upon it, the furthest first, so that nothing
-//! is ever left on states that will not exist; but for what has passed its own point of no return: that ends on the chain.
+//! is ever left on states that will not exist; but for what has passed its own point of no return: that ends on the chain. What was being
+//! assembled upon a state meanwhile is not here yet: whoever waits for it has to remember what has gone since it was asked for.
 //!
 //! Every operation costs what it touches: a chain of 10,000 is built, dispatched and confirmed in 10,000 steps.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use alloy::primitives::B256;
 use thiserror::Error;
@@ -80,7 +81,8 @@ struct Node {
 #[derive(Clone, Debug, Default)]
 pub struct Dependencies {
     nodes: HashMap<Uuid, Node>,
-    makers: HashMap<StateId, Uuid>,
+    /// In order, for what is shown of them must not depend on chance: a seed has to give the same run again.
+    makers: BTreeMap<StateId, Uuid>,
     spenders: HashMap<StateId, Uuid>,
     readers: HashMap<StateId, BTreeSet<Uuid>>,
 }
@@ -159,11 +161,6 @@ impl Dependencies {
     #[must_use]
     pub fn spender(&self, state: &StateId) -> Option<Uuid> {
         self.spenders.get(state).copied()
-    }
-
-    /// States that transactions here spend.
-    pub fn spent(&self) -> impl Iterator<Item = StateId> + '_ {
-        self.spenders.keys().copied()
     }
 
     /// States that transactions here will make and none of them spends: what an assembly may spend beside what the chain has.

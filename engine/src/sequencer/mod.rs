@@ -6,21 +6,17 @@
 //!                └────────────── heartbeats ◄───┘ ◄───────────────────── confirmed, reverted ◄───────────────┘
 //! ```
 //!
-//! Both sides are state machines whose every transition stands in a table ([`originator`], [`coordinator`]), so that each can be laid beside
-//! the diagrams of seed 001. A row is a state, an event, a guard and the next state; what has no row changes nothing. Guards are
-//! predicates over facts that the caller gives: nothing here reads a clock, a disk or a socket.
+//! Here are the two things that all of this rests on. Every transition of both sides stands in a table ([`originator`], [`coordinator`]), so
+//! that each can be laid beside the diagrams of seed 001: a row is a state, an event, a guard and the next state, and what has no row changes
+//! nothing. [`dependencies`] knows what spends, reads and makes which states. Guards are predicates over facts that the caller gives:
+//! nothing here reads a clock, a disk or a socket.
 
 pub mod coordinator;
 pub mod dependencies;
-pub mod messages;
 pub mod originator;
-pub mod settings;
 
 /// One way from a state to another: from where (`None`: from nowhere, the diagram's `[*]`), why, under which condition, to where.
 pub type Row<S, E, G> = (Option<S>, E, G, S);
-
-#[cfg(test)]
-mod tests;
 
 /// The diagrams of seed 001, for the tests that hold the tables against them.
 #[cfg(test)]

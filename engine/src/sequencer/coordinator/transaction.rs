@@ -96,6 +96,8 @@ pub enum Event {
     AssembleParkResponse,
     /// Its originator could not assemble it, for no fault of the intent; added.
     AssembleErrorResponse,
+    /// Its originator has it no longer, or not for this coordinator; added.
+    Withdrawn,
     /// An endorsement has come.
     Endorsed,
     /// An endorser has refused: the diagram's `Rejected`.
@@ -127,7 +129,7 @@ pub enum Event {
 impl Event {
     /// All, in the order of the seed, with what was added where it belongs. Its `StateTransition` is the event of the coordinator, its
     /// `AssembleTimeout` a fact of the interval.
-    pub const ALL: [Self; 20] = [
+    pub const ALL: [Self; 21] = [
         Self::Received,
         Self::Selected,
         Self::AssembleRequestSent,
@@ -135,6 +137,7 @@ impl Event {
         Self::AssembleRevertResponse,
         Self::AssembleParkResponse,
         Self::AssembleErrorResponse,
+        Self::Withdrawn,
         Self::Endorsed,
         Self::EndorsedRejected,
         Self::DependencyReady,
@@ -172,6 +175,8 @@ pub struct Facts {
     pub dependencies_ready: bool,
     /// Its attestation plan is fulfilled.
     pub endorsed: bool,
+    /// Enough of its endorsers have not refused.
+    pub endorsable: bool,
     /// Its originator has not answered for the time that an assembly may take.
     pub assemble_timed_out: bool,
     /// What the chain did with it.
@@ -191,6 +196,8 @@ pub enum Guard {
     AssembleTimeLeft,
     /// Its originator took too long.
     AssembleTimedOut,
+    /// Too many have refused.
+    NotEndorsable,
     /// Endorsed, and what it depends on is ready.
     EndorsedAndReady,
     /// Endorsed, and something it depends on is not ready.
@@ -199,8 +206,10 @@ pub enum Guard {
     DependenciesReady,
     /// Mined as it was meant.
     Succeeded,
-    /// Mined and reverted; assembling anew can help.
+    /// Mined and reverted; assembling anew can help, and what it names is assembled.
     RevertedRetryable,
+    /// The same, but something it names is not assembled any more.
+    RevertedAndDependencyMissing,
     /// Mined and reverted for good.
     RevertedFinal,
 }
@@ -213,11 +222,13 @@ impl Guard {
             Self::DependencyMissing => !facts.dependencies_assembled,
             Self::AssembleTimeLeft => !facts.assemble_timed_out,
             Self::AssembleTimedOut => facts.assemble_timed_out,
+            Self::NotEndorsable => !facts.endorsable,
             Self::EndorsedAndReady => facts.endorsed && facts.dependencies_ready,
             Self::EndorsedAndBlocked => facts.endorsed && !facts.dependencies_ready,
             Self::DependenciesReady => facts.dependencies_ready,
             Self::Succeeded => matches!(facts.mined, Mined::Success),
-            Self::RevertedRetryable => matches!(facts.mined, Mined::Retryable),
+            Self::RevertedRetryable => matches!(facts.mined, Mined::Retryable) && facts.dependencies_assembled,
+            Self::RevertedAndDependencyMissing => matches!(facts.mined, Mined::Retryable) && !facts.dependencies_assembled,
             Self::RevertedFinal => matches!(facts.mined, Mined::Final),
         }
     }
@@ -237,7 +248,7 @@ pub const TABLE: &[Row<State, Event, Guard>] = &[
     (Some(State::Assembling), Event::AssembleRevertResponse, Guard::Always, State::Reverted),
     (Some(State::EndorsementGathering), Event::Endorsed, Guard::EndorsedAndReady, State::ConfirmingDispatch),
     (Some(State::EndorsementGathering), Event::Endorsed, Guard::EndorsedAndBlocked, State::Blocked),
-    (Some(State::EndorsementGathering), Event::EndorsedRejected, Guard::Always, State::Pooled),
+    (Some(State::EndorsementGathering), Event::EndorsedRejected, Guard::NotEndorsable, State::Pooled),
     (Some(State::EndorsementGathering), Event::RequestTimeoutInterval, Guard::Always, State::EndorsementGathering),
     (Some(State::Blocked), Event::DependencyReady, Guard::DependenciesReady, State::ConfirmingDispatch),
     (Some(State::ConfirmingDispatch), Event::DispatchConfirmed, Guard::Always, State::ReadyForDispatch),
@@ -251,11 +262,21 @@ pub const TABLE: &[Row<State, Event, Guard>] = &[
     (Some(State::Confirmed), Event::HeartbeatInterval, Guard::Always, State::Final),
     // Added: what is parked waits at its originator, and holds nothing up here.
     (Some(State::Assembling), Event::AssembleParkResponse, Guard::Always, State::Final),
+    // Added: nothing else would end here what its originator has no longer.
+    (Some(State::Pooled), Event::Withdrawn, Guard::Always, State::Final),
+    (Some(State::PreAssemblyBlocked), Event::Withdrawn, Guard::Always, State::Final),
+    (Some(State::Assembling), Event::Withdrawn, Guard::Always, State::Final),
+    (Some(State::EndorsementGathering), Event::Withdrawn, Guard::Always, State::Final),
+    (Some(State::Blocked), Event::Withdrawn, Guard::Always, State::Final),
+    (Some(State::ConfirmingDispatch), Event::Withdrawn, Guard::Always, State::Final),
     // Added: an error of the originator says nothing about the intent.
     (Some(State::Assembling), Event::AssembleErrorResponse, Guard::Always, State::Pooled),
     // Added: it may be mined before anybody told that it was sent.
     (Some(State::Dispatched), Event::Confirmed, Guard::Succeeded, State::Confirmed),
     (Some(State::Dispatched), Event::Confirmed, Guard::RevertedRetryable, State::Pooled),
+    // Added: what it names has been called back, or reverted too, while it was beyond calling back itself.
+    (Some(State::Dispatched), Event::Confirmed, Guard::RevertedAndDependencyMissing, State::PreAssemblyBlocked),
+    (Some(State::Submitted), Event::Confirmed, Guard::RevertedAndDependencyMissing, State::PreAssemblyBlocked),
     // Added: a revert that no assembly can cure (row C11).
     (Some(State::Dispatched), Event::Confirmed, Guard::RevertedFinal, State::Reverted),
     (Some(State::Submitted), Event::Confirmed, Guard::RevertedFinal, State::Reverted),
@@ -314,9 +335,16 @@ mod tests {
 
     fn all_facts() -> impl Iterator<Item = Facts> {
         [Mined::Success, Mined::Retryable, Mined::Final].into_iter().flat_map(|mined| {
-            (0..16_u8).map(move |bits| {
+            (0..32_u8).map(move |bits| {
                 let bit = |place: u8| bits >> place & 1 == 1;
-                Facts { dependencies_assembled: bit(0), dependencies_ready: bit(1), endorsed: bit(2), assemble_timed_out: bit(3), mined }
+                Facts {
+                    dependencies_assembled: bit(0),
+                    dependencies_ready: bit(1),
+                    endorsed: bit(2),
+                    endorsable: bit(4),
+                    assemble_timed_out: bit(3),
+                    mined,
+                }
             })
         })
     }

@@ -8,7 +8,7 @@
 //! ```
 //!
 //! The first part of [`TABLE`] is the diagram of seed 001, which calls the originator the sender, row by row in its order. What was added has its
-//! reason beside it. The chain has the last word: its events hold in every state, for messages may be lost, repeated or reordered.
+//! reason beside it. A success on the chain holds in every state: messages may be lost, repeated or reordered, and the chain has the last word.
 
 use crate::sequencer::Row;
 
