@@ -10,7 +10,7 @@
 //!
 //! The first part of [`TABLE`] is the diagram of seed 001, row by row in its order. What was added has its reason beside it.
 
-use crate::sequencer::Row;
+use crate::sequencer::{self, Row};
 
 /// State of a coordinator.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -171,7 +171,7 @@ pub const TABLE: &[Row<State, Event, Guard>] = &[
 /// The state after an event; `None` where it changes nothing.
 #[must_use]
 pub fn next(state: State, event: Event, facts: &Facts) -> Option<State> {
-    TABLE.iter().find(|row| row.0 == Some(state) && row.1 == event && row.2.holds(facts)).map(|row| row.3)
+    sequencer::next(TABLE, Some(state), event, |guard| guard.holds(facts))
 }
 
 #[cfg(test)]
@@ -219,12 +219,8 @@ mod tests {
     #[test]
     fn each_row_is_taken_when_its_guard_holds_and_no_two_hold_at_once() {
         for facts in all_facts() {
-            for (from, event, guard, to) in TABLE.iter().filter(|row| row.2.holds(&facts)) {
-                let from = from.expect("a coordinator has a state from the start");
-                assert_eq!(next(from, *event, &facts), Some(*to), "{from:?} {event:?} {guard:?}");
-                let rows = TABLE.iter().filter(|row| (row.0, row.1) == (Some(from), *event) && row.2.holds(&facts));
-                assert_eq!(rows.count(), 1, "{from:?} {event:?}");
-            }
+            let take = |from: Option<State>, event| next(from.expect("a coordinator has a state from the start"), event, &facts);
+            diagram::assert_rows(TABLE, |guard| guard.holds(&facts), take);
         }
     }
 

@@ -9,7 +9,7 @@
 //! The first part of [`TABLE`] is the diagram of seed 001, row by row in its order. What was added has its reason beside it. Before the point of
 //! no return a dependency that goes takes its dependants back; behind it the chain decides.
 
-use crate::sequencer::Row;
+use crate::sequencer::{self, Row};
 
 /// State of a transaction at its coordinator.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -296,7 +296,7 @@ pub const TABLE: &[Row<State, Event, Guard>] = &[
 /// The state after an event; `None` where it changes nothing. `state` is `None` before it is received.
 #[must_use]
 pub fn next(state: Option<State>, event: Event, facts: Facts) -> Option<State> {
-    TABLE.iter().find(|row| row.0 == state && row.1 == event && row.2.holds(facts)).map(|row| row.3)
+    sequencer::next(TABLE, state, event, |guard| guard.holds(facts))
 }
 
 #[cfg(test)]
@@ -358,11 +358,7 @@ mod tests {
     #[test]
     fn each_row_is_taken_when_its_guard_holds_and_no_two_hold_at_once() {
         for facts in all_facts() {
-            for (from, event, guard, to) in TABLE.iter().filter(|row| row.2.holds(facts)) {
-                assert_eq!(next(*from, *event, facts), Some(*to), "{from:?} {event:?} {guard:?}");
-                let rows = TABLE.iter().filter(|row| (row.0, row.1) == (*from, *event) && row.2.holds(facts));
-                assert_eq!(rows.count(), 1, "{from:?} {event:?}");
-            }
+            diagram::assert_rows(TABLE, |guard| guard.holds(facts), |from, event| next(from, event, facts));
         }
     }
 

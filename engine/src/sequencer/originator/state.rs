@@ -2,7 +2,7 @@
 //!
 //! The first part of [`TABLE`] is the diagram of seed 001, which calls it the sender, row by row in its order.
 
-use crate::sequencer::Row;
+use crate::sequencer::{self, Row};
 
 /// State of an originator.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -92,7 +92,7 @@ pub const TABLE: &[Row<State, Event, Guard>] = &[
 /// The state after an event; `None` where it changes nothing.
 #[must_use]
 pub fn next(state: State, event: Event, facts: Facts) -> Option<State> {
-    TABLE.iter().find(|row| row.0 == Some(state) && row.1 == event && row.2.holds(facts)).map(|row| row.3)
+    sequencer::next(TABLE, Some(state), event, |guard| guard.holds(facts))
 }
 
 #[cfg(test)]

@@ -10,7 +10,7 @@
 //! The first part of [`TABLE`] is the diagram of seed 001, which calls the originator the sender, row by row in its order. What was added has its
 //! reason beside it. A success on the chain holds in every state: messages may be lost, repeated or reordered, and the chain has the last word.
 
-use crate::sequencer::Row;
+use crate::sequencer::{self, Row};
 
 /// State of a transaction at its originator.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -230,7 +230,7 @@ pub const TABLE: &[Row<State, Event, Guard>] = &[
 #[must_use]
 pub fn next(state: State, event: Event, facts: Facts) -> Option<State> {
     let from = (state != State::Initial).then_some(state);
-    TABLE.iter().find(|row| row.0 == from && row.1 == event && row.2.holds(facts)).map(|row| row.3)
+    sequencer::next(TABLE, from, event, |guard| guard.holds(facts))
 }
 
 #[cfg(test)]
@@ -279,11 +279,8 @@ mod tests {
     #[test]
     fn each_row_is_taken_when_its_guard_holds_and_no_two_hold_at_once() {
         for facts in FACTS {
-            for (from, event, guard, to) in TABLE.iter().filter(|row| row.2.holds(facts)) {
-                assert_eq!(next(from.unwrap_or(State::Initial), *event, facts), Some(*to), "{from:?} {event:?} {guard:?}");
-                let rows = TABLE.iter().filter(|row| (row.0, row.1) == (*from, *event) && row.2.holds(facts));
-                assert_eq!(rows.count(), 1, "{from:?} {event:?}");
-            }
+            let take = |from: Option<State>, event| next(from.unwrap_or(State::Initial), event, facts);
+            diagram::assert_rows(TABLE, |guard| guard.holds(facts), take);
         }
     }
 
