@@ -4,15 +4,14 @@
 //! clients are all in this process, and the chain stands still: what ends is cancelled before it is bound. Counted is what Rust code
 //! allocates; RocksDB's memtables and caches are of a fixed size and not in it.
 
-// To count what the heap holds takes an allocator, and that trait is unsafe to implement.
-#![allow(unsafe_code)]
 #![allow(clippy::expect_used, clippy::unwrap_used)]
 
+#[path = "support/heap.rs"]
+mod heap;
 mod support;
 
-use std::alloc::{GlobalAlloc, Layout};
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicIsize, Ordering};
+use std::sync::atomic::Ordering;
 
 use alloy::primitives::{Address, Bytes, U256};
 use engine::api::{self, Api};
@@ -20,6 +19,7 @@ use engine::metrics::Metrics;
 use engine::{Config, Engine, Fees, Request, Submission};
 use flume::Receiver;
 use futures_util::future::join_all;
+use heap::HELD;
 use serde_json::{Value, json};
 use storage::RocksStore;
 use support::socket::Socket;
@@ -28,33 +28,6 @@ use support::{Place, http};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::LocalSet;
-
-/// Counts the bytes that are allocated, and leaves the rest to mimalloc.
-struct Counting;
-
-static HELD: AtomicIsize = AtomicIsize::new(0);
-
-fn count(bytes: usize, sign: isize) {
-    HELD.fetch_add(sign * isize::try_from(bytes).expect("a layout fits isize"), Ordering::Relaxed);
-}
-
-// SAFETY: every call goes to mimalloc with the layout it came with.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        count(layout.size(), 1);
-        // SAFETY: see above.
-        unsafe { mimalloc::MiMalloc.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, place: *mut u8, layout: Layout) {
-        count(layout.size(), -1);
-        // SAFETY: see above.
-        unsafe { mimalloc::MiMalloc.dealloc(place, layout) }
-    }
-}
-
-#[global_allocator]
-static ALLOCATOR: Counting = Counting;
 
 const LISTENERS: usize = 100;
 /// Subscriptions of one connection, which has 16 at most.

@@ -7,48 +7,21 @@
 //! The production manager and writer on a RocksDB of their own. Counted is what Rust code allocates; RocksDB's memtables and caches are
 //! of a fixed size and not in it. CPU is that of the one thread that does it all here; compactions run on others.
 
-// To count what the heap holds takes an allocator, and that trait is unsafe to implement.
-#![allow(unsafe_code)]
+#[path = "support/heap.rs"]
+mod heap;
 
-use std::alloc::{GlobalAlloc, Layout};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicIsize, Ordering};
+use std::sync::atomic::Ordering;
 
 use alloy::primitives::{Address, B256, Bytes, U256};
 use engine::config::{GasConfig, TxmgrConfig};
 use engine::txmgr::gas_price::MarketPrice;
 use engine::txmgr::outcome::Outcome;
 use engine::txmgr::{Accept, Action, Event, Manager, Now, ReplyTo, SendEnd, Settings, SignJob, Signed};
+use heap::HELD;
 use parking_lot::Mutex;
 use storage::{Commit, Fees, Options, Request, RocksStore, ShardLink, TransactionRow, Writer, read};
 use uuid::Uuid;
-
-/// Counts the bytes that are allocated, and leaves the rest to mimalloc.
-struct Counting;
-
-static HELD: AtomicIsize = AtomicIsize::new(0);
-
-fn count(bytes: usize, sign: isize) {
-    HELD.fetch_add(sign * isize::try_from(bytes).expect("a layout fits isize"), Ordering::Relaxed);
-}
-
-// SAFETY: every call goes to mimalloc with the layout it came with.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        count(layout.size(), 1);
-        // SAFETY: see above.
-        unsafe { mimalloc::MiMalloc.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, place: *mut u8, layout: Layout) {
-        count(layout.size(), -1);
-        // SAFETY: see above.
-        unsafe { mimalloc::MiMalloc.dealloc(place, layout) }
-    }
-}
-
-#[global_allocator]
-static ALLOCATOR: Counting = Counting;
 
 /// Held by the test that counts: what another one allocates would be counted too.
 static ALONE: Mutex<()> = Mutex::new(());
